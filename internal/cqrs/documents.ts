@@ -1,0 +1,122 @@
+/**
+ * The document port: what the read side needs of MongoDB, or of anything that stands in for it. Promises kept here: the revision check and
+ * the applied positions that P6 (a view equals the fold of its events) rests on.
+ */
+
+/** A value of a document. A Date may come back as an ISO 8601 string with milliseconds, in UTC; both sort alike. */
+export type DocumentValue = string | number | boolean | Date | null | readonly DocumentValue[] | Fields;
+
+/** A plain document, readable by people and BI tools. Field names begin with a letter. */
+export interface Fields {
+  readonly [field: string]: DocumentValue;
+}
+
+/** A document as it is stored. */
+export interface StoredDocument {
+  readonly id: string;
+  /** Rises by one with every write, from 1. */
+  readonly revision: number;
+  /** Per partition, the partition sequence of the last event that was folded into it. */
+  readonly applied: Applied;
+  readonly fields: Fields;
+}
+
+/** Partition to partition sequence. */
+export type Applied = Readonly<Record<number, number>>;
+
+/** An index: the fields in order. A field of an array has an entry per element. Every index ends in the document's id by itself. */
+export interface Index {
+  readonly name: string;
+  readonly fields: readonly string[];
+}
+
+/** A collection of documents: one generation of one view. Its name is state: renaming it abandons the documents. */
+export interface Collection {
+  readonly name: string;
+  readonly indexes: readonly Index[];
+}
+
+/** A guarded write of one document. */
+export interface DocumentWrite {
+  readonly collection: string;
+  readonly id: string;
+  /** The revision that was loaded; 0 if there was no document. */
+  readonly expectedRevision: number;
+  readonly applied: Applied;
+  readonly fields: Fields;
+}
+
+/** A document that was not written, because its revision was not the expected one. */
+export interface WriteConflict {
+  readonly collection: string;
+  readonly id: string;
+}
+
+/** How far a view is complete in a partition. */
+export interface Checkpoint {
+  readonly collection: string;
+  readonly partition: number;
+  /** The log that the positions speak of. */
+  readonly logId: string;
+  /** The offset of the next record to apply. */
+  readonly nextOffset: number;
+  /** The partition sequence of the last event applied. */
+  readonly sequence: number;
+}
+
+/** A condition on a field; dots reach into documents. On a field of an array "eq" and "in" hold if they hold for an element. */
+export type Condition =
+  | { readonly field: string; readonly op: "eq" | "gt" | "gte" | "lt" | "lte"; readonly value: string | number | Date }
+  | { readonly field: string; readonly op: "in"; readonly value: readonly (string | number)[] };
+
+/** A query of one page. All conditions must hold. */
+export interface Find {
+  readonly collection: string;
+  readonly where: readonly Condition[];
+  /** Documents that compare equal are sorted by id, in the direction of the last field, or ascending if there is none. */
+  readonly sort: readonly { readonly field: string; readonly descending: boolean }[];
+  /** Start behind this entry: what {@link Page.next} gave. Absent: from the beginning. */
+  readonly after?: SortKey;
+  readonly limit: number;
+}
+
+/** The sort values of an entry, then its id, as the adapter gave them. Sort fields are present in every document. */
+export type SortKey = readonly (string | number | boolean | Date)[];
+
+export interface Page {
+  readonly documents: readonly StoredDocument[];
+  /** Where the next page starts; absent if there are no more. */
+  readonly next?: SortKey;
+}
+
+export interface Documents extends AsyncDisposable {
+  /** Creates collections and their indexes where they are missing. Called by the projector before anything else. */
+  prepare(collections: readonly Collection[]): Promise<void>;
+
+  /** Documents by id, in the order of the ids. */
+  load(collection: string, ids: readonly string[]): Promise<readonly (StoredDocument | undefined)[]>;
+
+  /**
+   * Writes documents, each only at its expected revision, then the checkpoints, which are never visible before the documents. If any
+   * document conflicts, no checkpoint is written, and the other documents may be.
+   */
+  write(writes: readonly DocumentWrite[], checkpoints: readonly Checkpoint[]): Promise<readonly WriteConflict[]>;
+
+  /** @throws {SortKeyError} `after` does not fit `sort` */
+  find(query: Find): Promise<Page>;
+
+  checkpoints(collection: string): Promise<readonly Checkpoint[]>;
+
+  /** Calls the listener with every checkpoint of any collection as it advances, whoever wrote it, until the signal aborts. May skip some in between. */
+  watchCheckpoints(listener: (checkpoints: readonly Checkpoint[]) => void, signal: AbortSignal): Promise<void>;
+}
+
+/** A page's start that does not fit the query's sort. */
+export class SortKeyError extends Error {
+  override readonly name = "SortKeyError";
+}
+
+/** The document store cannot be reached or does not answer. */
+export class DocumentsUnavailableError extends Error {
+  override readonly name = "DocumentsUnavailableError";
+}

@@ -1,0 +1,164 @@
+/**
+ * The log port: what the runtime needs of Kafka, or of anything that stands in for it. Promises kept here: P1 (an append that resolved is
+ * durable), P3 (one writer per partition; a former owner is fenced) and the atomicity that P2 and P6 rest on.
+ *
+ * Offsets count the records of one topic and partition; they rise, but need not be gapless. Offsets are exact integers below 2^53.
+ */
+
+/** How long a topic's records are needed. The names of topics are state: renaming one abandons its records. */
+export type Retention =
+  /** For ever: an event store. */
+  | "forever"
+  /** The latest record of each key: state. It is read with {@link Owner.load} only. */
+  | "latest"
+  /** Until they have been handled, and some days more for people to look at. */
+  | "days"
+  /** Only for those who listen right now: notifications. They may be lost, and are never read from the past. */
+  | "live";
+
+/** A topic of the log. All topics of a log have the same number of partitions. */
+export interface Topic {
+  readonly name: string;
+  readonly retention: Retention;
+}
+
+/** A record to append. */
+export interface NewRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly key: string;
+  /** The encoded message; null deletes the key in a topic with retention "latest". */
+  readonly value: Uint8Array | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A committed record. */
+export interface LogRecord {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** When it was appended, in milliseconds since 1970. */
+  readonly timestampMs: number;
+}
+
+/** What an adapter guarantees where adapters differ; the contract suite holds each to its own word. */
+export interface LogGuarantees {
+  /** Appended records survive the end of the process. */
+  readonly durable: boolean;
+  /** Offsets of a partition follow each other without a gap. */
+  readonly gaplessOffsets: boolean;
+}
+
+export interface Log extends AsyncDisposable {
+  /** Identifies this log among all logs, for ever: tokens name it. */
+  readonly id: string;
+  readonly partitions: number;
+  readonly guarantees: LogGuarantees;
+
+  /**
+   * Appends records, in order per partition, and resolves with their offsets when they are durable. Not a transaction: if it rejects, any
+   * part may have been written. For records of "live" topics the offset is -1.
+   *
+   * @throws {LogUnavailableError} the log cannot be reached or cannot take more now
+   */
+  append(records: readonly NewRecord[]): Promise<readonly number[]>;
+
+  /**
+   * Joins a consumer group that shares a topic's partitions among its members. Each partition belongs to one member at a time, except
+   * that a former owner may not know yet that it lost one.
+   */
+  consume(options: ConsumeOptions): Promise<Consumer>;
+
+  /** Joins a group whose members also write, each for its partitions, with exactly-once effect. */
+  own(options: OwnOptions): Promise<Owner>;
+
+  /**
+   * Reads a partition's committed records from an offset on, without a group, and goes on as new ones come, until the signal aborts.
+   * From "end" it starts behind the last record there was when it returned.
+   */
+  tail(options: TailOptions): Promise<AsyncIterable<readonly LogRecord[]>>;
+
+  /** The offset behind the last committed record, per partition. */
+  ends(topic: string): Promise<readonly number[]>;
+}
+
+export interface ConsumeOptions {
+  /** The group's name. It is state: renaming it starts a new group. */
+  readonly group: string;
+  readonly topic: string;
+  /** A stable name of this instance. A member that joins with the name of another replaces it. */
+  readonly instance: string;
+}
+
+export interface OwnOptions extends ConsumeOptions {
+  /** The topic with retention "latest" that holds the owner's state. */
+  readonly stateTopic: string;
+}
+
+export interface TailOptions {
+  readonly topic: string;
+  readonly partition: number;
+  readonly from: number | "end";
+  readonly signal: AbortSignal;
+}
+
+/** What a consumer got. */
+export interface Poll {
+  /** The group's generation: it rises whenever the assignment changes. */
+  readonly generation: number;
+  /** Partitions that became this member's since the last poll. */
+  readonly gained: readonly number[];
+  /** Partitions that are no longer this member's since the last poll. What was held for them must be forgotten. */
+  readonly lost: readonly number[];
+  /** Committed records, in order per partition. */
+  readonly records: readonly LogRecord[];
+}
+
+export interface Consumer extends AsyncDisposable {
+  /**
+   * Waits until there are records or the assignment changes, at most `waitMs`, and returns at most `maxRecords` of them. Each record is
+   * returned once, unless `seek` goes back.
+   *
+   * @throws {FencedError} another member joined with this instance's name
+   * @throws {LogUnavailableError}
+   */
+  poll(options: { readonly maxRecords: number; readonly waitMs: number }): Promise<Poll>;
+
+  /** Sets the offset of the next record to return. A gained partition returns no records before it has been positioned so. */
+  seek(partition: number, offset: number): void;
+}
+
+export interface Owner extends Consumer {
+  /**
+   * The latest committed values of keys of the state topic. For a partition that `poll` reported as gained (and not as lost since), they
+   * include everything that any former owner committed or will ever commit.
+   */
+  load(partition: number, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
+
+  /**
+   * Appends records to any topics in one transaction together with the offsets consumed: all of it or nothing, durable when it resolves.
+   *
+   * @throws {FencedError} a partition in `consumed` is no longer this member's; nothing was written
+   * @throws {LogUnavailableError} the outcome is unknown: discard this owner and join again
+   */
+  transact(options: {
+    readonly records: readonly NewRecord[];
+    /** Per partition of the consumed topic, the offset of the next record to consume. */
+    readonly consumed: ReadonlyMap<number, number>;
+  }): Promise<void>;
+
+  /** The name under which this owner writes; it goes into the position record of each partition. */
+  readonly writer: string;
+}
+
+/** The caller lost a partition or was replaced. What it tried to write was not written. */
+export class FencedError extends Error {
+  override readonly name = "FencedError";
+}
+
+/** The log cannot be reached or does not answer. */
+export class LogUnavailableError extends Error {
+  override readonly name = "LogUnavailableError";
+}
