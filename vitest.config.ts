@@ -2,8 +2,20 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["internal/**/*.test.ts", "cmd/**/*.test.ts", "sdk/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    reporters: ["default", "./test/support/skipped-reporter.ts"],
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["{internal,cmd,sdk,examples}/**/*.test.ts", "test/{contract,golden,support}/**/*.test.ts"] },
+      },
+      { extends: true, test: { name: "tidy", include: ["test/tidy/**/*.test.ts"] } },
+      // Whole systems with timing of their own: one at a time, after everything else.
+      {
+        extends: true,
+        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], fileParallelism: false, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

@@ -60,7 +60,12 @@ export interface Aggregate<
 }
 
 /** Makes an aggregate of its schemas and its functions. */
-export function aggregate<StateDesc extends DescMessage, CommandDesc extends DescMessage, EventDesc extends DescMessage, Reason extends string>(
+export function aggregate<
+  StateDesc extends DescMessage,
+  CommandDesc extends DescMessage,
+  EventDesc extends DescMessage,
+  Reason extends string,
+>(
   schemas: { readonly state: StateDesc; readonly command: CommandDesc; readonly event: EventDesc },
   definition: AggregateDefinition<
     MessageShape<StateDesc>,
@@ -121,7 +126,9 @@ export function reject<Reason extends string>(
 /** Accepts a command that changes nothing, such as a repeated click. */
 export const nothing: readonly never[] = [];
 
-export function isRejected(decision: Decision): decision is Rejected {
+export function isRejected<Accepted extends object, Reason extends string>(
+  decision: Accepted | Rejected<Reason>,
+): decision is Rejected<Reason> {
   return "reason" in decision;
 }
 

@@ -24,10 +24,13 @@ export interface StoredDocument {
 /** Partition to partition sequence. */
 export type Applied = Readonly<Record<number, number>>;
 
-/** An index: the fields in order. A field of an array has an entry per element. Every index ends in the document's id by itself. */
+/** An index: the fields in order; dots reach into documents. Every index ends in the document's id by itself. */
 export interface Index {
+  /** Unique in its collection. */
   readonly name: string;
   readonly fields: readonly string[];
+  /** The first field holds an array of strings or numbers, and the index has an entry per element. Default: no field holds an array. */
+  readonly multikey?: boolean;
 }
 
 /** A collection of documents: one generation of one view. Its name is state: renaming it abandons the documents. */
@@ -107,9 +110,15 @@ export interface Documents extends AsyncDisposable {
 
   checkpoints(collection: string): Promise<readonly Checkpoint[]>;
 
-  /** Calls the listener with every checkpoint of any collection as it advances, whoever wrote it, until the signal aborts. May skip some in between. */
+  /**
+   * Calls the listener with every checkpoint of any collection as it advances, whoever wrote it, until the signal aborts. May skip some in
+   * between. Resolves when it watches: of what is written from then on, nothing is missed.
+   */
   watchCheckpoints(listener: (checkpoints: readonly Checkpoint[]) => void, signal: AbortSignal): Promise<void>;
 }
+
+/** What queries need of the documents. */
+export type DocumentReader = Pick<Documents, "load" | "find">;
 
 /** A page's start that does not fit the query's sort. */
 export class SortKeyError extends Error {

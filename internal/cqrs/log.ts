@@ -82,6 +82,9 @@ export interface Log extends AsyncDisposable {
 
   /** The offset behind the last committed record, per partition. */
   ends(topic: string): Promise<readonly number[]>;
+
+  /** The offset of the next record that a group of owners will consume, per partition: what `transact` last recorded, 0 at first. */
+  committed(group: string, topic: string): Promise<readonly number[]>;
 }
 
 export interface ConsumeOptions {

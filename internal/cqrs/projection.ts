@@ -23,6 +23,8 @@ export interface ProjectionDefinition<EventDesc extends DescMessage, DocumentDes
   /** The message of the document. Its documents are stored as plain fields, see {@link documentCodec}. */
   readonly document: DocumentDesc;
   readonly indexes?: readonly Index[];
+  /** Whether each document is made by one event and never changed: it is then written without being loaded. Default: false. */
+  readonly writeOnce?: boolean;
   /** The ids of the documents that the event changes; undefined if none. */
   readonly key: (event: MessageShape<EventDesc>) => string | readonly string[] | undefined;
   /** One fold per event that matters, from the document (or an empty message) to the new document. */
@@ -44,6 +46,7 @@ export interface Projection {
   readonly name: string;
   readonly version: number;
   readonly collection: Collection;
+  readonly writeOnce: boolean;
   keys(event: object): readonly string[];
   /** The fields after the event. `before` is undefined where there is no document yet. */
   fold(before: object | undefined, id: string, event: object): object;
@@ -70,6 +73,7 @@ export function projection<EventDesc extends DescMessage, DocumentDesc extends D
     name: definition.name,
     version: definition.version,
     collection: { name: `${definition.name}.v${definition.version}`, indexes: definition.indexes ?? [] },
+    writeOnce: definition.writeOnce ?? false,
     keys(event) {
       const facts = (event as Readonly<Record<string, Oneof>>)[union];
       if (facts?.case === undefined) return [];

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEimwEKEENvbnNpc3RlbmN5VG9rZW4SDgoGbG9nX2lkGAEgASgJEkUKCXNlcXVlbmNlcxgCIAMoCzIyLmhlYWR3YXRlci5jcXJzLnYxLkNvbnNpc3RlbmN5VG9rZW4uU2VxdWVuY2VzRW50cnkaMAoOU2VxdWVuY2VzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgDOgI4ASIpCglQYWdlVG9rZW4SDQoFcXVlcnkYASABKAwSDQoFYWZ0ZXIYAiABKAliBnByb3RvMw");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEimwEKEENvbnNpc3RlbmN5VG9rZW4SDgoGbG9nX2lkGAEgASgJEkUKCXNlcXVlbmNlcxgCIAMoCzIyLmhlYWR3YXRlci5jcXJzLnYxLkNvbnNpc3RlbmN5VG9rZW4uU2VxdWVuY2VzRW50cnkaMAoOU2VxdWVuY2VzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgDOgI4AWIGcHJvdG8z");
 
 /**
  * What a consistency token holds. Clients treat a token as opaque: they keep it and pass it on.
@@ -39,32 +39,4 @@ export type ConsistencyToken = Message<"headwater.cqrs.v1.ConsistencyToken"> & {
  */
 export const ConsistencyTokenSchema: GenMessage<ConsistencyToken> = /*@__PURE__*/
   messageDesc(file_headwater_cqrs_v1_token, 0);
-
-/**
- * What a page token holds: where the next page starts, and for which query. Clients treat it as opaque.
- *
- * @generated from message headwater.cqrs.v1.PageToken
- */
-export type PageToken = Message<"headwater.cqrs.v1.PageToken"> & {
-  /**
-   * A hash of the query: a token that is used with another filter or order is refused.
-   *
-   * @generated from field: bytes query = 1;
-   */
-  query: Uint8Array;
-
-  /**
-   * The sort values of the last entry of the page before, as JSON.
-   *
-   * @generated from field: string after = 2;
-   */
-  after: string;
-};
-
-/**
- * Describes the message headwater.cqrs.v1.PageToken.
- * Use `create(PageTokenSchema)` to create a new message.
- */
-export const PageTokenSchema: GenMessage<PageToken> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_token, 1);
 

@@ -1,0 +1,111 @@
+import type { DescMethod, DescMethodBiDiStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter, type HandlerContext, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+
+/** A service that vanished is noticed while calls wait for it. */
+const PINGS = { pingIntervalMs: 5_000, pingTimeoutMs: 3_000 };
+
+/** Headers that belong to one connection or one protocol; all others are the caller's word to the service. */
+const OWN_HEADERS =
+  /^(:.*|connect-.*|grpc-.*|content-.*|accept.*|access-control-.*|sec-.*|proxy-.*|host|origin|referer|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|user-agent|x-user-agent|x-grpc-web)$/;
+
+export interface Upstream {
+  readonly transport: Transport;
+  close(): void;
+}
+
+export function connectUpstream(baseUrl: string): Upstream {
+  const connection = new Http2SessionManager(baseUrl, PINGS);
+  return { transport: createGrpcTransport({ baseUrl, sessionManager: connection }), close: () => connection.abort() };
+}
+
+/** Answers every method of a service with what the service itself answers: message, headers and trailers, or error with its details. */
+export function forward(
+  router: ConnectRouter,
+  service: DescService,
+  upstream: Transport,
+  onUnreachable: (error: Error, method: string) => void,
+): void {
+  const failure = (reason: unknown, method: DescMethod, context: HandlerContext) => {
+    const error = ConnectError.from(reason);
+    if (context.signal.aborted || !isBrokenConnection(error)) return error;
+    onUnreachable(error, `${service.typeName}/${method.name}`);
+    return new ConnectError("the service cannot be reached", Code.Unavailable);
+  };
+
+  const unary = (method: DescMethodUnary) =>
+    router.rpc(method, async (request, context) => {
+      try {
+        const answer = await upstream.unary(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), request);
+        copy(forwarded(answer.header), context.responseHeader);
+        copy(forwarded(answer.trailer), context.responseTrailer);
+        return answer.message;
+      } catch (error) {
+        throw failure(error, method, context);
+      }
+    });
+
+  const streaming = (method: DescMethodBiDiStreaming) =>
+    router.rpc(method, async function* (requests, context) {
+      try {
+        const answer = await upstream.stream(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), requests);
+        copy(forwarded(answer.header), context.responseHeader);
+        yield* answer.message;
+        copy(forwarded(answer.trailer), context.responseTrailer);
+      } catch (error) {
+        throw failure(error, method, context);
+      }
+    });
+
+  for (const method of service.methods) {
+    switch (method.methodKind) {
+      case "unary":
+        unary(method as DescMethodUnary);
+        break;
+      case "bidi_streaming":
+        streaming(method as DescMethodBiDiStreaming);
+        break;
+      case "client_streaming":
+      case "server_streaming":
+        throw new TypeError(`${method} streams in one direction, which is not forwarded`);
+    }
+  }
+}
+
+/** gRPC's header for it takes whole milliseconds only. */
+function timeoutMs(context: HandlerContext): number | undefined {
+  const remainingMs = context.timeoutMs();
+  return remainingMs === undefined ? undefined : Math.max(1, Math.ceil(remainingMs));
+}
+
+/** What a service says comes with metadata; what the transport says of itself has none. */
+function isBrokenConnection(error: ConnectError): boolean {
+  switch (error.code) {
+    case Code.Unavailable:
+    case Code.Canceled:
+    case Code.Aborted:
+    case Code.Unknown:
+    case Code.Internal:
+      return error.metadata.keys().next().done === true;
+    case Code.InvalidArgument:
+    case Code.DeadlineExceeded:
+    case Code.NotFound:
+    case Code.AlreadyExists:
+    case Code.PermissionDenied:
+    case Code.ResourceExhausted:
+    case Code.FailedPrecondition:
+    case Code.OutOfRange:
+    case Code.Unimplemented:
+    case Code.DataLoss:
+    case Code.Unauthenticated:
+      return false;
+  }
+}
+
+function forwarded(headers: Headers): Headers {
+  return new Headers([...headers].filter(([name]) => !OWN_HEADERS.test(name)));
+}
+
+function copy(from: Headers, to: Headers): void {
+  for (const [name, value] of from) to.append(name, value);
+}

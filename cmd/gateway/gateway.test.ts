@@ -1,0 +1,181 @@
+import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { status as GrpcCode } from "@grpc/grpc-js";
+import { resourceExhausted, StatusError } from "../../internal/grpc/errors.ts";
+import { startTestServer } from "../../internal/grpc/testing/harness.ts";
+import { OrderRejectedError } from "../../sdk/src/index.ts";
+import { connectGrpc } from "../../sdk/src/node.ts";
+import { connectWeb } from "../../sdk/src/web.ts";
+import { type Gateway, startGateway } from "./app.ts";
+
+type Handlers = NonNullable<Parameters<typeof startTestServer>[0]>;
+
+const seen: { deadlineMs?: number | undefined; authorization?: string | undefined; cookie?: string | undefined } = {};
+const handlers: Handlers = {
+  query: {
+    async getOrder({ orderId }, call) {
+      seen.deadlineMs = call.deadlineMs;
+      seen.authorization = call.header("authorization");
+      seen.cookie = call.header("cookie");
+      call.setResponseHeader("x-served-by", "test");
+      return { order: { orderId, version: 7 } };
+    },
+    async listOrders() {
+      throw resourceExhausted("too much", { reason: "TOO_MANY_CALLS" }, 250);
+    },
+  },
+  command: {
+    async placeOrder({ orderId, options }) {
+      const metadata = { order_id: orderId, command_id: options?.commandId ?? "", version: "3" };
+      if (orderId === "empty") throw new StatusError(GrpcCode.FAILED_PRECONDITION, "add a line first", { reason: "ORDER_EMPTY", metadata });
+      return { receipt: { orderId, commandId: options?.commandId ?? "", version: 2 } };
+    },
+    async *execute(requests) {
+      for await (const { command } of requests) {
+        const { orderId = "", options } = command?.command.value ?? {};
+        const commandId = options?.commandId ?? "";
+        yield { commandId, orderId, result: { case: "receipt", value: { orderId, commandId, version: 1 } } };
+      }
+    },
+  },
+};
+
+let upstream: Awaited<ReturnType<typeof startTestServer>>;
+let gateway: Gateway;
+let url: string;
+
+beforeEach(async () => {
+  upstream = await startTestServer(handlers);
+  const service = `http://${upstream.server.address}`;
+  gateway = await startGateway({ host: "127.0.0.1", port: 0, commandUrl: service, queryUrl: service, allowedOrigins: ["https://shop.example"] });
+  url = `http://${gateway.address}`;
+});
+
+afterEach(async () => {
+  await gateway[Symbol.asyncDispose]();
+  await upstream[Symbol.asyncDispose]();
+});
+
+const clients = {
+  connect: () => connectWeb({ baseUrl: url }),
+  "gRPC-Web": () => connectWeb({ baseUrl: url, protocol: "grpc-web" }),
+  gRPC: () => connectGrpc({ commandUrl: url, queryUrl: url }),
+};
+
+describe.each(Object.entries(clients))("over %s", (_, connect) => {
+  it("commands and queries are answered", async () => {
+    const session = connect().session();
+    expect(await session.placeOrder({ orderId: "a" })).toMatchObject({ orderId: "a", version: 2 });
+    expect((await session.getOrder({ orderId: "a" })).order).toMatchObject({ orderId: "a", version: 7 });
+  });
+
+  it("a rejection keeps its details", async () => {
+    const rejected = connect().session().placeOrder({ orderId: "empty" });
+    await expect(rejected).rejects.toBeInstanceOf(OrderRejectedError);
+    await expect(rejected).rejects.toMatchObject({ reason: "ORDER_EMPTY", code: Code.FailedPrecondition, orderId: "empty", currentVersion: 3 });
+  });
+
+  it("deadlines and headers come through, cookies do not", async () => {
+    const startedAt = Date.now();
+    let servedBy: string | null = null;
+    const headers = { authorization: "Bearer x", cookie: "session=1" };
+    await connect().queries.getOrder({ orderId: "a" }, { timeoutMs: 5_000, headers, onHeader: (header) => (servedBy = header.get("x-served-by")) });
+    expect(seen.deadlineMs).toBeGreaterThan(startedAt);
+    expect(seen.deadlineMs).toBeLessThan(startedAt + 6_000);
+    expect(seen).toMatchObject({ authorization: "Bearer x", cookie: undefined });
+    expect(servedBy).toBe("test");
+  });
+
+  it("an overloaded service is said to be so, with its delay", async () => {
+    const error = await connect().queries.listOrders({}).catch(ConnectError.from);
+    expect(error).toMatchObject({ code: Code.ResourceExhausted, rawMessage: "too much" });
+    expect((error as ConnectError).details.map((detail) => "type" in detail && detail.type)).toContain("google.rpc.RetryInfo");
+  });
+
+  it("a service that is not there is unavailable", async () => {
+    await upstream[Symbol.asyncDispose]();
+    const error = await connect().queries.getOrder({ orderId: "a" }).catch(ConnectError.from);
+    expect(error).toMatchObject({ code: Code.Unavailable, rawMessage: "the service cannot be reached" });
+    upstream = await startTestServer(handlers);
+  });
+
+  it("a message above the limit is refused", async () => {
+    const error = await connect().queries.getOrder({ orderId: "x".repeat(1024 * 1024) }).catch(ConnectError.from);
+    expect(error).toMatchObject({ code: Code.ResourceExhausted });
+  });
+});
+
+it("bulk works through the gateway over gRPC", async () => {
+  await using bulk = clients.gRPC().bulk();
+  const ids = Array.from({ length: 100 }, (_, index) => `o${index}`);
+  const receipts = await Promise.all(ids.map((orderId) => bulk.execute({ case: "placeOrder", value: { orderId } })));
+  expect(receipts.map(({ orderId }) => orderId)).toEqual(ids);
+});
+
+it("plain JSON is answered with plain JSON", async () => {
+  const response = await fetch(`${url}/headwater.orders.v1.OrderQueryService/GetOrder`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ orderId: "a" }),
+  });
+  expect([response.status, await response.json()]).toEqual([200, { order: { orderId: "a", version: 7 } }]);
+});
+
+it("a stream in both directions over HTTP/1.1 is refused in words", async () => {
+  const response = await fetch(`${url}/headwater.orders.v1.OrderCommandService/Execute`, {
+    method: "POST",
+    headers: { "content-type": "application/connect+json" },
+    body: new Uint8Array(),
+  });
+  expect(response.status).toBe(505);
+});
+
+it("HTTP/2 without TLS is served on the same port", async () => {
+  const session = connectHttp2(url);
+  const headers = await new Promise<IncomingHttpHeaders>((resolve) => session.request({ ":path": "/nothing" }).on("response", resolve));
+  expect(headers[":status"]).toBe(404);
+  session.close();
+});
+
+it.each([
+  ["https://shop.example", true],
+  ["http://localhost:5173", true],
+  ["the gateway's own", true],
+  ["https://evil.example", false],
+  ["https://localhost.evil.example", false],
+  ["null", false],
+])("a page of the origin %s may call: %s", async (name, isAllowed) => {
+  const origin = name === "the gateway's own" ? url : name;
+  const path = `${url}/headwater.orders.v1.OrderQueryService/GetOrder`;
+  const preflight = await fetch(path, { method: "OPTIONS", headers: { origin, "access-control-request-method": "POST" } });
+  const call = await fetch(path, { method: "POST", headers: { origin, "content-type": "application/json" }, body: "{}" });
+  const expected = isAllowed ? origin : null;
+  expect(preflight.status).toBe(204);
+  expect(preflight.headers.get("access-control-allow-origin")).toBe(expected);
+  expect(call.headers.get("access-control-allow-origin")).toBe(expected);
+});
+
+it("running calls are answered before the gateway closes", async () => {
+  const arrived = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  handlers.query = {
+    ...handlers.query,
+    async getCustomerSummary({ customerId }) {
+      arrived.resolve();
+      await released.promise;
+      return { summary: { customerId } };
+    },
+  };
+  await upstream[Symbol.asyncDispose]();
+  upstream = await startTestServer(handlers);
+  const service = `http://${upstream.server.address}`;
+  const closing = await startGateway({ host: "127.0.0.1", port: 0, commandUrl: service, queryUrl: service });
+  const answer = connectWeb({ baseUrl: `http://${closing.address}` }).queries.getCustomerSummary({ customerId: "c" });
+  await arrived.promise;
+  const closed = closing[Symbol.asyncDispose]();
+  released.resolve();
+  expect((await answer).summary?.customerId).toBe("c");
+  await closed;
+  await expect(fetch(`http://${closing.address}/`)).rejects.toThrow();
+});

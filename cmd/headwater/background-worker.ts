@@ -1,0 +1,33 @@
+/** The thread of the command-handler and the projector. */
+
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { connectEmbeddedDocuments } from "../../internal/documents/embedded/connect.ts";
+import { connectEmbeddedLog } from "../../internal/log/embedded/client.ts";
+import { createLogger, type LogLevel } from "../../internal/platform/logging.ts";
+import { startCommandHandler } from "../command-handler/app.ts";
+import { startProjector } from "../projector/app.ts";
+
+export interface BackgroundData {
+  readonly log: MessagePort;
+  readonly documents: MessagePort;
+  readonly durable: boolean;
+  readonly logLevel: LogLevel;
+}
+
+const data = workerData as BackgroundData;
+const logger = createLogger({ app: "headwater-background", level: data.logLevel });
+const log = await connectEmbeddedLog(data.log, { durable: data.durable });
+const documents = connectEmbeddedDocuments(data.documents);
+const apps = [startCommandHandler({ instance: "dev" }, { log, logger }), startProjector({ instance: "dev" }, { log, documents })];
+
+parentPort?.on("message", () => void stop());
+parentPort?.postMessage("ready");
+// A failure ends the thread, and with it the process: the log knows what was done, so the next start goes on from there.
+await Promise.all(apps.map((app) => app.stopped));
+
+async function stop(): Promise<void> {
+  await Promise.all(apps.map((app) => app[Symbol.asyncDispose]()));
+  await documents[Symbol.asyncDispose]();
+  await log[Symbol.asyncDispose]();
+  parentPort?.close();
+}

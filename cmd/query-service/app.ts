@@ -1,0 +1,33 @@
+import type { Documents } from "../../internal/cqrs/documents.ts";
+import { startFreshness } from "../../internal/cqrs/freshness.ts";
+import { type GrpcServer, startGrpcServer } from "../../internal/grpc/server.ts";
+import { errorDomain } from "../../internal/orders/error-domain.ts";
+import { orderViews } from "../../internal/orders/projection/views.ts";
+import type { Logger } from "../../internal/platform/logging.ts";
+import { orderQueryService } from "./service.ts";
+
+export interface QueryServiceConfig {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** The number of partitions of the log that the documents follow. */
+  readonly partitions: number;
+}
+
+/** The gRPC server of the read side. It needs the documents only, and as many of it as wanted may run. */
+export async function startQueryService(
+  { partitions, ...address }: QueryServiceConfig,
+  { documents, logger }: { readonly documents: Documents; readonly logger: Logger },
+) {
+  const freshness = await startFreshness({ documents, views: orderViews, partitions });
+  const service = orderQueryService({ documents, freshness });
+  const server: GrpcServer = await startGrpcServer({ ...address, services: [service], errorDomain, logger });
+  return {
+    address: server.address,
+    port: server.port,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await freshness[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,114 @@
+/** OrderQueryService over the documents: each query waits until its view shows the caller's token, and returns a token of what it shows. */
+
+import { status as Code } from "@grpc/grpc-js";
+import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
+import type { Documents } from "../../internal/cqrs/documents.ts";
+import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshness.ts";
+import { PageTokenError } from "../../internal/cqrs/page-token.ts";
+import type { Projection } from "../../internal/cqrs/projection.ts";
+import { formatToken, mergeSequences, parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
+import { createWitness, type Witness } from "../../internal/cqrs/witness.ts";
+import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import type { Call } from "../../internal/grpc/call.ts";
+import { invalidArgument, StatusError, unavailable } from "../../internal/grpc/errors.ts";
+import { type GrpcService, grpcService } from "../../internal/grpc/service.ts";
+import { boundedWait } from "../../internal/grpc/wait.ts";
+import { getCustomerSummary } from "../../internal/orders/query/get-customer-summary.ts";
+import { getOrder } from "../../internal/orders/query/get-order.ts";
+import { listDailySales } from "../../internal/orders/query/list-daily-sales.ts";
+import { listOrderEvents } from "../../internal/orders/query/list-order-events.ts";
+import { listOrders } from "../../internal/orders/query/list-orders.ts";
+
+/** How long a query waits for its token's position at most; normally it takes milliseconds. */
+const MAX_WAIT_MS = 10_000;
+
+const RETRY_WHEN_STALE_MS = 100;
+const RETRY_AFTER_OUTAGE_MS = 1_000;
+
+export interface QueryServiceOptions {
+  readonly documents: Documents;
+  readonly freshness: Freshness;
+}
+
+/** A use case: what it answers from the documents of its view. */
+interface Query<Request, Answer> {
+  (documents: Witness, request: Request): Promise<Answer>;
+  readonly view: Projection;
+}
+
+interface QueryRequest {
+  readonly consistencyToken: string;
+}
+
+export function orderQueryService(options: QueryServiceOptions): GrpcService {
+  return grpcService(OrderQueryService, {
+    async getOrder(request, call) {
+      const { answer, consistencyToken } = await read(options, getOrder, request, call);
+      return { order: found(answer, "ORDER_NOT_FOUND", `there is no order ${JSON.stringify(request.orderId)}`), consistencyToken };
+    },
+    async listOrders(request, call) {
+      const { answer, consistencyToken } = await read(options, listOrders, request, call);
+      return { ...answer, consistencyToken };
+    },
+    async listOrderEvents(request, call) {
+      const { answer, consistencyToken } = await read(options, listOrderEvents, request, call);
+      return { ...answer, consistencyToken };
+    },
+    async getCustomerSummary(request, call) {
+      const { answer, consistencyToken } = await read(options, getCustomerSummary, request, call);
+      const summary = found(answer, "CUSTOMER_NOT_FOUND", `no order of a customer ${JSON.stringify(request.customerId)} is known`);
+      return { summary, consistencyToken };
+    },
+    async listDailySales(request, call) {
+      const { answer, consistencyToken } = await read(options, listDailySales, request, call);
+      return { ...answer, consistencyToken };
+    },
+  });
+}
+
+/** The position of the view is taken before the documents are read: they show at least that. */
+async function read<Request extends QueryRequest, Answer>(
+  { documents, freshness }: QueryServiceOptions,
+  query: Query<Request, Answer>,
+  request: Request,
+  call: Call,
+): Promise<{ readonly answer: Answer; readonly consistencyToken: string }> {
+  try {
+    const wanted = await untilVisible(freshness, query.view, request.consistencyToken, call);
+    const complete = freshness.sequences(query.view);
+    const witness = createWitness(documents);
+    const answer = await query(witness, request);
+    const { log } = freshness;
+    const consistencyToken = log === undefined ? "" : formatToken(log.id, mergeSequences(wanted, complete, witness.seen));
+    return { answer, consistencyToken };
+  } catch (error) {
+    throw statusErrorOf(error);
+  }
+}
+
+async function untilVisible(freshness: Freshness, view: Projection, token: string, call: Call): Promise<Sequences> {
+  if (token === "") return new Map();
+  using wait = boundedWait(call, MAX_WAIT_MS);
+  const sequences = parseToken(token, await freshness.known(wait.signal));
+  await freshness.waitFor(view, sequences, wait.signal);
+  return sequences;
+}
+
+function statusErrorOf(error: unknown): unknown {
+  if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
+  if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
+  if (error instanceof NotYetVisibleError) return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
+  if (error instanceof DocumentsUnavailableError) {
+    return unavailable("the documents are not available; try again", { reason: "DOCUMENTS_UNAVAILABLE" }, RETRY_AFTER_OUTAGE_MS);
+  }
+  return error;
+}
+
+function invalid(field: string, description: string, reason: string): StatusError {
+  return invalidArgument([{ field, description, reason }]);
+}
+
+function found<Document>(document: Document | undefined, reason: string, message: string): Document {
+  if (document !== undefined) return document;
+  throw new StatusError(Code.NOT_FOUND, `${message}; if it was written just now, pass the receipt's consistency_token`, { reason });
+}

@@ -1,0 +1,218 @@
+/**
+ * The write side's front: makes a command durable and waits for its outcome (P1: what is acknowledged is in the log). The outcome's
+ * notification may be lost; an inquiry through the log then fetches the truth, in order with all commands.
+ */
+
+import { create, fromBinary, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type CommandMetadata,
+  CommandMetadataSchema,
+  type CommandOutcome,
+  CommandReplySchema,
+  CommandStage,
+  ViewProgressSchema,
+} from "../gen/headwater/cqrs/v1/command_pb.ts";
+import type { Cancel, Clock } from "./clock.ts";
+import type { Domain } from "./domain.ts";
+import { type Log, type LogRecord, LogUnavailableError } from "./log.ts";
+import { partitionOf } from "./partition.ts";
+import { createProgress, type Progress } from "./progress.ts";
+
+/** How many commands may wait for their outcome at once: each holds a few hundred bytes here and a stream at the caller's. */
+const DEFAULT_MAX_IN_FLIGHT = 20_000;
+
+/** A reply normally takes milliseconds. After so long the gateway asks for it through the log. */
+const INQUIRE_AFTER_MS = 2_000;
+
+/** A command to submit. */
+export interface Submission {
+  readonly aggregateId: string;
+  readonly commandId: string;
+  /** The command's facts, without options; absent for an inquiry after the outcome of `commandId`. */
+  readonly command?: Message;
+  /** Hash of the facts and of what else makes two commands different. */
+  readonly fingerprint: Uint8Array;
+  readonly expectedVersion?: number;
+  /** When it happened, in milliseconds since 1970. */
+  readonly occurredAtMs?: number;
+  readonly actor: string;
+  readonly correlationId: string;
+  readonly causationId: string;
+}
+
+export interface Wait {
+  readonly stage: CommandStage;
+  /** For PROJECTED. */
+  readonly views: readonly string[];
+  /** Ends the wait, not the command. */
+  readonly signal: AbortSignal;
+}
+
+/** What is known of a submitted command when the wait is over. */
+export interface Submitted {
+  readonly partition: number;
+  readonly stage: CommandStage;
+  /** When the gateway accepted this attempt, in milliseconds since 1970. */
+  readonly acceptedAtMs: number;
+  /** Absent if the stage is ACCEPTED, or if an inquiry found none. */
+  readonly outcome?: CommandOutcome;
+  readonly pendingViews: readonly string[];
+}
+
+export interface CommandGateway extends AsyncDisposable {
+  /**
+   * Appends a command and waits for its stage.
+   *
+   * @throws {OverloadedError} too many commands are waiting; nothing was appended
+   * @throws {OutcomeUnknownError} it is durable, but was not decided before the signal aborted
+   * @throws {LogUnavailableError} the log did not take it, or nobody knows whether it did
+   */
+  submit(submission: Submission, wait: Wait): Promise<Submitted>;
+}
+
+export class OverloadedError extends Error {
+  override readonly name = "OverloadedError";
+}
+
+/** The command is accepted and will be decided; only its outcome is not known yet. Asking again with the same command id gives it. */
+export class OutcomeUnknownError extends Error {
+  override readonly name = "OutcomeUnknownError";
+}
+
+export interface CommandGatewayOptions {
+  readonly log: Log;
+  readonly domain: Domain;
+  readonly clock: Clock;
+  /** A name for this instance that no other has: replies are addressed to it. */
+  readonly instance: string;
+  readonly maxInFlight?: number;
+}
+
+interface Waiter {
+  readonly metadata: CommandMetadata;
+  readonly partition: number;
+  readonly resolve: (outcome: CommandOutcome | undefined) => void;
+  readonly reject: (error: Error) => void;
+  /** Infinite until the command is in the log: an inquiry before it would find nothing. */
+  inquireAtMs: number;
+}
+
+export async function createCommandGateway(options: CommandGatewayOptions): Promise<CommandGateway> {
+  const { log, domain, clock, instance } = options;
+  const { topics } = domain;
+  const maxInFlight = options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
+  const waiters = new Map<string, Waiter>();
+  const progress = createProgress();
+  const stopped = new AbortController();
+  let inFlight = 0;
+  let attempts = 0;
+
+  const replies = { topic: topics.replies.name, partition: partitionOf(instance, log.partitions), from: "end", signal: stopped.signal } as const;
+  const listening = [
+    listen(await log.tail(replies), (record) => settle(record)),
+    listen(await log.tail({ ...replies, topic: topics.progress.name, partition: 0 }), (record) => note(progress, record)),
+  ];
+  let cancelInquiries = scheduleInquiries();
+
+  return { submit, [Symbol.asyncDispose]: dispose };
+
+  async function submit(submission: Submission, wait: Wait): Promise<Submitted> {
+    if (inFlight >= maxInFlight) throw new OverloadedError(`${inFlight} commands are waiting for their outcome`);
+    inFlight += 1;
+    try {
+      const partition = partitionOf(submission.aggregateId, log.partitions);
+      const metadata = stamp(submission);
+      const acceptedAtMs = clock.now();
+      if (wait.stage === CommandStage.ACCEPTED) {
+        await append(metadata, partition, submission.command);
+        return { partition, acceptedAtMs, stage: CommandStage.ACCEPTED, pendingViews: [] };
+      }
+      const outcome = await decided(metadata, partition, submission.command, wait.signal);
+      if (outcome === undefined) return { partition, acceptedAtMs, stage: CommandStage.DECIDED, pendingViews: [] };
+      if (wait.stage !== CommandStage.PROJECTED) return { partition, acceptedAtMs, stage: CommandStage.DECIDED, outcome, pendingViews: [] };
+      const pendingViews = await progress.reached(wait.views, partition, Number(outcome.sequence), wait.signal);
+      const stage = pendingViews.length === 0 ? CommandStage.PROJECTED : CommandStage.DECIDED;
+      return { partition, acceptedAtMs, stage, outcome, pendingViews };
+    } finally {
+      inFlight -= 1;
+    }
+  }
+
+  async function decided(metadata: CommandMetadata, partition: number, command: Message | undefined, signal: AbortSignal) {
+    const outcome = Promise.withResolvers<CommandOutcome | undefined>();
+    const giveUp = () => outcome.reject(new OutcomeUnknownError("the command is accepted, but not decided yet"));
+    const waiter: Waiter = { metadata, partition, resolve: outcome.resolve, reject: outcome.reject, inquireAtMs: Number.POSITIVE_INFINITY };
+    waiters.set(metadata.requestId, waiter);
+    signal.addEventListener("abort", giveUp);
+    // The append's own failure is thrown below; the waiter may lose the race without anybody listening.
+    outcome.promise.catch(() => undefined);
+    try {
+      await append(metadata, partition, command);
+      waiter.inquireAtMs = clock.now() + INQUIRE_AFTER_MS;
+      if (signal.aborted) giveUp();
+      return await outcome.promise;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+      waiters.delete(metadata.requestId);
+    }
+  }
+
+  async function append(metadata: CommandMetadata, partition: number, command: Message | undefined): Promise<void> {
+    const record = create(domain.commandRecordSchema, { metadata, command } as MessageInitShape<typeof domain.commandRecordSchema>);
+    const value = toBinary(domain.commandRecordSchema, record);
+    await log.append([{ topic: topics.commands.name, partition, key: metadata.aggregateId, value }]);
+  }
+
+  function stamp(submission: Submission): CommandMetadata {
+    const nowMs = clock.now();
+    attempts += 1;
+    return create(CommandMetadataSchema, {
+      commandId: submission.commandId,
+      aggregateId: submission.aggregateId,
+      ...(submission.expectedVersion === undefined ? {} : { expectedVersion: submission.expectedVersion }),
+      acceptedAt: timestampFromMs(nowMs),
+      occurredAt: timestampFromMs(submission.occurredAtMs ?? nowMs),
+      actor: submission.actor,
+      correlationId: submission.correlationId,
+      causationId: submission.causationId,
+      fingerprint: submission.fingerprint,
+      replyTo: instance,
+      requestId: `${instance}/${attempts}`,
+    });
+  }
+
+  function settle(record: LogRecord): void {
+    const reply = fromBinary(CommandReplySchema, record.value);
+    if (reply.replyTo === instance) waiters.get(reply.requestId)?.resolve(reply.outcome);
+  }
+
+  /** Asks again for outcomes whose reply seems to be lost. An inquiry is answered behind its command, so its answer is final. */
+  function scheduleInquiries(): Cancel {
+    return clock.after(INQUIRE_AFTER_MS / 2, () => {
+      const nowMs = clock.now();
+      for (const waiter of waiters.values()) {
+        if (waiter.inquireAtMs > nowMs) continue;
+        waiter.inquireAtMs = nowMs + INQUIRE_AFTER_MS;
+        append(waiter.metadata, waiter.partition, undefined).catch(() => undefined);
+      }
+      cancelInquiries = scheduleInquiries();
+    });
+  }
+
+  async function dispose(): Promise<void> {
+    cancelInquiries();
+    stopped.abort();
+    for (const waiter of waiters.values()) waiter.reject(new LogUnavailableError("the command service is stopping"));
+    await Promise.all(listening);
+  }
+}
+
+async function listen(records: AsyncIterable<readonly LogRecord[]>, take: (record: LogRecord) => void): Promise<void> {
+  for await (const batch of records) batch.forEach(take);
+}
+
+function note(progress: Progress, record: LogRecord): void {
+  const { view, partition, sequence } = fromBinary(ViewProgressSchema, record.value);
+  progress.advance(view, partition, Number(sequence));
+}

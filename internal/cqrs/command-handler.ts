@@ -1,0 +1,204 @@
+/**
+ * The write side's heart: decides the commands of the partitions it owns and writes each slice in one transaction (P1, P2, P3). Crash-only:
+ * after any failure it forgets everything and joins again; the log knows what was committed.
+ */
+
+import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { DeadLetterSchema, PartitionPositionSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
+import { type Decided, decideCommand } from "./decide-command.ts";
+import type { CommandRecord, Domain } from "./domain.ts";
+import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "./log.ts";
+import { partitionOf } from "./partition.ts";
+import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
+
+/** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
+export const POSITION_KEY = "__position";
+
+/** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
+const SLICE_COMMANDS = 500;
+
+/** How long a poll waits in the log before it comes back to look at the signal. */
+const POLL_WAIT_MS = 5_000;
+
+export interface CommandHandlerOptions {
+  readonly log: Log;
+  readonly domain: Domain;
+  /** The consumer group of all handlers of the domain. */
+  readonly group: string;
+  /** A stable name of this instance: one that comes back under it replaces its predecessor. */
+  readonly instance: string;
+  /** Stops it after the slice at hand. */
+  readonly signal: AbortSignal;
+  /** Told when it was fenced and joins again. */
+  readonly onFenced?: (error: FencedError) => void;
+}
+
+/**
+ * Runs until the signal aborts.
+ *
+ * @throws {LogUnavailableError} the log failed; start again when it is back
+ * @throws {Error} a record of the state topic cannot be read: the partition must not be decided without it
+ */
+export async function runCommandHandler(options: CommandHandlerOptions): Promise<void> {
+  const { log, domain, group, instance, signal } = options;
+  while (!signal.aborted) {
+    const { commands, state } = domain.topics;
+    await using owner = await log.own({ group, instance, topic: commands.name, stateTopic: state.name });
+    const leave = () => void owner[Symbol.asyncDispose]();
+    signal.addEventListener("abort", leave);
+    try {
+      await decideWhileOwner(options, owner);
+    } catch (error) {
+      if (!(error instanceof FencedError)) throw error;
+      if (!signal.aborted) options.onFenced?.(error);
+    } finally {
+      signal.removeEventListener("abort", leave);
+    }
+  }
+}
+
+async function decideWhileOwner({ log, domain, signal }: CommandHandlerOptions, owner: Owner): Promise<void> {
+  const slices = createSlices(domain, owner, log.partitions);
+  while (!signal.aborted) {
+    const poll = await owner.poll({ maxRecords: SLICE_COMMANDS, waitMs: POLL_WAIT_MS });
+    const replies = await slices.decide(poll);
+    // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.
+    if (replies.length > 0) log.append(replies).catch(() => undefined);
+  }
+}
+
+/** Where a partition stands. */
+interface Position {
+  nextOffset: number;
+  sequence: number;
+}
+
+/** Everything that one transaction writes, while it is put together. */
+interface Slice {
+  readonly records: NewRecord[];
+  readonly replies: NewRecord[];
+  readonly consumed: Map<number, number>;
+}
+
+function createSlices(domain: Domain, owner: Owner, partitions: number) {
+  const { topics, aggregate, commandRecordSchema } = domain;
+  const snapshots: Snapshots = createSnapshots(aggregate);
+  const positions = new Map<number, Position>();
+
+  return {
+    /** Decides and commits what a poll brought, and returns the replies that may go out now. */
+    async decide(poll: Poll): Promise<readonly NewRecord[]> {
+      for (const partition of poll.lost) {
+        positions.delete(partition);
+        snapshots.forget(partition);
+      }
+      await Promise.all(poll.gained.map(takeOver));
+      const slice: Slice = { records: [], replies: [], consumed: new Map() };
+      for (const [partition, records] of Map.groupBy(poll.records, (record) => record.partition)) {
+        await decidePartition(slice, partition, records);
+      }
+      if (slice.consumed.size > 0) await owner.transact({ records: slice.records, consumed: slice.consumed });
+      return slice.replies;
+    },
+  };
+
+  async function takeOver(partition: number): Promise<void> {
+    const [value] = await owner.load(partition, [POSITION_KEY]);
+    const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
+    positions.set(partition, { nextOffset: Number(position?.nextOffset ?? 0n), sequence: Number(position?.sequence ?? 0n) });
+    owner.seek(partition, Number(position?.nextOffset ?? 0n));
+  }
+
+  async function decidePartition(slice: Slice, partition: number, records: readonly LogRecord[]): Promise<void> {
+    const position = positions.get(partition);
+    if (position === undefined) throw new Error(`records of partition ${partition} came before it was taken over`);
+    const due = records.filter((record) => record.offset >= position.nextOffset);
+    const last = due.at(-1);
+    if (last === undefined) return;
+    const loaded = await snapshots.load(owner, partition, [...new Set(due.map((record) => record.key))]);
+    const changed = new Set<Snapshot>();
+    for (const record of due) decideRecord(slice, partition, position, record, loaded, changed);
+    for (const snapshot of changed) {
+      slice.records.push({ topic: topics.state.name, partition, key: snapshot.aggregateId, value: snapshots.encode(partition, snapshot) });
+    }
+    position.nextOffset = last.offset + 1;
+    slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value: encodePosition(position, owner.writer) });
+    slice.consumed.set(partition, position.nextOffset);
+  }
+
+  function decideRecord(
+    slice: Slice,
+    partition: number,
+    position: Position,
+    record: LogRecord,
+    loaded: ReadonlyMap<string, Snapshot>,
+    changed: Set<Snapshot>,
+  ): void {
+    const command = decodeCommand(commandRecordSchema, record, partitions);
+    if (typeof command === "string") {
+      slice.records.push(deadLetter(domain, record, command));
+      return;
+    }
+    const snapshot = loaded.get(record.key);
+    if (snapshot === undefined) throw new Error(`the snapshot of ${record.key} was not loaded`);
+    const decided = decideCommand(domain, snapshot, command, () => {
+      position.sequence += 1;
+      return position.sequence;
+    });
+    if (decided.poison !== undefined) slice.records.push(deadLetter(domain, record, decided.poison));
+    for (const event of decided.events) {
+      slice.records.push({ topic: topics.events.name, partition, key: record.key, value: toBinary(aggregate.eventSchema, event) });
+    }
+    if (decided.changed) changed.add(snapshot);
+    slice.replies.push(reply(command.metadata, decided, partition));
+  }
+
+  function reply(metadata: NonNullable<CommandRecord["metadata"]>, { outcome }: Decided, partition: number): NewRecord {
+    const value = create(CommandReplySchema, {
+      requestId: metadata.requestId,
+      replyTo: metadata.replyTo,
+      aggregateId: metadata.aggregateId,
+      partition,
+      ...(outcome === undefined ? {} : { outcome }),
+    });
+    return {
+      topic: topics.replies.name,
+      partition: partitionOf(metadata.replyTo, partitions),
+      key: metadata.replyTo,
+      value: toBinary(CommandReplySchema, value),
+    };
+  }
+}
+
+/** The command in a record, or why there is none. */
+function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number) {
+  try {
+    const { metadata, command } = fromBinary(schema, record.value);
+    if (metadata === undefined) return "the record has no metadata";
+    if (metadata.aggregateId !== record.key) return `the key is not the id ${JSON.stringify(metadata.aggregateId)} in the metadata`;
+    if (metadata.commandId === "") return "the record has no command id";
+    if (record.key.startsWith("_")) return "an id cannot begin with an underscore";
+    if (partitionOf(record.key, partitions) !== record.partition) return "the record is in a partition that its key does not belong to";
+    return { metadata, command: command as Message | undefined };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function deadLetter({ topics }: Domain, record: LogRecord, error: string): NewRecord {
+  const value = create(DeadLetterSchema, {
+    topic: topics.commands.name,
+    partition: record.partition,
+    offset: BigInt(record.offset),
+    key: record.key,
+    value: record.value,
+    error,
+  });
+  return { topic: topics.deadLetters.name, partition: record.partition, key: record.key, value: toBinary(DeadLetterSchema, value) };
+}
+
+function encodePosition({ nextOffset, sequence }: Position, writer: string): Uint8Array {
+  const position = create(PartitionPositionSchema, { nextOffset: BigInt(nextOffset), sequence: BigInt(sequence), writer });
+  return toBinary(PartitionPositionSchema, position);
+}

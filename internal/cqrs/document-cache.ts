@@ -1,0 +1,75 @@
+/** The documents that a projector has at hand. A stale one does no harm: its write conflicts, and it is loaded again. */
+
+import type { Applied, Checkpoint, Documents, DocumentWrite } from "./documents.ts";
+import type { Projection } from "./projection.ts";
+
+/** How many documents are kept: some tens of megabytes of orders. */
+const MAX_CACHED_DOCUMENTS = 20_000;
+
+/** A document as the fold left it. */
+export interface FoldedDocument {
+  readonly view: Projection;
+  readonly id: string;
+  readonly document: object;
+  readonly applied: Applied;
+  /** The revision it was loaded at; 0 if it is new. */
+  readonly revision: number;
+}
+
+export interface DocumentCache {
+  keyOf(view: Projection, id: string): string;
+  /** Documents in the order of the places asked for; undefined where there is none. */
+  load(places: readonly { readonly view: Projection; readonly id: string }[]): Promise<readonly (FoldedDocument | undefined)[]>;
+  /** Writes documents, then checkpoints, and returns the keys of those that conflicted; these are forgotten. */
+  write(documents: readonly FoldedDocument[], checkpoints: readonly Checkpoint[]): Promise<ReadonlySet<string>>;
+  clear(): void;
+}
+
+export function createDocumentCache(documents: Documents): DocumentCache {
+  const cache = new Map<string, FoldedDocument>();
+  const keyOf = (view: Projection, id: string): string => `${view.collection.name}/${id}`;
+
+  return {
+    keyOf,
+    async load(places) {
+      const missing = places.filter(({ view, id }) => !view.writeOnce && !cache.has(keyOf(view, id)));
+      const loaded = new Map<string, FoldedDocument>();
+      const byView = [...Map.groupBy(missing, ({ view }) => view)];
+      await Promise.all(
+        byView.map(async ([view, wanted]) => {
+          const found = await documents.load(view.collection.name, wanted.map(({ id }) => id));
+          for (const stored of found) {
+            if (stored === undefined) continue;
+            const { id, applied, revision } = stored;
+            loaded.set(keyOf(view, id), { view, id, applied, revision, document: view.decode(stored.fields) });
+          }
+        }),
+      );
+      return places.map(({ view, id }) => cache.get(keyOf(view, id)) ?? loaded.get(keyOf(view, id)));
+    },
+    async write(folded, checkpoints) {
+      const writes = folded.map(
+        ({ view, id, document, applied, revision }): DocumentWrite => ({
+          collection: view.collection.name,
+          id,
+          expectedRevision: revision,
+          applied,
+          fields: view.encode(document),
+        }),
+      );
+      const conflicts = await documents.write(writes, checkpoints);
+      const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
+      for (const document of folded) {
+        const key = keyOf(document.view, document.id);
+        cache.delete(key);
+        if (!conflicting.has(key) && !document.view.writeOnce) cache.set(key, { ...document, revision: document.revision + 1 });
+      }
+      for (const key of cache.keys()) {
+        if (cache.size <= MAX_CACHED_DOCUMENTS) break;
+        cache.delete(key);
+      }
+      return conflicting;
+    },
+    clear: () => cache.clear(),
+  };
+}

@@ -1,0 +1,28 @@
+/** A domain as the runtime runs it: its aggregate, its messages and its topics. */
+
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { CommandMetadata } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import type { Aggregate } from "./aggregate.ts";
+import type { Topic } from "./log.ts";
+
+/** The value of a record of the commands topic: metadata, and the command unless it is an inquiry after an outcome. */
+export type CommandRecord = Message & { metadata?: CommandMetadata | undefined; command?: Message | undefined };
+
+/** The topics of a domain. Their names are state: renaming one abandons what it holds. */
+export interface DomainTopics {
+  readonly commands: Topic;
+  readonly events: Topic;
+  readonly state: Topic;
+  readonly deadLetters: Topic;
+  readonly replies: Topic;
+  readonly progress: Topic;
+}
+
+export interface Domain {
+  readonly aggregate: Aggregate<DescMessage, DescMessage, DescMessage>;
+  readonly commandRecordSchema: GenMessage<CommandRecord>;
+  readonly topics: DomainTopics;
+  /** The version of the event schema that this code writes, from 1. */
+  readonly schemaVersion: number;
+}

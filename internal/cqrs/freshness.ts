@@ -1,0 +1,87 @@
+/** What the query side knows of its views' progress: lets a query wait for a token's position, bounded and without polling (P4). */
+
+import type { Checkpoint, Documents } from "./documents.ts";
+import { createProgress } from "./progress.ts";
+import type { Projection } from "./projection.ts";
+import type { Sequences, TokenLog } from "./token.ts";
+
+/** A view cannot show a token's position yet; the same read may succeed a moment later. */
+export class NotYetVisibleError extends Error {
+  override readonly name = "NotYetVisibleError";
+}
+
+export interface Freshness extends AsyncDisposable {
+  /** The log that the views follow; undefined until a projector has written its first checkpoint. */
+  readonly log: TokenLog | undefined;
+  /**
+   * The same, waiting for it.
+   *
+   * @throws {NotYetVisibleError} the signal aborted first
+   */
+  known(signal: AbortSignal): Promise<TokenLog>;
+  /** The position up to which a view is complete, per partition. */
+  sequences(view: Projection): Sequences;
+  /**
+   * Waits until a view shows everything up to a position.
+   *
+   * @throws {NotYetVisibleError} the signal aborted first
+   */
+  waitFor(view: Projection, sequences: Sequences, signal: AbortSignal): Promise<void>;
+}
+
+export interface FreshnessOptions {
+  readonly documents: Documents;
+  readonly views: readonly Projection[];
+  readonly partitions: number;
+}
+
+export async function startFreshness({ documents, views, partitions }: FreshnessOptions): Promise<Freshness> {
+  const progress = createProgress();
+  const stopped = new AbortController();
+  const collections = new Set(views.map((view) => view.collection.name));
+  const firstCheckpoint = Promise.withResolvers<TokenLog>();
+  let log: TokenLog | undefined;
+
+  await documents.watchCheckpoints(note, stopped.signal);
+  for (const collection of collections) note(await documents.checkpoints(collection));
+
+  return {
+    get log() {
+      return log;
+    },
+    async known(signal) {
+      if (log !== undefined) return log;
+      const aborted = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
+      const found = await Promise.race([firstCheckpoint.promise, aborted]);
+      if (found === undefined) throw new NotYetVisibleError("no view has been built yet; is a projector running?");
+      return found;
+    },
+    sequences: (view) => {
+      const known = new Map<number, number>();
+      for (let partition = 0; partition < partitions; partition += 1) {
+        const sequence = progress.sequence(view.collection.name, partition);
+        if (sequence > 0) known.set(partition, sequence);
+      }
+      return known;
+    },
+    async waitFor(view, sequences, signal) {
+      const waits = [...sequences].map(([partition, sequence]) => progress.reached([view.collection.name], partition, sequence, signal));
+      const pending = (await Promise.all(waits)).flat();
+      if (pending.length > 0) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
+    },
+    async [Symbol.asyncDispose]() {
+      stopped.abort();
+    },
+  };
+
+  function note(checkpoints: readonly Checkpoint[]): void {
+    for (const checkpoint of checkpoints) {
+      if (!collections.has(checkpoint.collection)) continue;
+      if (log === undefined) {
+        log = { id: checkpoint.logId, partitions };
+        firstCheckpoint.resolve(log);
+      }
+      progress.advance(checkpoint.collection, checkpoint.partition, checkpoint.sequence);
+    }
+  }
+}

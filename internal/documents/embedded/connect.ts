@@ -1,0 +1,87 @@
+/** The document port over message ports to the threads of an embedded store. */
+
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import {
+  type Applied,
+  type Checkpoint,
+  type Documents,
+  DocumentsUnavailableError,
+  type DocumentValue,
+  type DocumentWrite,
+  type Fields,
+  type Find,
+  SortKeyError,
+  type SortKey,
+  type StoredDocument,
+} from "../../cqrs/documents.ts";
+import { createPortClient } from "../../platform/port-rpc.ts";
+import type { Introduction, ReaderMethods, Row, RowWrite, WriterMethods } from "./protocol.ts";
+
+/** Connects a thread to an embedded store through a port that its opener gave away. Disposing of the connection leaves the store open. */
+export function connectEmbeddedDocuments(port: MessagePort): Documents {
+  // The introduction was sent before the port was given away, so it is here.
+  const introduction = receiveMessageOnPort(port)?.message as Introduction | undefined;
+  if (introduction === undefined) throw new TypeError("the port is not one that an embedded document store gave away, or was used before");
+  port.close();
+  return createDocuments(introduction);
+}
+
+function createDocuments({ writer: writerPort, reader: readerPort }: Introduction): Documents {
+  const writer = createPortClient<WriterMethods, readonly Checkpoint[]>(writerPort, portOptions);
+  const reader = readerPort === undefined ? writer : createPortClient<ReaderMethods>(readerPort, portOptions);
+  const listeners = new Set<(checkpoints: readonly Checkpoint[]) => void>();
+  writer.onPush((checkpoints) => {
+    for (const listener of listeners) listener(checkpoints);
+  });
+
+  return {
+    prepare: (collections) => writer.call("prepare", collections),
+    async load(collection, ids) {
+      const rows = await reader.call("load", { collection, ids });
+      return rows.map((row) => row && documentOf(row));
+    },
+    async write(writes, checkpoints) {
+      return writer.call("write", { writes: writes.map(rowWriteOf), checkpoints });
+    },
+    async find(query) {
+      const { rows, hasMore } = await reader.call("find", query);
+      const documents = rows.map(documentOf);
+      const last = documents.at(-1);
+      return last !== undefined && hasMore ? { documents, next: sortKeyOf(query, last) } : { documents };
+    },
+    checkpoints: (collection) => reader.call("checkpoints", collection),
+    async watchCheckpoints(listener, signal) {
+      if (signal.aborted) return;
+      const own = (checkpoints: readonly Checkpoint[]) => listener(checkpoints);
+      listeners.add(own);
+      signal.addEventListener("abort", () => listeners.delete(own), { once: true });
+      await writer.call("watch", null);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([writer.close(), reader.close()]);
+    },
+  };
+}
+
+const portOptions = {
+  errors: { SortKeyError, DocumentsUnavailableError, TypeError },
+  closedError: () => new DocumentsUnavailableError("the document store is closed"),
+};
+
+function documentOf([id, revision, applied, fields]: Row): StoredDocument {
+  return { id, revision, applied: JSON.parse(applied) as Applied, fields: JSON.parse(fields) as Fields };
+}
+
+function rowWriteOf({ collection, id, expectedRevision, applied, fields }: DocumentWrite): RowWrite {
+  return { collection, row: [id, expectedRevision + 1, JSON.stringify(applied), JSON.stringify(fields)] };
+}
+
+function sortKeyOf({ sort }: Find, { id, fields }: StoredDocument): SortKey {
+  return [...sort.map(({ field }) => valueAt(fields, field) as SortKey[number]), id];
+}
+
+function valueAt(fields: Fields, path: string): DocumentValue | undefined {
+  let value: DocumentValue | undefined = fields;
+  for (const name of path.split(".")) value = (value as Fields | undefined)?.[name];
+  return value;
+}

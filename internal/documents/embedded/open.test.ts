@@ -1,0 +1,177 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Checkpoint, type Documents, DocumentsUnavailableError, SortKeyError } from "../../cqrs/documents.ts";
+import { describeDocuments, type DocumentsUnderTest } from "../../cqrs/testing/documents-contract.ts";
+import { createPortClient } from "../../platform/port-rpc.ts";
+import { connectEmbeddedDocuments } from "./connect.ts";
+import { type EmbeddedDocuments, openEmbeddedDocuments } from "./open.ts";
+import type { Introduction } from "./protocol.ts";
+import type { RemoteMethods, RemoteTask } from "./remote.fixture.ts";
+
+const directories: string[] = [];
+
+afterEach(async () => {
+  for (const directory of directories.splice(0)) await rm(directory, { recursive: true });
+});
+
+async function newDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "headwater-documents-"));
+  directories.push(directory);
+  return directory;
+}
+
+describeDocuments("embedded documents in memory", async () => underTest(await openEmbeddedDocuments({ inMemory: true })));
+
+describeDocuments("embedded documents in a directory", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "headwater-documents-"));
+  return underTest(await openEmbeddedDocuments({ directory }), directory);
+});
+
+describeDocuments("embedded documents used from another thread", async () => {
+  const store = await openEmbeddedDocuments({ inMemory: true });
+  return { ...underTest(store), documents: remoteDocuments(store) };
+});
+
+function underTest(documents: EmbeddedDocuments, directory?: string): DocumentsUnderTest {
+  let store = documents;
+  const reopenIn = async (place: string) => {
+    await store[Symbol.asyncDispose]();
+    store = await openEmbeddedDocuments({ directory: place });
+    return store;
+  };
+  return {
+    documents,
+    connect: async () => connectEmbeddedDocuments(store.connect()),
+    ...(directory === undefined ? {} : { reopen: () => reopenIn(directory) }),
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      if (directory !== undefined) await rm(directory, { recursive: true });
+    },
+  };
+}
+
+/** The store as a thread sees it that got a port from its opener. The thread ends with the store. */
+function remoteDocuments(documents: EmbeddedDocuments): Documents {
+  const { port1, port2 } = new MessageChannel();
+  const task: RemoteTask = { store: documents.connect(), test: port2 };
+  const thread = new Worker(new URL("./remote.fixture.ts", import.meta.url), { workerData: task, transferList: [task.store, port2] });
+  thread.unref();
+  port1.unref();
+  const closedError = () => new DocumentsUnavailableError("the thread has ended");
+  const client = createPortClient<RemoteMethods, readonly Checkpoint[]>(port1, { errors: { SortKeyError }, closedError });
+  const listeners = new Set<(checkpoints: readonly Checkpoint[]) => void>();
+  client.onPush((checkpoints) => listeners.forEach((listener) => listener(checkpoints)));
+  return {
+    prepare: (collections) => client.call("prepare", collections),
+    load: (collection, ids) => client.call("load", { collection, ids }),
+    write: (writes, checkpoints) => client.call("write", { writes, checkpoints }),
+    find: (query) => client.call("find", query),
+    checkpoints: (collection) => client.call("checkpoints", collection),
+    watchCheckpoints(listener, signal) {
+      listeners.add(listener);
+      signal.addEventListener("abort", () => listeners.delete(listener));
+      return client.call("watch", null);
+    },
+    [Symbol.asyncDispose]: () => client.call("dispose", null),
+  };
+}
+
+describe.each(["memory", "directory"])("an embedded store in %s", (place) => {
+  const open = async () => openEmbeddedDocuments(place === "memory" ? { inMemory: true } : { directory: await newDirectory() });
+  const write = { collection: "orders.v1", id: "a", expectedRevision: 0, applied: {}, fields: { a: 1 } };
+
+  it("answers what was asked before it was closed, and nothing after", async () => {
+    const documents = await open();
+    const connection = connectEmbeddedDocuments(documents.connect());
+    await documents.prepare([{ name: "orders.v1", indexes: [] }]);
+    const due = [documents.write([write], []), documents.load("orders.v1", ["b"])];
+    await documents[Symbol.asyncDispose]();
+    expect(await Promise.all(due)).toEqual([[], [undefined]]);
+    for (const each of [documents, connection]) {
+      await expect(each.load("orders.v1", ["a"])).rejects.toThrow(DocumentsUnavailableError);
+      await expect(each.write([write], [])).rejects.toThrow(DocumentsUnavailableError);
+      await expect(each.find({ collection: "orders.v1", where: [], sort: [], limit: 1 })).rejects.toThrow(DocumentsUnavailableError);
+      await each[Symbol.asyncDispose]();
+    }
+  });
+
+  it("rejects what waits and what comes when its thread has died", async () => {
+    await using documents = await open();
+    const port = documents.connect();
+    const { writer } = receiveMessageOnPort(port)?.message as Introduction;
+    port.close();
+    const waiting = documents.checkpoints("orders.v1");
+    await waiting;
+    const lost = documents.write([], []).catch((error: unknown) => error);
+    kill(writer);
+    await expect(untilRejected(() => documents.write([], []))).resolves.toBeInstanceOf(DocumentsUnavailableError);
+    await expect(untilRejected(() => documents.load("orders.v1", []))).resolves.toBeInstanceOf(DocumentsUnavailableError);
+    await lost;
+  });
+
+  it("refuses one bad request and answers the others of the same transaction", async () => {
+    await using documents = await open();
+    await documents.prepare([{ name: "orders.v1", indexes: [] }]);
+    const good = documents.write([write], []);
+    const bad = documents.write([{ ...write, collection: "unknown.v1" }], []);
+    const last = documents.write([{ ...write, id: "b" }], []);
+    await expect(bad).rejects.toThrow("unknown.v1");
+    expect(await Promise.all([good, last])).toEqual([[], []]);
+    expect(await documents.load("orders.v1", ["a", "b"])).toMatchObject([{ revision: 1 }, { revision: 1 }]);
+  });
+
+  it("refuses names of fields that could be more than names", async () => {
+    await using documents = await open();
+    const field = "a') --";
+    await expect(documents.prepare([{ name: "orders.v1", indexes: [{ name: "bad", fields: [field] }] }])).rejects.toThrow(TypeError);
+    await documents.prepare([{ name: "orders.v1", indexes: [] }]);
+    const query = { collection: "orders.v1", where: [{ field, op: "eq", value: 1 } as const], sort: [], limit: 1 };
+    await expect(documents.find(query)).rejects.toThrow(TypeError);
+  });
+});
+
+it("what is no database is not opened", async () => {
+  const directory = await newDirectory();
+  await writeFile(join(directory, "documents.sqlite"), "no database".repeat(1000));
+  await expect(openEmbeddedDocuments({ directory })).rejects.toThrow(DocumentsUnavailableError);
+});
+
+it("a port is used for one connection", async () => {
+  await using documents = await openEmbeddedDocuments({ inMemory: true });
+  const port = documents.connect();
+  await using _connection = connectEmbeddedDocuments(port);
+  expect(() => connectEmbeddedDocuments(port)).toThrow(TypeError);
+});
+
+it("a store that was closed does not keep its process alive", async () => {
+  const script = `
+    import { openEmbeddedDocuments } from ${JSON.stringify(new URL("./open.ts", import.meta.url))};
+    for (const place of [{ inMemory: true }, { directory: ${JSON.stringify(await newDirectory())} }]) {
+      const documents = await openEmbeddedDocuments(place);
+      await documents.watchCheckpoints(() => {}, new AbortController().signal);
+      await documents[Symbol.asyncDispose]();
+    }
+    console.log("closed");`;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], { timeout: 30_000 });
+  expect(stdout).toBe("closed\n");
+});
+
+/** Sends what no client sends; the thread dies of it, as of any defect. */
+function kill(writer: MessagePort) {
+  writer.postMessage(null);
+}
+
+async function untilRejected(call: () => Promise<unknown>): Promise<unknown> {
+  for (;;) {
+    try {
+      await call();
+    } catch (error) {
+      return error;
+    }
+  }
+}

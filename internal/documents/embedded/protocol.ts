@@ -1,0 +1,46 @@
+/** What the threads of the store are asked. Documents travel as the JSON texts that are stored: only who needs their fields parses them. */
+
+import type { MessagePort } from "node:worker_threads";
+import type { Checkpoint, Collection, Find, WriteConflict } from "../../cqrs/documents.ts";
+
+/** A stored document: its id, its revision, and as JSON what is applied and its fields. */
+export type Row = readonly [id: string, revision: number, applied: string, fields: string];
+
+/** A guarded write of a document, with its new revision. */
+export interface RowWrite {
+  readonly collection: string;
+  readonly row: Row;
+}
+
+export interface RowPage {
+  readonly rows: readonly Row[];
+  readonly hasMore: boolean;
+}
+
+export interface ReaderMethods {
+  load(argument: { readonly collection: string; readonly ids: readonly string[] }): readonly (Row | undefined)[];
+  find(query: Find): RowPage;
+  checkpoints(collection: string): readonly Checkpoint[];
+}
+
+export interface WriterMethods extends ReaderMethods {
+  prepare(collections: readonly Collection[]): void;
+  write(argument: { readonly writes: readonly RowWrite[]; readonly checkpoints: readonly Checkpoint[] }): readonly WriteConflict[];
+  /** From the answer on, the checkpoints of every commit are pushed to this port. */
+  watch(argument: null): void;
+}
+
+/** What the opener passes to a client through the port it gives away: the ports of the threads. In memory, the writer reads as well. */
+export interface Introduction {
+  readonly writer: MessagePort;
+  readonly reader: MessagePort | undefined;
+}
+
+/** What a worker thread is started with. */
+export interface WorkerTask {
+  readonly path: string;
+  readonly role: "writer" | "reader";
+}
+
+/** What a worker thread is told: to serve another port, or to close. It says "ready" when the database is open. */
+export type WorkerOrder = { readonly serve: MessagePort } | "close";

@@ -1,0 +1,110 @@
+/**
+ * Names and definitions of the tables. A collection is a table of JSON texts with an index per declared index, on expressions over the text.
+ * A multikey index is a table of its entries, which triggers keep, so that no write can forget it.
+ */
+
+import type { Index } from "../../cqrs/documents.ts";
+
+/** The tables that are there before any collection. */
+export const baseSchema = `
+  CREATE TABLE IF NOT EXISTS indexes (collection TEXT, name TEXT, definition TEXT NOT NULL, PRIMARY KEY (collection, name)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS checkpoints (
+    collection TEXT, partition INTEGER, log_id TEXT NOT NULL, next_offset INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    PRIMARY KEY (collection, partition)
+  ) WITHOUT ROWID;
+`;
+
+/** The table of a collection, quoted. */
+export function documentsTable(collection: string): string {
+  return quoted(`documents:${collection}`);
+}
+
+/** The table of a multikey index, quoted: per entry the element as f0, the further fields as f1, f2, …, and the document's id. */
+export function entriesTable(collection: string, index: string): string {
+  return quoted(`entries:${collection}:${index}`);
+}
+
+/** With rowids: documents are too large for the inner pages of a table that is its own index. */
+export function createDocumentsSql(collection: string): string {
+  return `
+    CREATE TABLE IF NOT EXISTS ${documentsTable(collection)}
+    (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, applied TEXT NOT NULL, fields TEXT NOT NULL)`;
+}
+
+export function createIndexSql(collection: string, index: Index): string {
+  if (index.fields.length === 0) throw new TypeError(`the index ${index.name} of ${collection} has no fields`);
+  return index.multikey === true ? createEntriesSql(collection, index) : createPlainIndexSql(collection, index);
+}
+
+export function dropIndexSql(collection: string, index: Index): string {
+  if (index.multikey !== true) return `DROP INDEX ${indexName(collection, index.name)}`;
+  return triggers.map((trigger) => `DROP TRIGGER ${triggerName(collection, index.name, trigger)};`).join("") +
+    `DROP TABLE ${entriesTable(collection, index.name)}`;
+}
+
+/** The value of a document's field as SQL. Indexes and queries must say it in the same words, or the index is not used. */
+export function extract(json: string, field: string): string {
+  return `json_extract(${json}, ${path(field)})`;
+}
+
+/** A field's path as an SQL literal. */
+export function path(field: string): string {
+  if (!fieldPattern.test(field)) throw new TypeError(`"${field}" is no name of a field`);
+  return `'$.${field}'`;
+}
+
+/** A name, or names that lead into documents. Nothing in it can end the literal that it is put into. */
+const fieldPattern = /^[A-Za-z][\w-]*(\.[A-Za-z0-9][\w-]*)*$/;
+
+const triggers = ["insert", "update"] as const;
+
+function createPlainIndexSql(collection: string, { name, fields }: Index): string {
+  const columns = fields.map((field) => extract("fields", field));
+  return `CREATE INDEX ${indexName(collection, name)} ON ${documentsTable(collection)} (${columns.join(", ")}, id)`;
+}
+
+function createEntriesSql(collection: string, index: Index): string {
+  const documents = documentsTable(collection);
+  const entries = entriesTable(collection, index.name);
+  const columns = index.fields.map((_, position) => `f${position}`);
+  const changed = index.fields.map((field) => `${extract("old.fields", field)} IS NOT ${extract("new.fields", field)}`);
+  return `
+    CREATE TABLE ${entries} (${columns.join(", ")}, id TEXT NOT NULL);
+    CREATE INDEX ${indexName(collection, index.name)} ON ${entries} (${columns.join(", ")}, id);
+    INSERT INTO ${entries} ${entriesOf(index, "doc")} FROM ${documents} AS doc, ${elementsOf(index, "doc")};
+    CREATE TRIGGER ${triggerName(collection, index.name, "insert")} AFTER INSERT ON ${documents} BEGIN
+      INSERT INTO ${entries} ${entriesOf(index, "new")} FROM ${elementsOf(index, "new")};
+    END;
+    CREATE TRIGGER ${triggerName(collection, index.name, "update")} AFTER UPDATE ON ${documents} WHEN ${changed.join(" OR ")} BEGIN
+      DELETE FROM ${entries} WHERE f0 IN (SELECT element.value FROM ${elementsOf(index, "old")}) AND ${furtherOf(index)}id = old.id;
+      INSERT INTO ${entries} ${entriesOf(index, "new")} FROM ${elementsOf(index, "new")};
+    END`;
+}
+
+function entriesOf({ fields }: Index, row: string): string {
+  const further = fields.slice(1).map((field) => `${extract(`${row}.fields`, field)}, `);
+  return `SELECT DISTINCT element.value, ${further.join("")}${row}.id`;
+}
+
+function elementsOf({ fields }: Index, row: string): string {
+  return `json_each(${row}.fields, ${path(fields[0] ?? "")}) AS element`;
+}
+
+function furtherOf({ fields }: Index): string {
+  return fields
+    .slice(1)
+    .map((field, position) => `f${position + 1} IS ${extract("old.fields", field)} AND `)
+    .join("");
+}
+
+function indexName(collection: string, index: string): string {
+  return quoted(`index:${collection}:${index}`);
+}
+
+function triggerName(collection: string, index: string, trigger: (typeof triggers)[number]): string {
+  return quoted(`${trigger}:${collection}:${index}`);
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,206 @@
+/** The documents in SQLite: synchronous, for a thread of its own. What belongs together happens in one transaction. */
+
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../cqrs/documents.ts";
+import { findStatement } from "./find-sql.ts";
+import type { Row, RowPage, RowWrite } from "./protocol.ts";
+import { baseSchema, createDocumentsSql, createIndexSql, documentsTable, dropIndexSql } from "./schema.ts";
+
+export interface Store {
+  /** Runs it in one transaction: if it throws, nothing has happened. */
+  transaction<Result>(run: () => Result): Result;
+  prepare(collections: readonly Collection[]): void;
+  load(collection: string, ids: readonly string[]): readonly (Row | undefined)[];
+  write(writes: readonly RowWrite[], checkpoints: readonly Checkpoint[]): readonly WriteConflict[];
+  find(query: Find): RowPage;
+  checkpoints(collection: string): readonly Checkpoint[];
+  /** How SQLite would run a query, for tests. */
+  explain(query: Find): readonly string[];
+  close(): void;
+}
+
+/** Opens the database, and for a writer creates it where it is missing. */
+export function openStore({ path, readOnly }: { readonly path: string; readonly readOnly: boolean }): Store {
+  const db = new DatabaseSync(path, { readOnly, timeout: busyTimeoutMs });
+  try {
+    if (!readOnly) {
+      // The documents are derived from the log, and their checkpoints stand in the same file: after a power failure the file is as it was some
+      // commits ago, and the projector goes on from there. So a commit need not wait for the disk.
+      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+      db.exec(baseSchema);
+    }
+    db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = ${mmapBytes}; PRAGMA temp_store = MEMORY;`);
+    return new SqliteStore(db, readOnly ? "BEGIN" : "BEGIN IMMEDIATE");
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** Another process that opens the same file makes us wait for its transactions, which are short. */
+const busyTimeoutMs = 5_000;
+
+/** What one connection may keep of the file in its own memory. */
+const cacheKib = 32 * 1024;
+
+/** What of the file is read through the operating system's cache without copying it: address space, not memory. */
+const mmapBytes = 512 * 1024 * 1024;
+
+/** Statements differ in the conditions and sorts that queries combine, and these are few. Beyond this, all are prepared again. */
+const maxFindStatements = 256;
+
+interface CollectionStatements {
+  readonly indexes: readonly Index[];
+  readonly load: StatementSync;
+  readonly insert: StatementSync;
+  readonly update: StatementSync;
+}
+
+class SqliteStore implements Store {
+  readonly #db: DatabaseSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
+  readonly #schemaVersion: StatementSync;
+  readonly #loadCheckpoints: StatementSync;
+  readonly #writeCheckpoint: StatementSync;
+  readonly #collections = new Map<string, CollectionStatements>();
+  readonly #finds = new Map<string, StatementSync>();
+  #knownSchemaVersion: unknown;
+
+  constructor(db: DatabaseSync, begin: string) {
+    this.#db = db;
+    this.#begin = db.prepare(begin);
+    this.#commit = db.prepare("COMMIT");
+    this.#schemaVersion = db.prepare("PRAGMA schema_version");
+    this.#loadCheckpoints = db.prepare(
+      `SELECT collection, partition, log_id AS logId, next_offset AS nextOffset, sequence
+       FROM checkpoints WHERE collection = ? ORDER BY partition`,
+    );
+    this.#writeCheckpoint = db.prepare("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)");
+  }
+
+  transaction<Result>(run: () => Result): Result {
+    this.#begin.run();
+    try {
+      this.#forgetOldSchema();
+      const result = run();
+      this.#commit.run();
+      return result;
+    } catch (error) {
+      this.#forgetSchema();
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  prepare(collections: readonly Collection[]) {
+    for (const { name, indexes } of collections) {
+      this.#db.exec(createDocumentsSql(name));
+      const present = new Map(this.#indexes(name).map((index) => [index.name, index]));
+      for (const index of indexes) this.#prepareIndex(name, index, present.get(index.name));
+    }
+    this.#forgetSchema();
+  }
+
+  #prepareIndex(collection: string, { name, fields, multikey = false }: Index, present: Index | undefined) {
+    const index = { name, fields, multikey };
+    const definition = JSON.stringify(index);
+    if (present !== undefined) {
+      if (JSON.stringify(present) === definition) return;
+      this.#db.exec(dropIndexSql(collection, present));
+    }
+    this.#db.exec(createIndexSql(collection, index));
+    this.#db.prepare("INSERT OR REPLACE INTO indexes VALUES (?, ?, ?)").run(collection, name, definition);
+  }
+
+  load(collection: string, ids: readonly string[]): readonly (Row | undefined)[] {
+    const statements = this.#statements(collection);
+    return ids.map((id) => statements?.load.get(id) as Row | undefined);
+  }
+
+  write(writes: readonly RowWrite[], checkpoints: readonly Checkpoint[]): readonly WriteConflict[] {
+    const conflicts: WriteConflict[] = [];
+    for (const { collection, row } of writes) {
+      const statements = this.#statements(collection);
+      if (statements === undefined) throw new Error(`the collection ${collection} has not been prepared`);
+      const [id, revision, applied, fields] = row;
+      const { changes } =
+        revision === 1 ? statements.insert.run(id, revision, applied, fields) : statements.update.run(revision, applied, fields, id, revision - 1);
+      if (changes === 0) conflicts.push({ collection, id });
+    }
+    if (conflicts.length > 0) return conflicts;
+    for (const { collection, partition, logId, nextOffset, sequence } of checkpoints) {
+      this.#writeCheckpoint.run(collection, partition, logId, nextOffset, sequence);
+    }
+    return conflicts;
+  }
+
+  find(query: Find): RowPage {
+    const statements = this.#statements(query.collection);
+    if (statements === undefined) return { rows: [], hasMore: false };
+    const { sql, values } = findStatement(query, statements.indexes);
+    const rows = this.#findStatement(sql).all(...values) as unknown as Row[];
+    const hasMore = rows.length > query.limit;
+    if (hasMore) rows.pop();
+    return { rows, hasMore };
+  }
+
+  checkpoints(collection: string): readonly Checkpoint[] {
+    return this.#loadCheckpoints.all(collection) as unknown as Checkpoint[];
+  }
+
+  explain(query: Find): readonly string[] {
+    const { sql, values } = findStatement(query, this.#indexes(query.collection));
+    return this.#db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values).map(({ detail }) => String(detail));
+  }
+
+  close() {
+    this.#db.close();
+  }
+
+  /** Undefined if the collection has not been prepared yet: then it has no documents. */
+  #statements(collection: string): CollectionStatements | undefined {
+    const known = this.#collections.get(collection);
+    if (known !== undefined) return known;
+    const table = documentsTable(collection);
+    const exists = this.#db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(`documents:${collection}`);
+    if (exists === undefined) return undefined;
+    const statements = {
+      indexes: this.#indexes(collection),
+      load: this.#db.prepare(`SELECT id, revision, applied, fields FROM ${table} WHERE id = ?`),
+      insert: this.#db.prepare(`INSERT INTO ${table} (id, revision, applied, fields) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`),
+      update: this.#db.prepare(`UPDATE ${table} SET revision = ?, applied = ?, fields = ? WHERE id = ? AND revision = ?`),
+    };
+    statements.load.setReturnArrays(true);
+    this.#collections.set(collection, statements);
+    return statements;
+  }
+
+  #findStatement(sql: string): StatementSync {
+    const known = this.#finds.get(sql);
+    if (known !== undefined) return known;
+    if (this.#finds.size >= maxFindStatements) this.#finds.clear();
+    const statement = this.#db.prepare(sql);
+    statement.setReturnArrays(true);
+    this.#finds.set(sql, statement);
+    return statement;
+  }
+
+  #indexes(collection: string): readonly Index[] {
+    const rows = this.#db.prepare("SELECT definition FROM indexes WHERE collection = ?").all(collection);
+    return rows.map(({ definition }) => JSON.parse(String(definition)) as Index);
+  }
+
+  /** Another connection may have prepared collections or indexes. */
+  #forgetOldSchema() {
+    const version = this.#schemaVersion.get()?.["schema_version"];
+    if (version !== this.#knownSchemaVersion) this.#forgetSchema();
+    this.#knownSchemaVersion = version;
+  }
+
+  #forgetSchema() {
+    this.#collections.clear();
+    this.#finds.clear();
+    this.#knownSchemaVersion = undefined;
+  }
+}

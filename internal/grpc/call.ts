@@ -1,0 +1,64 @@
+import { Metadata, type ServerUnaryCall, status as Code } from "@grpc/grpc-js";
+import { StatusError } from "./errors.ts";
+
+/** What a handler may know of its call, and say beside its responses. */
+export interface Call {
+  /** Aborted as soon as nobody waits for the answer any more: cancelled, past its deadline, or cut off by a server that stops. */
+  readonly signal: AbortSignal;
+  /** The caller's deadline as milliseconds since the epoch. Undefined: he set none. */
+  readonly deadlineMs: number | undefined;
+  /** The caller's address. */
+  readonly peer: string;
+  /** A header of the request, by its lower-case name. */
+  header(name: string): string | undefined;
+  /** Goes out with the first response, so not with an error that comes instead of it. */
+  setResponseHeader(name: string, value: string): void;
+  /** Goes out after the last response, or with the error. */
+  setResponseTrailer(name: string, value: string): void;
+}
+
+/** What the calls of all kinds have in common. */
+type GrpcCall = Pick<ServerUnaryCall<Buffer, Buffer>, "metadata" | "getDeadline" | "getPeer" | "sendMetadata"> & {
+  once(event: "cancelled", listener: () => void): unknown;
+};
+
+/** A call as its handler sees it, and what the server does with it. */
+export interface OpenCall extends Call {
+  readonly trailers: Metadata;
+  abort(reason: StatusError): void;
+  /** Sends the headers that were set, once. */
+  sendHeaders(): void;
+}
+
+export function openCall(grpcCall: GrpcCall): OpenCall {
+  const abortion = new AbortController();
+  const headers = new Metadata();
+  const trailers = new Metadata();
+  const deadline = Number(grpcCall.getDeadline());
+  let headersSent = false;
+
+  grpcCall.once("cancelled", () => abortion.abort(cancelled(deadline)));
+  return {
+    signal: abortion.signal,
+    deadlineMs: Number.isFinite(deadline) ? deadline : undefined,
+    peer: grpcCall.getPeer(),
+    trailers,
+    header(name) {
+      const value = grpcCall.metadata.get(name)[0];
+      return typeof value === "string" ? value : undefined;
+    },
+    setResponseHeader: (name, value) => headers.set(name, value),
+    setResponseTrailer: (name, value) => trailers.set(name, value),
+    abort: (reason) => abortion.abort(reason),
+    sendHeaders() {
+      if (headersSent) return;
+      headersSent = true;
+      grpcCall.sendMetadata(headers);
+    },
+  };
+}
+
+function cancelled(deadline: number): StatusError {
+  if (Date.now() >= deadline) return new StatusError(Code.DEADLINE_EXCEEDED, "the deadline has passed", { reason: "DEADLINE_EXCEEDED" });
+  return new StatusError(Code.CANCELLED, "the call was cancelled", { reason: "CANCELLED" });
+}

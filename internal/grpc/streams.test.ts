@@ -1,0 +1,221 @@
+import { once } from "node:events";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { type CallOptions, type Client, Metadata, type ServiceError, status as Code } from "@grpc/grpc-js";
+import { describe, expect, it } from "vitest";
+import {
+  ExecuteRequestSchema,
+  type ExecuteResponse,
+  ExecuteResponseSchema,
+  OrderCommandService,
+} from "../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { statusOf } from "./errors.ts";
+import { encode, failureOf, identity, pathOf, startTestServer, until } from "./testing/harness.ts";
+import { validate } from "./validation.ts";
+
+const { execute } = OrderCommandService.method;
+const command = (orderId: string) =>
+  encode(ExecuteRequestSchema, { command: { command: { case: "placeOrder", value: { orderId } } } });
+
+describe("a stream in both directions", () => {
+  it("answers while requests still come, and ends when the handler does", async () => {
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests, call) {
+          call.setResponseTrailer("x-trailer", "t");
+          for await (const { command } of requests) yield { orderId: command?.command.value?.orderId ?? "" };
+          yield { orderId: "end" };
+        },
+      },
+    });
+    const { stream, responses, status } = openStream(test.client);
+    stream.write(command("a"));
+    await until(() => responses.length === 1, "the first is answered");
+    stream.write(command("b"));
+    stream.end();
+    expect((await status).metadata.get("x-trailer")).toEqual(["t"]);
+    expect(responses.map(({ orderId }) => orderId)).toEqual(["a", "b", "end"]);
+    await until(() => test.server.callsInProgress() === 0, "no call is left");
+  });
+
+  it("leaves invalid requests to the handler", async () => {
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests) {
+          for await (const request of requests) {
+            try {
+              validate(ExecuteRequestSchema, request);
+              yield { commandId: "valid" };
+            } catch (error) {
+              yield { result: { case: "status", value: statusOf(error, "orders.headwater") } };
+            }
+          }
+        },
+      },
+    });
+    const { stream, responses, status } = openStream(test.client);
+    stream.write(encode(ExecuteRequestSchema, {}));
+    stream.write(command("o-1"));
+    stream.end();
+    await status;
+    expect(responses).toMatchObject([
+      { result: { case: "status", value: { code: Code.INVALID_ARGUMENT } } },
+      { commandId: "valid" },
+    ]);
+  });
+
+  it("ends at a request that is malformed", async () => {
+    await using test = await startTestServer({ command: { execute: echo } });
+    const { stream, responses, failure } = openStream(test.client);
+    stream.write(command("a"));
+    stream.write(Buffer.from([0x0a, 0xff]));
+    expect(await failure).toMatchObject({ code: Code.INVALID_ARGUMENT, info: { reason: "MALFORMED_MESSAGE" } });
+    expect(responses).toHaveLength(1);
+  });
+
+  it("may go on after the handler has stopped to read", async () => {
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests) {
+          for await (const _request of requests) break;
+          for (let i = 0; i < 100; i++) yield { orderId: String(i) };
+        },
+      },
+    });
+    const { stream, responses, status } = openStream(test.client);
+    stream.write(command("a"));
+    await status;
+    expect(responses).toHaveLength(100);
+  });
+
+  it("tells the handler that the client has cancelled", async () => {
+    const errors: unknown[] = [];
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests) {
+          try {
+            yield* echo(requests);
+          } catch (error) {
+            errors.push(error);
+            throw error;
+          }
+        },
+      },
+    });
+    const { stream, responses, failure } = openStream(test.client);
+    stream.write(command("a"));
+    await until(() => responses.length === 1, "it runs");
+    stream.cancel();
+    expect((await failure).code).toBe(Code.CANCELLED);
+    await until(() => errors.length === 1, "the handler knows");
+    expect(errors).toMatchObject([{ code: Code.CANCELLED }]);
+    expect(test.logged).toEqual([]);
+  });
+});
+
+describe("back pressure", () => {
+  const count = 2_000;
+  const large = "x".repeat(10_000);
+
+  it("keeps the client from sending faster than the handler takes requests", async () => {
+    const taken: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    await using test = await startTestServer({
+      command: {
+        // biome-ignore lint/correctness/useYield: it answers nothing
+        async *execute(requests) {
+          for await (const { command } of requests) {
+            taken.push(command?.command.value?.orderId.slice(0, 4) ?? "");
+            await gate.promise;
+          }
+        },
+      },
+    });
+    const { stream, status } = openStream(test.client);
+    let sent = 0;
+    const sending = (async () => {
+      for (; sent < count; sent++) if (!stream.write(command(large))) await once(stream, "drain");
+      stream.end();
+    })();
+    await settled(() => sent);
+    expect(taken).toHaveLength(1);
+    expect(sent).toBeLessThan(count / 4);
+    gate.resolve();
+    await sending;
+    await status;
+    expect(taken).toHaveLength(count);
+  });
+
+  it("keeps the handler from answering faster than the client reads", async () => {
+    let produced = 0;
+    await using test = await startTestServer({
+      command: {
+        async *execute() {
+          for (; produced < count; produced++) yield { orderId: large };
+        },
+      },
+    });
+    const { stream, responses, status } = openStream(test.client);
+    stream.pause();
+    await settled(() => produced);
+    expect(produced).toBeLessThan(count / 4);
+    stream.resume();
+    await status;
+    expect(responses).toHaveLength(count);
+  });
+
+  it("does not outlive the deadline", async () => {
+    await using test = await startTestServer(
+      {
+        command: {
+          async *execute() {
+            for (;;) yield { orderId: large };
+          },
+        },
+      },
+      { sendTimeoutMs: 100 },
+    );
+    const { stream } = openStream(test.client, Date.now() + 300);
+    stream.pause();
+    await until(() => test.server.callsInProgress() === 1, "it runs");
+    await until(() => test.server.callsInProgress() === 0, "it is over");
+    expect(test.logged).toEqual([]);
+  });
+});
+
+type Execute = Parameters<typeof startTestServer>[0];
+type Requests = Parameters<NonNullable<NonNullable<NonNullable<Execute>["command"]>["execute"]>>[0];
+
+async function* echo(requests: Requests) {
+  for await (const { command } of requests) yield create(ExecuteResponseSchema, { orderId: command?.command.value?.orderId ?? "" });
+}
+
+function openStream(client: Client, deadline?: number) {
+  const options: CallOptions = deadline === undefined ? {} : { deadline };
+  const stream = client.makeBidiStreamRequest(pathOf(execute), identity, identity, new Metadata(), options);
+  const responses: ExecuteResponse[] = [];
+  const status = new Promise<{ metadata: Metadata }>((resolve, reject) => {
+    stream.on("status", resolve);
+    stream.on("error", (error: ServiceError) => reject(error));
+  });
+  status.catch(() => {});
+  stream.on("data", (bytes: Buffer) => responses.push(fromBinary(ExecuteResponseSchema, bytes)));
+  return {
+    stream,
+    responses,
+    status,
+    get failure() {
+      return failureOf(status);
+    },
+  };
+}
+
+/** Waits until a number has stopped to grow. */
+async function settled(read: () => number): Promise<void> {
+  let last = -1;
+  let since = Date.now();
+  await until(() => {
+    if (read() !== last) since = Date.now();
+    last = read();
+    return last > 0 && Date.now() - since > 300;
+  }, "nothing moves any more");
+}

@@ -1,0 +1,153 @@
+/** The log port over a message port to the embedded log's thread. Any thread may have one. */
+
+import type { MessagePort } from "node:worker_threads";
+import {
+  type ConsumeOptions,
+  type Consumer,
+  FencedError,
+  type Log,
+  type LogGuarantees,
+  type LogRecord,
+  LogUnavailableError,
+  type Owner,
+  type OwnOptions,
+  type TailOptions,
+} from "../../cqrs/log.ts";
+import { createPortClient, type PortClient } from "../../platform/port-rpc.ts";
+import { type BrokerMethods, type LivePush, placeOf } from "./broker.ts";
+
+/** How long a read of a quiet partition waits in the broker before it asks again. */
+const READ_WAIT_MS = 10_000;
+
+/** Notifications that a slow listener may leave lying; beyond it the oldest are dropped, which "live" topics allow. */
+const MAX_LIVE_BACKLOG = 100_000;
+
+type Client = PortClient<BrokerMethods, LivePush>;
+
+export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<LogGuarantees, "durable">): Promise<Log> {
+  const client: Client = createPortClient<BrokerMethods, LivePush>(port, {
+    errors: { FencedError, LogUnavailableError, TypeError, RangeError },
+    closedError: () => new LogUnavailableError("the embedded log is closed"),
+  });
+  const listeners = new Set<LiveTail>();
+  client.onPush(({ place, records }) => {
+    for (const listener of listeners) if (listener.place === place) listener.push(records);
+  });
+  const { id, partitions, liveTopics } = await client.call("describe", null);
+
+  return {
+    id,
+    partitions,
+    guarantees: { durable, gaplessOffsets: true },
+    append: (records) => client.call("append", records),
+    consume: (options) => join(client, options),
+    own: (options) => own(client, options),
+    tail,
+    ends: (topic) => client.call("ends", topic),
+    committed: (group, topic) => client.call("committed", { group, topic }),
+    async [Symbol.asyncDispose]() {
+      for (const listener of listeners) listener.end();
+      await client.call("release", null).catch(() => undefined);
+      await client.close();
+    },
+  };
+
+  async function tail(options: TailOptions): Promise<AsyncIterable<readonly LogRecord[]>> {
+    const { topic, partition, from } = options;
+    if (!liveTopics.includes(topic)) {
+      const ends = await client.call("ends", topic);
+      return follow(client, options, from === "end" ? (ends[partition] ?? 0) : from);
+    }
+    const listener = new LiveTail(placeOf(topic, partition), options.signal, () => listeners.delete(listener));
+    listeners.add(listener);
+    await client.call("listen", { topic, partition });
+    return listener;
+  }
+}
+
+async function* follow(client: Client, options: TailOptions, from: number): AsyncIterable<readonly LogRecord[]> {
+  const { topic, partition, signal } = options;
+  const aborted = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
+  let next = from;
+  while (!signal.aborted) {
+    const records = await Promise.race([client.call("read", { topic, partition, from: next, waitMs: READ_WAIT_MS }), aborted]);
+    const last = records?.at(-1);
+    if (records === undefined || last === undefined) continue;
+    next = last.offset + 1;
+    yield records;
+  }
+}
+
+/** The notifications of one partition of a "live" topic, as they come. */
+class LiveTail implements AsyncIterable<readonly LogRecord[]> {
+  readonly place: string;
+  readonly #onEnd: () => void;
+  #backlog: LogRecord[] = [];
+  #ended = false;
+  #wake: () => void = () => undefined;
+
+  constructor(place: string, signal: AbortSignal, onEnd: () => void) {
+    this.place = place;
+    this.#onEnd = onEnd;
+    signal.addEventListener("abort", () => this.end());
+  }
+
+  push(records: readonly LogRecord[]): void {
+    this.#backlog.push(...records);
+    if (this.#backlog.length > MAX_LIVE_BACKLOG) this.#backlog.splice(0, this.#backlog.length - MAX_LIVE_BACKLOG);
+    this.#wake();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#onEnd();
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<readonly LogRecord[]> {
+    while (!this.#ended) {
+      const records = this.#backlog;
+      this.#backlog = [];
+      if (records.length > 0) yield records;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
+
+async function join(client: Client, options: ConsumeOptions): Promise<Consumer> {
+  const { group, topic, instance } = options;
+  const member = await client.call("join", { group, topic, instance });
+  return consumer(client, member);
+}
+
+async function own(client: Client, options: OwnOptions): Promise<Owner> {
+  const { group, topic, instance, stateTopic } = options;
+  const member = await client.call("join", { group, topic, instance });
+  return {
+    ...consumer(client, member),
+    writer: instance,
+    load: (partition, keys) => client.call("load", { topic: stateTopic, partition, keys }),
+    async transact({ records, consumed }) {
+      await client.call("transact", { member, records, consumed: [...consumed] });
+    },
+  };
+}
+
+function consumer(client: Client, member: number): Consumer {
+  let seeks: [number, number][] = [];
+  return {
+    poll({ maxRecords, waitMs }) {
+      const positioned = seeks;
+      seeks = [];
+      return client.call("poll", { member, maxRecords, waitMs, seeks: positioned });
+    },
+    seek: (partition, offset) => {
+      seeks.push([partition, offset]);
+    },
+    async [Symbol.asyncDispose]() {
+      await client.call("leave", member).catch((error: unknown) => {
+        if (!(error instanceof LogUnavailableError)) throw error;
+      });
+    },
+  };
+}

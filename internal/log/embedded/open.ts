@@ -1,0 +1,66 @@
+import { once } from "node:events";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import type { Log, Topic } from "../../cqrs/log.ts";
+import { connectEmbeddedLog } from "./client.ts";
+import type { StoreOptions } from "./store.ts";
+import type { WorkerMessage } from "./worker.ts";
+
+export interface EmbeddedLogOptions {
+  /** Where the log is kept; null keeps it in memory, until it is closed. */
+  readonly directory: string | null;
+  readonly topics: readonly Topic[];
+  /** Fixed when a log is created. Default 8. */
+  readonly partitions?: number;
+}
+
+/** The embedded log of this process. */
+export interface EmbeddedLog extends Log {
+  /** A port for another thread, to be given to `connectEmbeddedLog` there. */
+  connect(): MessagePort;
+  /** Rejects if the log's thread dies, with its error; never resolves otherwise. */
+  readonly failed: Promise<never>;
+}
+
+/** Enough to use several cores, few enough that a small machine does not notice. */
+const DEFAULT_PARTITIONS = 8;
+
+/** Opens the log in a thread of its own. @throws {Error} the folder is used by another process, or its log cannot be read */
+export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
+  const workerData: StoreOptions = {
+    directory: options.directory,
+    topics: options.topics,
+    partitions: options.partitions ?? DEFAULT_PARTITIONS,
+  };
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+  const failed = Promise.withResolvers<never>();
+  // Whoever does not watch for it learns of a failure from the calls that are then rejected.
+  failed.promise.catch(() => undefined);
+  worker.on("error", failed.reject);
+  await Promise.race([once(worker, "message"), failed.promise]).catch((error: unknown) => {
+    throw explained(error, options.directory);
+  });
+  const connect = (): MessagePort => {
+    const { port1, port2 } = new MessageChannel();
+    worker.postMessage({ connect: port1 } satisfies WorkerMessage, [port1]);
+    return port2;
+  };
+  const log = await connectEmbeddedLog(connect(), { durable: options.directory !== null });
+  return {
+    ...log,
+    connect,
+    failed: failed.promise,
+    async [Symbol.asyncDispose]() {
+      await log[Symbol.asyncDispose]();
+      const exited = once(worker, "exit");
+      worker.postMessage({ stop: true } satisfies WorkerMessage);
+      await exited;
+    },
+  };
+}
+
+function explained(error: unknown, directory: string | null): unknown {
+  if (error instanceof Error && error.message.includes("database is locked")) {
+    return new Error(`${directory ?? "the log"} is in use by another process; stop that one, or choose another folder with --data`, { cause: error });
+  }
+  return error;
+}

@@ -1,0 +1,231 @@
+/** The records of the embedded log in SQLite: partitions, offsets, retention. Synchronous; lives in the log's worker thread. */
+
+import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { LogRecord, NewRecord, Retention, Topic } from "../../cqrs/log.ts";
+
+/** A record's rowid is its slot (topic and partition) and its offset; 2^40 records fit into a slot, 2^13 slots into a rowid. */
+const OFFSETS_PER_SLOT = 2 ** 40;
+const MAX_SLOTS = 2 ** 13;
+
+/** SQLite copies the write-ahead log back after so many pages (64 MiB): rarer than its default, since each copy stalls the writer. */
+const WAL_CHECKPOINT_PAGES = 16_384;
+
+/** What SQLite may keep in memory. The log is read at its end, so a small cache is enough. */
+const CACHE_KIB = 16_384;
+
+/** Changes to the tables below need a new number and a migration. */
+const SCHEMA_VERSION = 1;
+
+export interface StoreOptions {
+  /** Where the file is; null keeps everything in memory. */
+  readonly directory: string | null;
+  readonly partitions: number;
+  readonly topics: readonly Topic[];
+}
+
+interface OpenTopic {
+  readonly name: string;
+  readonly retention: Retention;
+  readonly firstSlot: number;
+  /** The offset behind the last record, per partition. */
+  readonly ends: number[];
+}
+
+export class LogStore {
+  readonly id: string;
+  readonly partitions: number;
+  readonly #db: DatabaseSync;
+  readonly #topics = new Map<string, OpenTopic>();
+  readonly #insert: StatementSync;
+  readonly #upsert: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #read: StatementSync;
+  readonly #latest: StatementSync;
+  readonly #commitOffset: StatementSync;
+  readonly #trim: StatementSync;
+
+  constructor(options: StoreOptions) {
+    this.#db = openDatabase(options.directory);
+    this.id = this.#meta("id", () => randomUUID());
+    this.partitions = Number(this.#meta("partitions", () => String(options.partitions)));
+    if (this.partitions !== options.partitions) {
+      throw new Error(
+        `the log has ${this.partitions} partitions, not ${options.partitions}: the number is fixed when a log is created, since keys would change their partition`,
+      );
+    }
+    this.#insert = this.#db.prepare("INSERT INTO records (position, key, value, headers, timestamp_ms) VALUES (?, ?, ?, ?, ?)");
+    this.#upsert = this.#db.prepare(
+      "INSERT INTO latest (slot, key, value) VALUES (?, ?, ?) ON CONFLICT (slot, key) DO UPDATE SET value = excluded.value",
+    );
+    this.#remove = this.#db.prepare("DELETE FROM latest WHERE slot = ? AND key = ?");
+    this.#read = this.#db.prepare(
+      "SELECT position, key, value, headers, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
+    );
+    this.#latest = this.#db.prepare("SELECT value FROM latest WHERE slot = ? AND key = ?");
+    this.#commitOffset = this.#db.prepare(
+      "INSERT INTO offsets (consumer_group, slot, next_offset) VALUES (?, ?, ?) ON CONFLICT (consumer_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
+    );
+    this.#trim = this.#db.prepare(
+      "DELETE FROM records WHERE position IN (SELECT position FROM records WHERE position >= ? AND position < ? AND timestamp_ms < ? ORDER BY position LIMIT ?)",
+    );
+    for (const topic of options.topics) this.#openTopic(topic);
+  }
+
+  topic(name: string): OpenTopic {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) throw new TypeError(`the log was opened without the topic ${name}`);
+    return topic;
+  }
+
+  /** @throws {TypeError | RangeError} there is no such topic or partition */
+  check(topicName: string, partition: number): void {
+    this.#slot(this.topic(topicName), partition);
+  }
+
+  /** Runs writes in one durable transaction: all or nothing. */
+  transaction(writes: () => void): void {
+    const ends = [...this.#topics.values()].map((topic) => [...topic.ends]);
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      writes();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      [...this.#topics.values()].forEach((topic, index) => {
+        topic.ends.splice(0, topic.ends.length, ...(ends[index] ?? []));
+      });
+      throw error;
+    }
+  }
+
+  /** Writes a record within a transaction and returns its offset; -1 where the topic has none. */
+  append(record: NewRecord, nowMs: number): number {
+    const topic = this.topic(record.topic);
+    const slot = this.#slot(topic, record.partition);
+    if (topic.retention === "live") return -1;
+    if (topic.retention === "latest") {
+      if (record.value === null) this.#remove.run(slot, record.key);
+      else this.#upsert.run(slot, record.key, record.value);
+      return -1;
+    }
+    const offset = topic.ends[record.partition] ?? 0;
+    const headers = record.headers === undefined ? null : JSON.stringify(record.headers);
+    this.#insert.run(slot * OFFSETS_PER_SLOT + offset, record.key, record.value, headers, nowMs);
+    topic.ends[record.partition] = offset + 1;
+    return offset;
+  }
+
+  commitOffset(group: string, topicName: string, partition: number, nextOffset: number): void {
+    this.#commitOffset.run(group, this.#slot(this.topic(topicName), partition), nextOffset);
+  }
+
+  committed(group: string, topicName: string): readonly number[] {
+    const { firstSlot } = this.topic(topicName);
+    const select = this.#db.prepare("SELECT next_offset FROM offsets WHERE consumer_group = ? AND slot = ?");
+    return Array.from({ length: this.partitions }, (_, partition) => Number(select.get(group, firstSlot + partition)?.["next_offset"] ?? 0));
+  }
+
+  read(topicName: string, partition: number, from: number, limit: number): LogRecord[] {
+    const topic = this.topic(topicName);
+    if (from >= (topic.ends[partition] ?? 0)) return [];
+    const base = this.#slot(topic, partition) * OFFSETS_PER_SLOT;
+    return this.#read.all(base + from, base + OFFSETS_PER_SLOT, limit).map((row) => recordFromRow(row, partition, base));
+  }
+
+  latest(topicName: string, partition: number, keys: readonly string[]): (Uint8Array | undefined)[] {
+    const slot = this.#slot(this.topic(topicName), partition);
+    return keys.map((key) => this.#latest.get(slot, key)?.["value"] as Uint8Array | undefined);
+  }
+
+  /** Deletes at most `limit` records of a partition that are older than a time, but never its last one, and returns how many. */
+  trim(topicName: string, partition: number, olderThanMs: number, limit: number): number {
+    const topic = this.topic(topicName);
+    const base = this.#slot(topic, partition) * OFFSETS_PER_SLOT;
+    const last = base + Math.max(0, (topic.ends[partition] ?? 0) - 1);
+    return Number(this.#trim.run(base, last, olderThanMs, limit).changes);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #slot(topic: OpenTopic, partition: number): number {
+    if (!(partition >= 0 && partition < this.partitions)) throw new RangeError(`${topic.name} has no partition ${partition}`);
+    return topic.firstSlot + partition;
+  }
+
+  #openTopic({ name, retention }: Topic): void {
+    const known = this.#db.prepare("SELECT first_slot, retention FROM topics WHERE name = ?").get(name);
+    if (known !== undefined && known["retention"] !== retention) {
+      throw new Error(`the topic ${name} was created with the retention "${String(known["retention"])}", not "${retention}"`);
+    }
+    const firstSlot = known === undefined ? this.#createTopic(name, retention) : Number(known["first_slot"]);
+    const end = this.#db.prepare("SELECT max(position) AS last FROM records WHERE position >= ? AND position < ?");
+    const ends = Array.from({ length: this.partitions }, (_, partition) => {
+      const base = (firstSlot + partition) * OFFSETS_PER_SLOT;
+      const last = end.get(base, base + OFFSETS_PER_SLOT)?.["last"];
+      return typeof last === "number" ? last - base + 1 : 0;
+    });
+    this.#topics.set(name, { name, retention, firstSlot, ends });
+  }
+
+  #createTopic(name: string, retention: Retention): number {
+    const slots = Number(this.#db.prepare("SELECT count(*) AS topics FROM topics").get()?.["topics"]) * this.partitions;
+    if (slots + this.partitions > MAX_SLOTS) throw new Error("the log is full of topics");
+    this.#db.prepare("INSERT INTO topics (name, retention, first_slot) VALUES (?, ?, ?)").run(name, retention, slots);
+    return slots;
+  }
+
+  #meta(key: string, initial: () => string): string {
+    const row = this.#db.prepare("SELECT value FROM meta WHERE key = ?").get(key);
+    if (row !== undefined) return String(row["value"]);
+    const value = initial();
+    this.#db.prepare("INSERT INTO meta (key, value) VALUES (?, ?)").run(key, value);
+    return value;
+  }
+}
+
+function openDatabase(directory: string | null): DatabaseSync {
+  if (directory !== null) mkdirSync(directory, { recursive: true });
+  const db = new DatabaseSync(directory === null ? ":memory:" : join(directory, "log.sqlite"));
+  // FULL: a commit returns when its pages are on the disk, and an acknowledgement follows the commit. EXCLUSIVE: a second process that opens
+  // the same folder is refused instead of becoming a second writer.
+  db.exec(`
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA cache_size = -${CACHE_KIB};
+    PRAGMA wal_autocheckpoint = ${WAL_CHECKPOINT_PAGES};
+  `);
+  const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
+  if (version > SCHEMA_VERSION) throw new Error(`the log was written by a newer version of this program (schema ${version})`);
+  db.exec(`
+    BEGIN IMMEDIATE;
+    CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS topics (name TEXT PRIMARY KEY, retention TEXT NOT NULL, first_slot INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS records (
+      position INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB NOT NULL, headers TEXT, timestamp_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS latest (slot INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (slot, key)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS offsets (
+      consumer_group TEXT NOT NULL, slot INTEGER NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (consumer_group, slot)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = ${SCHEMA_VERSION};
+    COMMIT;
+  `);
+  return db;
+}
+
+function recordFromRow(row: Record<string, unknown>, partition: number, base: number): LogRecord {
+  const record = {
+    partition,
+    offset: (row["position"] as number) - base,
+    key: row["key"] as string,
+    value: row["value"] as Uint8Array,
+    timestampMs: row["timestamp_ms"] as number,
+  };
+  return row["headers"] === null ? record : { ...record, headers: JSON.parse(row["headers"] as string) as Record<string, string> };
+}

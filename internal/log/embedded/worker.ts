@@ -1,0 +1,34 @@
+/** The thread of the embedded log: SQLite's synchronous calls block it and nobody else. */
+
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "../../platform/clock.ts";
+import { servePort } from "../../platform/port-rpc.ts";
+import { Broker, type BrokerClient, type BrokerMethods, type LivePush } from "./broker.ts";
+import { LogStore, type StoreOptions } from "./store.ts";
+
+/** What the parent sends: a port to serve, or the wish to stop. */
+export type WorkerMessage = { readonly connect: MessagePort } | { readonly stop: true };
+
+const options = workerData as StoreOptions;
+const broker = new Broker(new LogStore(options), options.topics, systemClock);
+
+parentPort?.on("message", (message: WorkerMessage) => {
+  if ("connect" in message) serve(message.connect);
+  else {
+    broker.close();
+    parentPort?.close();
+  }
+});
+parentPort?.postMessage("ready");
+
+function serve(port: MessagePort): void {
+  const server = servePort<BrokerMethods, LivePush>(
+    port,
+    (requests) => {
+      for (const request of requests) broker.handle(request, client);
+    },
+    () => broker.disconnect(client),
+  );
+  const client: BrokerClient = { push: (message) => server.push(message), listens: new Set(), members: new Set() };
+  broker.connect(client);
+}

@@ -1,0 +1,18 @@
+import { projection } from "../../cqrs/projection.ts";
+import { OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
+
+/** The digits of the largest version: ids of one order sort like its versions. */
+const versionDigits = 10;
+
+/** One document per event, for those who ask who did what and when. */
+export const orderHistory = projection({
+  name: "order-history",
+  version: 1,
+  event: OrderEventSchema,
+  document: OrderEventSchema,
+  writeOnce: true,
+  indexes: [{ name: "order", fields: ["metadata.aggregateId", "metadata.version"] }],
+  key: ({ metadata }) => metadata && `${metadata.aggregateId}/${String(metadata.version).padStart(versionDigits, "0")}`,
+  on: {},
+  always: (_document, { event }) => event,
+});

@@ -1,0 +1,52 @@
+import { create, type DescMessage, type DescMethod, type DescMethodUnary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type CommandOptions, CommandOptionsSchema } from "./gen/headwater/cqrs/v1/command_pb.ts";
+import type { OrderCommandService, Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
+
+type Rpcs = (typeof OrderCommandService)["method"];
+
+/** The names of the commands: every RPC whose request carries command options. */
+export type CommandName = {
+  [Name in keyof Rpcs]: "options" extends keyof MessageShape<Rpcs[Name]["input"]> ? Name : never;
+}[keyof Rpcs];
+
+/** The facts of a command, as they are written in a call. */
+export type CommandInit<Name extends CommandName> = MessageInitShape<Rpcs[Name]["input"]>;
+
+/** What all commands have in common. */
+export interface CommandRequest {
+  readonly orderId?: string;
+  readonly options?: MessageInitShape<typeof CommandOptionsSchema> | undefined;
+}
+
+export type CommandMethod = DescMethodUnary<DescMessage, DescMessage>;
+
+export function isCommand(method: DescMethod): method is CommandMethod {
+  return method.methodKind === "unary" && method.input.field["options"]?.message === CommandOptionsSchema;
+}
+
+/** The receipt in a command's response. */
+export function receiptOf(response: object): Receipt {
+  return (response as { readonly receipt: Receipt }).receipt;
+}
+
+/** The command as a message of its own, with a command id: one of the caller's choice, or a new one. The request is left as it is. */
+export function identified(
+  schema: DescMessage,
+  request: CommandRequest,
+  consistencyToken: (given: string) => string,
+): { readonly message: MessageShape<DescMessage>; readonly options: CommandOptions } {
+  const given = create(CommandOptionsSchema, request.options);
+  const options: CommandOptions = {
+    ...given,
+    commandId: given.commandId || crypto.randomUUID(),
+    consistencyToken: consistencyToken(given.consistencyToken),
+  };
+  const message = create(schema, { ...request, options });
+  return { message: encodable(schema, message), options };
+}
+
+/** Throws if a field holds what its type cannot: that is the caller's mistake, and no retry and no other command must suffer from it. */
+export function encodable<Schema extends DescMessage>(schema: Schema, message: MessageShape<Schema>): MessageShape<Schema> {
+  toBinary(schema, message);
+  return message;
+}

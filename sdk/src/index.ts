@@ -1,0 +1,33 @@
+/** The TypeScript client of Headwater's order service. Connect with `@headwater/sdk/node` or `@headwater/sdk/web`. */
+
+export type { Bulk, BulkCommand, BulkOptions } from "./bulk.ts";
+export type { CommandInit, CommandName } from "./commands.ts";
+export { type FieldViolation, InvalidRequestError, type KnownRejectionReason, OrderRejectedError } from "./errors.ts";
+export { CommandStage } from "./gen/headwater/cqrs/v1/command_pb.ts";
+export type { EventMetadata } from "./gen/headwater/cqrs/v1/event_pb.ts";
+export { OrderCommandService, type Receipt, RejectionReason } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
+export { type OrderEvent, OrderEventSchema } from "./gen/headwater/orders/v1/order_event_pb.ts";
+export {
+  type Address,
+  type Line,
+  type LineQuantity,
+  type Money,
+  type Order,
+  type OrderLine,
+  OrderSchema,
+  OrderStatus,
+  type Payment,
+  type Refund,
+  type Return,
+  type Shipment,
+} from "./gen/headwater/orders/v1/order_pb.ts";
+export {
+  type CustomerSummary,
+  type DailySales,
+  type OrderFilter,
+  OrderQueryService,
+  OrderSort,
+  type SalesTotals,
+} from "./gen/headwater/orders/v1/order_query_service_pb.ts";
+export { createHeadwater, type Headwater, type Transports } from "./headwater.ts";
+export type { CallOptions, Commands, Queries, Session, SessionOptions } from "./session.ts";
