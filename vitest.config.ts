@@ -8,13 +8,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["{internal,cmd,sdk,examples}/**/*.test.ts", "test/{contract,golden,support}/**/*.test.ts"] },
+        test: { name: "unit", include: ["{internal,cmd,sdk}/**/*.test.ts", "test/{contract,golden,support}/**/*.test.ts"] },
       },
       { extends: true, test: { name: "tidy", include: ["test/tidy/**/*.test.ts"] } },
       // Whole systems with timing of their own: one at a time, after everything else.
       {
         extends: true,
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], fileParallelism: false, sequence: { groupOrder: 1 } },
+        test: { name: "e2e", include: ["{test/e2e,examples}/**/*.test.ts"], fileParallelism: false, sequence: { groupOrder: 1 } },
       },
     ],
   },

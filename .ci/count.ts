@@ -18,13 +18,13 @@ function counted(reportPath: string): { readonly passed: number; readonly failed
   if (!existsSync(reportPath)) return { passed: 0, failed: 1, skipped: 0 };
   const report = JSON.parse(readFileSync(reportPath, "utf8")) as Report;
   // A file that could not be loaded failed without any test of its own.
-  const failed = report.testResults.map(({ status, assertionResults }) => {
+  const failures = report.testResults.map(({ status, assertionResults }) => {
     const tests = assertionResults.filter((test) => test.status === "failed").length;
     return status === "failed" ? Math.max(1, tests) : tests;
   });
   return {
     passed: report.numPassedTests,
-    failed: failed.reduce((sum, count) => sum + count, 0),
+    failed: failures.reduce((sum, count) => sum + count, 0),
     skipped: report.numPendingTests + report.numTodoTests,
   };
 }

@@ -1,7 +1,7 @@
 import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { status as GrpcCode } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { resourceExhausted, StatusError } from "../../internal/grpc/errors.ts";
 import { startTestServer } from "../../internal/grpc/testing/harness.ts";
 import { OrderRejectedError } from "../../sdk/src/index.ts";
@@ -48,7 +48,13 @@ let url: string;
 beforeEach(async () => {
   upstream = await startTestServer(handlers);
   const service = `http://${upstream.server.address}`;
-  gateway = await startGateway({ host: "127.0.0.1", port: 0, commandUrl: service, queryUrl: service, allowedOrigins: ["https://shop.example"] });
+  gateway = await startGateway({
+    host: "127.0.0.1",
+    port: 0,
+    commandUrl: service,
+    queryUrl: service,
+    allowedOrigins: ["https://shop.example"],
+  });
   url = `http://${gateway.address}`;
 });
 
@@ -73,14 +79,22 @@ describe.each(Object.entries(clients))("over %s", (_, connect) => {
   it("a rejection keeps its details", async () => {
     const rejected = connect().session().placeOrder({ orderId: "empty" });
     await expect(rejected).rejects.toBeInstanceOf(OrderRejectedError);
-    await expect(rejected).rejects.toMatchObject({ reason: "ORDER_EMPTY", code: Code.FailedPrecondition, orderId: "empty", currentVersion: 3 });
+    await expect(rejected).rejects.toMatchObject({
+      reason: "ORDER_EMPTY",
+      code: Code.FailedPrecondition,
+      orderId: "empty",
+      currentVersion: 3,
+    });
   });
 
   it("deadlines and headers come through, cookies do not", async () => {
     const startedAt = Date.now();
     let servedBy: string | null = null;
     const headers = { authorization: "Bearer x", cookie: "session=1" };
-    await connect().queries.getOrder({ orderId: "a" }, { timeoutMs: 5_000, headers, onHeader: (header) => (servedBy = header.get("x-served-by")) });
+    await connect().queries.getOrder(
+      { orderId: "a" },
+      { timeoutMs: 5_000, headers, onHeader: (header) => (servedBy = header.get("x-served-by")) },
+    );
     expect(seen.deadlineMs).toBeGreaterThan(startedAt);
     expect(seen.deadlineMs).toBeLessThan(startedAt + 6_000);
     expect(seen).toMatchObject({ authorization: "Bearer x", cookie: undefined });
@@ -101,7 +115,9 @@ describe.each(Object.entries(clients))("over %s", (_, connect) => {
   });
 
   it("a message above the limit is refused", async () => {
-    const error = await connect().queries.getOrder({ orderId: "x".repeat(1024 * 1024) }).catch(ConnectError.from);
+    const error = await connect()
+      .queries.getOrder({ orderId: "x".repeat(1024 * 1024) })
+      .catch(ConnectError.from);
     expect(error).toMatchObject({ code: Code.ResourceExhausted });
   });
 });
@@ -159,17 +175,16 @@ it.each([
 it("running calls are answered before the gateway closes", async () => {
   const arrived = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
-  handlers.query = {
-    ...handlers.query,
-    async getCustomerSummary({ customerId }) {
-      arrived.resolve();
-      await released.promise;
-      return { summary: { customerId } };
+  await using slow = await startTestServer({
+    query: {
+      async getCustomerSummary({ customerId }) {
+        arrived.resolve();
+        await released.promise;
+        return { summary: { customerId } };
+      },
     },
-  };
-  await upstream[Symbol.asyncDispose]();
-  upstream = await startTestServer(handlers);
-  const service = `http://${upstream.server.address}`;
+  });
+  const service = `http://${slow.server.address}`;
   const closing = await startGateway({ host: "127.0.0.1", port: 0, commandUrl: service, queryUrl: service });
   const answer = connectWeb({ baseUrl: `http://${closing.address}` }).queries.getCustomerSummary({ customerId: "c" });
   await arrived.promise;

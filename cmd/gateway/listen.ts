@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer as createHttp1Server } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { finished } from "node:stream";
 import type { Handler, Request, Response } from "./cors.ts";
 
 /** Longer than most calls take; orchestrators kill after 30 s. */
@@ -40,13 +41,14 @@ export async function listen(handle: Handler, address: { readonly host: string; 
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     socket.setTimeout(FIRST_BYTE_TIMEOUT_MS, () => socket.destroy());
-    socket.once("data", (first: Buffer) => {
+    // Not "data": the server that gets the socket must find what it reads still there, and HTTP/2 takes it from below.
+    socket.once("readable", () => {
+      const first = socket.read() as Buffer | null;
+      if (first === null) return;
       socket.setTimeout(0);
       socket.removeAllListeners("timeout");
-      socket.pause();
       socket.unshift(first);
       (first.toString("latin1", 0, HTTP2_PREFACE.length) === HTTP2_PREFACE ? http2 : http1).emit("connection", socket);
-      socket.resume();
     });
   });
   server.maxConnections = MAX_CONNECTIONS;
@@ -72,7 +74,10 @@ function countCalls(handle: Handler) {
   return {
     handle(request: Request, response: Response) {
       running++;
-      response.once("close", () => {
+      // HTTP/2 reports a response as finished only when its stream is closed, so this asks the stream.
+      finished("stream" in response ? response.stream : response, { readable: false }, () => {
+        // A refused request may not have been read to its end, without which its stream would stay open.
+        request.resume();
         running--;
         if (running === 0) onIdle();
       });

@@ -206,7 +206,7 @@ function scalarCodec(scalar: ScalarType, longAsString: boolean): ValueCodec {
 const longCodec: ValueCodec = {
   encode(value) {
     const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw new RangeError(`${value} is too large an integer for a document`);
+    if (!Number.isSafeInteger(number)) throw new RangeError(`${String(value)} is too large an integer for a document`);
     return number;
   },
   decode(value) {
@@ -217,7 +217,7 @@ const longCodec: ValueCodec = {
 
 const numberCodec: ValueCodec = {
   encode(value) {
-    if (!Number.isFinite(value)) throw new RangeError(`${value} is no number for a document`);
+    if (!Number.isFinite(value)) throw new RangeError(`${String(value)} is no number for a document`);
     return value as number;
   },
   decode: plainCodec("number").decode,

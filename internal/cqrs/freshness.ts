@@ -51,7 +51,10 @@ export async function startFreshness({ documents, views, partitions }: Freshness
     },
     async known(signal) {
       if (log !== undefined) return log;
-      const aborted = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
+      const aborted = new Promise<undefined>((resolve) => {
+        if (signal.aborted) resolve(undefined);
+        signal.addEventListener("abort", () => resolve(undefined));
+      });
       const found = await Promise.race([firstCheckpoint.promise, aborted]);
       if (found === undefined) throw new NotYetVisibleError("no view has been built yet; is a projector running?");
       return found;

@@ -27,7 +27,7 @@ export interface NewRecord {
   readonly topic: string;
   readonly partition: number;
   readonly key: string;
-  /** The encoded message; null deletes the key in a topic with retention "latest". */
+  /** The encoded message; null deletes the key in a topic with retention "latest" and is refused elsewhere. */
   readonly value: Uint8Array | null;
   readonly headers?: Readonly<Record<string, string>>;
 }

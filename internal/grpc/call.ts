@@ -1,4 +1,4 @@
-import { Metadata, type ServerUnaryCall, status as Code } from "@grpc/grpc-js";
+import { status as Code, Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
 import { StatusError } from "./errors.ts";
 
 /** What a handler may know of its call, and say beside its responses. */

@@ -9,6 +9,9 @@ import { encode, failureOf, frame, pathOf, startTestServer, unary, unaryBytes, u
 
 const { getOrder } = OrderQueryService.method;
 const answering = { query: { getOrder: async () => ({}) } };
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const frameType = { headers: 1, resetStream: 3, settings: 4 } as const;
+const endHeaders = 4;
 const request = frame(encode(getOrder.input, { orderId: "o-1" }));
 
 describe("requests that do not arrive completely", () => {
@@ -42,7 +45,7 @@ describe("requests that do not arrive completely", () => {
   it("give their bytes back", async () => {
     await using test = await startTestServer(answering, { maxBytesInReceipt: 100_000 });
     const bytes = encode(getOrder.input, { orderId: "o-1", consistencyToken: "t".repeat(4_000) });
-    for (let i = 0; i < 50; i++) await unaryBytes(test.client, pathOf(getOrder), bytes);
+    for (let i = 0; i < 50; i++) await expect(unaryBytes(test.client, pathOf(getOrder), bytes)).resolves.toHaveLength(0);
   });
 });
 
@@ -80,7 +83,7 @@ describe("a client that breaks the rules", () => {
   it.each([
     ["HTTP/1.1", Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
     ["random bytes", Buffer.from(Array.from({ length: 4_096 }, (_, index) => (index * 7919) % 251))],
-    ["a preface and then no frames", Buffer.from(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"x".repeat(100)}`)],
+    ["a preface and then no frames", Buffer.concat([preface, Buffer.alloc(100, "x")])],
   ])("and speaks %s is disconnected", async (_what, bytes) => {
     await using test = await startTestServer(answering);
     using sockets = openSockets(test.server.port, 20);
@@ -97,16 +100,32 @@ describe("a client that breaks the rules", () => {
     await promisify(test.client.waitForReady.bind(test.client))(Date.now() + 10_000);
   });
 
+  it("and takes calls back in the packet that makes them leaves nothing behind", async () => {
+    await using test = await startTestServer(answering);
+    using sockets = openSockets(test.server.port, 1);
+    const cancel = Buffer.from([0, 0, 0, constants.NGHTTP2_CANCEL]);
+    const calls = Array.from({ length: 50 }, (_, index) => 2 * index + 1).flatMap((id) => [
+      http2Frame(frameType.headers, endHeaders, id, requestHeaders(pathOf(getOrder))),
+      http2Frame(frameType.resetStream, 0, id, cancel),
+    ]);
+    sockets.all[0]?.write(Buffer.concat([preface, http2Frame(frameType.settings, 0, 0), ...calls]));
+    await once(sockets.all[0] as Socket, "data");
+    await unary(test.client, getOrder, { orderId: "o-1" });
+    await until(() => test.server.callsInProgress() === 0, "no call is left");
+  });
+
   it("and does not answer pings is disconnected", async () => {
     await using test = await startTestServer(answering, { keepaliveTimeMs: 100, keepaliveTimeoutMs: 100 });
     using sockets = openSockets(test.server.port, 1);
-    sockets.all[0]?.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    sockets.all[0]?.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    sockets.all[0]?.write(Buffer.concat([preface, http2Frame(frameType.settings, 0, 0)]));
     await until(() => sockets.all.every(isDisconnected), "it is disconnected");
   });
 
   it("and does not read its answer is cut off", async () => {
-    await using test = await startTestServer({ query: { getOrder: async () => ({ consistencyToken: "t".repeat(10_000) }) } }, { sendTimeoutMs: 100 });
+    await using test = await startTestServer(
+      { query: { getOrder: async () => ({ consistencyToken: "t".repeat(10_000) }) } },
+      { sendTimeoutMs: 100 },
+    );
     using sessions = openSessions(test.server.address, 1, { initialWindowSize: 0 });
     const [session] = sessions.all;
     if (session === undefined) throw new Error("no session");
@@ -144,7 +163,29 @@ function beginCall(session: ClientHttp2Session, bytes: Buffer) {
   );
   stream.on("error", () => {});
   const answer = once(stream, "response").then(([headers]) => headers as IncomingHttpHeaders);
+  answer.catch(() => {});
   stream.write(bytes);
   stream.resume();
   return { stream, answer };
+}
+
+function http2Frame(type: number, flags: number, streamId: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(streamId, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** POST and http are in HPACK's static table, as are the names of the other headers; their values are literal. */
+function requestHeaders(path: string): Buffer {
+  const literal = (name: readonly number[], value: string) => Buffer.from([...name, value.length, ...Buffer.from(value)]);
+  const [authority, pathName, contentType] = [[0x01], [0x04], [0x0f, 0x10]] as const;
+  return Buffer.concat([
+    Buffer.from([0x83, 0x86]),
+    literal(authority, "localhost"),
+    literal(pathName, path),
+    literal(contentType, "application/grpc"),
+  ]);
 }

@@ -3,10 +3,11 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "../platform/logging.ts";
+import { createAdmission } from "./admission.ts";
 import { defaultLimits, type GrpcLimits } from "./limits.ts";
-import { createCallTracker } from "./call-tracker.ts";
 import { addReflection } from "./reflection.ts";
 import type { GrpcService } from "./service.ts";
+import { limitTransfer } from "./transfer.ts";
 
 /** How long a peer may take to close its side of a connection that the server has closed. */
 const goodbyeMs = 500;
@@ -37,8 +38,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const limits = { ...defaultLimits, ...options.limits };
   const names = ["", ...services.map(({ descriptor }) => descriptor.typeName)];
   const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, "SERVING"])));
-  const calls = createCallTracker(limits, errorDomain);
-  const server = new Server({ ...channelOptions(limits), interceptors: [calls.interceptor] });
+  const calls = createAdmission({ maxCalls: limits.maxCallsInProgress, errorDomain });
+  const server = new Server({ ...channelOptions(limits), interceptors: [limitTransfer(limits, errorDomain), calls.interceptor] });
 
   for (const service of services) service.addTo(server, { errorDomain, logger, unaryTimeoutMs: limits.unaryTimeoutMs });
   health.addToServer(server);
@@ -59,7 +60,6 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
       const isFinished = await calls.drain(limits.drainTimeoutMs);
       if (!isFinished) logger.warn({ calls: calls.inProgress() }, "calls are cut off: they did not finish in time");
       await listener.close(isFinished ? goodbyeMs : 0);
-      server.forceShutdown();
     },
   };
 }

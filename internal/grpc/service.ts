@@ -14,7 +14,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall, MethodDefinition, Server } from "@grpc/grpc-js";
 import type { Logger } from "../platform/logging.ts";
-import { type Call, openCall, type OpenCall } from "./call.ts";
+import { type Call, type OpenCall, openCall } from "./call.ts";
 import { deadlineExceeded, StatusError, statusOf, toGrpcStatus } from "./errors.ts";
 import { readRequests, writeResponses } from "./streams.ts";
 import { decode, validate } from "./validation.ts";
@@ -99,7 +99,7 @@ function handlerOf(method: DescMethod, implementation: object, edge: Edge) {
     case "bidi_streaming":
       return bidiStreaming(method, implement as BidiStreaming<DescMessage, DescMessage>, edge);
     case "client_streaming":
-      throw new TypeError(`${method} streams only its requests, which is not supported`);
+      throw new TypeError(`${method.name} streams only its requests, which is not supported`);
   }
 }
 
@@ -158,7 +158,8 @@ function bidiStreaming(
 function failure(error: unknown, method: DescMethod, call: OpenCall, edge: Edge) {
   const isAbortion = call.signal.aborted && error instanceof Error && error.name === "AbortError";
   const cause = isAbortion ? call.signal.reason : error;
-  if (!(cause instanceof StatusError)) edge.logger.error({ err: cause, method: `${method.parent.typeName}/${method.name}` }, "a call failed");
+  if (!(cause instanceof StatusError))
+    edge.logger.error({ err: cause, method: `${method.parent.typeName}/${method.name}` }, "a call failed");
   const status = toGrpcStatus(statusOf(cause, edge.errorDomain), call.trailers);
   return Object.assign(new Error(status.details), status);
 }

@@ -1,20 +1,21 @@
 import { once } from "node:events";
+import { connect } from "node:http2";
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, Metadata, type ServiceError, status as Code } from "@grpc/grpc-js";
+import { type CallOptions, type Client, status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import {
+  type ExecuteRequest,
   ExecuteRequestSchema,
   type ExecuteResponse,
   ExecuteResponseSchema,
   OrderCommandService,
 } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { statusOf } from "./errors.ts";
-import { encode, failureOf, identity, pathOf, startTestServer, until } from "./testing/harness.ts";
+import { encode, failureOf, frame, identity, pathOf, startTestServer, until } from "./testing/harness.ts";
 import { validate } from "./validation.ts";
 
 const { execute } = OrderCommandService.method;
-const command = (orderId: string) =>
-  encode(ExecuteRequestSchema, { command: { command: { case: "placeOrder", value: { orderId } } } });
+const command = (orderId: string) => encode(ExecuteRequestSchema, { command: { command: { case: "placeOrder", value: { orderId } } } });
 
 describe("a stream in both directions", () => {
   it("answers while requests still come, and ends when the handler does", async () => {
@@ -22,7 +23,7 @@ describe("a stream in both directions", () => {
       command: {
         async *execute(requests, call) {
           call.setResponseTrailer("x-trailer", "t");
-          for await (const { command } of requests) yield { orderId: command?.command.value?.orderId ?? "" };
+          for await (const request of requests) yield { orderId: orderIdOf(request) };
           yield { orderId: "end" };
         },
       },
@@ -57,10 +58,7 @@ describe("a stream in both directions", () => {
     stream.write(command("o-1"));
     stream.end();
     await status;
-    expect(responses).toMatchObject([
-      { result: { case: "status", value: { code: Code.INVALID_ARGUMENT } } },
-      { commandId: "valid" },
-    ]);
+    expect(responses).toMatchObject([{ result: { case: "status", value: { code: Code.INVALID_ARGUMENT } } }, { commandId: "valid" }]);
   });
 
   it("ends at a request that is malformed", async () => {
@@ -87,17 +85,15 @@ describe("a stream in both directions", () => {
     expect(responses).toHaveLength(100);
   });
 
-  it("tells the handler that the client has cancelled", async () => {
-    const errors: unknown[] = [];
+  it("aborts the signal when the client cancels", async () => {
+    const reasons: unknown[] = [];
     await using test = await startTestServer({
       command: {
-        async *execute(requests) {
-          try {
-            yield* echo(requests);
-          } catch (error) {
-            errors.push(error);
-            throw error;
-          }
+        async *execute(requests, { signal }) {
+          signal.addEventListener("abort", () => reasons.push(signal.reason));
+          yield* echo(requests);
+          await once(signal, "abort");
+          yield {};
         },
       },
     });
@@ -106,8 +102,38 @@ describe("a stream in both directions", () => {
     await until(() => responses.length === 1, "it runs");
     stream.cancel();
     expect((await failure).code).toBe(Code.CANCELLED);
-    await until(() => errors.length === 1, "the handler knows");
-    expect(errors).toMatchObject([{ code: Code.CANCELLED }]);
+    await until(() => reasons.length === 1, "the handler knows");
+    expect(reasons).toMatchObject([{ code: Code.CANCELLED }]);
+    await until(() => test.server.callsInProgress() === 0, "no call is left");
+    expect(test.logged).toEqual([]);
+  });
+
+  it("does not mistake a client that vanishes for one that has said everything", async () => {
+    const ends: unknown[] = [];
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests) {
+          try {
+            yield* echo(requests);
+            ends.push("all requests");
+          } catch (error) {
+            ends.push(error);
+            throw error;
+          }
+        },
+      },
+    });
+    const session = connect(`http://${test.server.address}`);
+    const stream = session.request(
+      { ":method": "POST", ":path": pathOf(execute), "content-type": "application/grpc" },
+      { endStream: false },
+    );
+    stream.on("error", () => {});
+    stream.write(frame(command("a")));
+    await once(stream, "data");
+    session.socket.destroy();
+    await until(() => ends.length === 1, "the handler knows");
+    expect(ends).toMatchObject([{ code: Code.CANCELLED }]);
     expect(test.logged).toEqual([]);
   });
 });
@@ -117,15 +143,15 @@ describe("back pressure", () => {
   const large = "x".repeat(10_000);
 
   it("keeps the client from sending faster than the handler takes requests", async () => {
-    const taken: string[] = [];
+    let taken = 0;
     const gate = Promise.withResolvers<void>();
     await using test = await startTestServer({
       command: {
-        // biome-ignore lint/correctness/useYield: it answers nothing
         async *execute(requests) {
-          for await (const { command } of requests) {
-            taken.push(command?.command.value?.orderId.slice(0, 4) ?? "");
+          for await (const request of requests) {
+            taken++;
             await gate.promise;
+            if (taken === count) yield { orderId: orderIdOf(request) };
           }
         },
       },
@@ -137,12 +163,12 @@ describe("back pressure", () => {
       stream.end();
     })();
     await settled(() => sent);
-    expect(taken).toHaveLength(1);
+    expect(taken).toBe(1);
     expect(sent).toBeLessThan(count / 4);
     gate.resolve();
     await sending;
     await status;
-    expect(taken).toHaveLength(count);
+    expect(taken).toBe(count);
   });
 
   it("keeps the handler from answering faster than the client reads", async () => {
@@ -182,11 +208,12 @@ describe("back pressure", () => {
   });
 });
 
-type Execute = Parameters<typeof startTestServer>[0];
-type Requests = Parameters<NonNullable<NonNullable<NonNullable<Execute>["command"]>["execute"]>>[0];
+async function* echo(requests: AsyncIterable<ExecuteRequest>) {
+  for await (const request of requests) yield create(ExecuteResponseSchema, { orderId: orderIdOf(request) });
+}
 
-async function* echo(requests: Requests) {
-  for await (const { command } of requests) yield create(ExecuteResponseSchema, { orderId: command?.command.value?.orderId ?? "" });
+function orderIdOf(request: ExecuteRequest): string {
+  return request.command?.command.value?.orderId ?? "";
 }
 
 function openStream(client: Client, deadline?: number) {

@@ -23,7 +23,9 @@ afterEach(async () => {
 
 it("many commands of many orders are answered, each with its own receipt", async () => {
   await using bulk = headwater.bulk();
-  const receipts = await Promise.all(orders(200).map((orderId) => bulk.execute({ case: "createOrder", value: { orderId, currencyCode: "EUR" } })));
+  const receipts = await Promise.all(
+    orders(200).map((orderId) => bulk.execute({ case: "createOrder", value: { orderId, currencyCode: "EUR" } })),
+  );
   expect(receipts.map(({ orderId }) => orderId)).toEqual(orders(200));
   expect(new Set(receipts.map(({ commandId }) => commandId)).size).toBe(200);
 });
@@ -42,7 +44,9 @@ it("a rejected command rejects, and the others go on", async () => {
     if (attempt.orderId === "o1") throw rejection("ORDER_EMPTY", attempt);
   };
   await using bulk = headwater.bulk();
-  const [rejected, accepted] = await Promise.allSettled(["o1", "o2"].map((orderId) => bulk.execute({ case: "placeOrder", value: { orderId } })));
+  const [rejected, accepted] = await Promise.allSettled(
+    ["o1", "o2"].map((orderId) => bulk.execute({ case: "placeOrder", value: { orderId } })),
+  );
   expect(rejected).toMatchObject({ status: "rejected", reason: { reason: "ORDER_EMPTY", orderId: "o1" } });
   expect(rejected).toHaveProperty("reason", expect.any(OrderRejectedError));
   expect(accepted).toMatchObject({ status: "fulfilled", value: { orderId: "o2" } });

@@ -1,4 +1,12 @@
-import { create, type DescMessage, type DescMethod, type DescMethodUnary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import { type CommandOptions, CommandOptionsSchema } from "./gen/headwater/cqrs/v1/command_pb.ts";
 import type { OrderCommandService, Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 

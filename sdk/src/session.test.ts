@@ -1,12 +1,20 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { isCommand } from "./commands.ts";
 import { InvalidRequestError, OrderRejectedError } from "./errors.ts";
 import { RetryInfoSchema } from "./gen/google/rpc/error_details_pb.ts";
-import { isCommand } from "./commands.ts";
 import { OrderCommandService } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { Headwater } from "./headwater.ts";
 import { connectGrpc } from "./node.ts";
-import { badRequest, createOrderStore, type OrderServer, type OrderStore, rejection, startOrderServer, tokenOf } from "./testing/order-server.ts";
+import {
+  badRequest,
+  createOrderStore,
+  type OrderServer,
+  type OrderStore,
+  rejection,
+  startOrderServer,
+  tokenOf,
+} from "./testing/order-server.ts";
 
 let store: OrderStore;
 let server: OrderServer;
@@ -94,7 +102,13 @@ describe("errors", () => {
     const error = await failureOf(session.placeOrder({ orderId: "a" }));
     expect(error).toBeInstanceOf(OrderRejectedError);
     expect(session.token).toBe(tokenOf({ 9: 9n }));
-    expect(error).toMatchObject({ reason: "VERSION_MISMATCH", code: Code.Aborted, orderId: "a", currentVersion: 3, message: "it cannot be done" });
+    expect(error).toMatchObject({
+      reason: "VERSION_MISMATCH",
+      code: Code.Aborted,
+      orderId: "a",
+      currentVersion: 3,
+      message: "it cannot be done",
+    });
     expect(error).toHaveProperty("commandId", store.attempts[0]?.commandId);
     expect(store.attempts).toHaveLength(1);
   });

@@ -3,9 +3,9 @@ import { ConnectError, type Transport } from "@connectrpc/connect";
 import { type CommandInit, type CommandName, type CommandRequest, encodable, identified, isCommand, receiptOf } from "./commands.ts";
 import { OrderRejectedError, typedError } from "./errors.ts";
 import { CommandStage } from "./gen/headwater/cqrs/v1/command_pb.ts";
-import type { Order } from "./gen/headwater/orders/v1/order_pb.ts";
 import { OrderCommandService, type Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { OrderEvent } from "./gen/headwater/orders/v1/order_event_pb.ts";
+import type { Order } from "./gen/headwater/orders/v1/order_pb.ts";
 import { type DailySales, OrderQueryService } from "./gen/headwater/orders/v1/order_query_service_pb.ts";
 import { DEFAULT_ATTEMPT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, retrying } from "./retry.ts";
 import { mergeTokens } from "./token.ts";
@@ -94,21 +94,25 @@ export function createSession(transports: { readonly commands: Transport; readon
     }
   }
 
-  const command = (method: DescMethodUnary) => async (request: CommandRequest, callOptions: CallOptions = {}) => {
-    const { message, options } = identified(method.input, request, (given) => mergeTokens(token, given));
-    const attempt = options.waitFor === CommandStage.PROJECTED ? Number.POSITIVE_INFINITY : attemptTimeoutMs;
-    const receipt = receiptOf(await call(transports.commands, method, message, { ...callOptions, attemptTimeoutMs: attempt }));
-    token = mergeTokens(token, receipt.consistencyToken);
-    return receipt;
-  };
+  const command =
+    (method: DescMethodUnary) =>
+    async (request: CommandRequest, callOptions: CallOptions = {}) => {
+      const { message, options } = identified(method.input, request, (given) => mergeTokens(token, given));
+      const attempt = options.waitFor === CommandStage.PROJECTED ? Number.POSITIVE_INFINITY : attemptTimeoutMs;
+      const receipt = receiptOf(await call(transports.commands, method, message, { ...callOptions, attemptTimeoutMs: attempt }));
+      token = mergeTokens(token, receipt.consistencyToken);
+      return receipt;
+    };
 
-  const query = (method: DescMethodUnary) => async (request: Consistent, callOptions: CallOptions = {}) => {
-    const consistencyToken = mergeTokens(token, request.consistencyToken ?? "");
-    const message = encodable(method.input, create(method.input, { ...request, consistencyToken }));
-    const answer = await call(transports.queries, method, message, { ...callOptions, attemptTimeoutMs });
-    token = mergeTokens(token, (answer as Consistent).consistencyToken ?? "");
-    return answer;
-  };
+  const query =
+    (method: DescMethodUnary) =>
+    async (request: Consistent, callOptions: CallOptions = {}) => {
+      const consistencyToken = mergeTokens(token, request.consistencyToken ?? "");
+      const message = encodable(method.input, create(method.input, { ...request, consistencyToken }));
+      const answer = await call(transports.queries, method, message, { ...callOptions, attemptTimeoutMs });
+      token = mergeTokens(token, (answer as Consistent).consistencyToken ?? "");
+      return answer;
+    };
 
   // The contract's descriptors name the methods, so a new command or query needs no code here; only their types cannot be computed.
   const commands = methodsOf(OrderCommandService.methods.filter(isCommand), command) as unknown as Commands;

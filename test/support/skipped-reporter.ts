@@ -8,6 +8,7 @@ export default class SkippedReporter implements Reporter {
       return count === 0 ? [] : [`  ${module.relativeModuleId}: ${count}`];
     });
     if (skipped.length === 0) return;
-    console.log(`Skipped tests, by file. \`npm run tools\` (needs Go) installs the programs they call:\n${skipped.join("\n")}\n`);
+    console.log("Skipped tests, by file. Those that call grpcurl run after `npm run tools` (needs Go); others say why in their code.");
+    console.log(skipped.join("\n"));
   }
 }

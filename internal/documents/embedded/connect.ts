@@ -10,8 +10,8 @@ import {
   type DocumentWrite,
   type Fields,
   type Find,
-  SortKeyError,
   type SortKey,
+  SortKeyError,
   type StoredDocument,
 } from "../../cqrs/documents.ts";
 import { createPortClient } from "../../platform/port-rpc.ts";

@@ -24,9 +24,10 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
 
   const writer = await startThread({ path, role: "writer" });
   // The writer has created the file by now. It is also the last to close it, because what it wrote must be merged into the file at the end.
-  const reader = inMemory ? undefined : await startThread({ path, role: "reader" });
-  writer.onExit(() => reader?.close());
-  reader?.onExit(() => writer.close());
+  const reader = inMemory ? undefined : await startThread({ path, role: "reader" }, writer);
+  // Neither goes on without the other.
+  void writer.exited.then(() => reader?.close());
+  void reader?.exited.then(() => writer.close());
 
   const connect = () => {
     const { port1, port2 } = new MessageChannel();
@@ -48,12 +49,13 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
 
 interface Thread {
   connect(): MessagePort;
-  onExit(listener: () => void): void;
+  readonly exited: Promise<void>;
   /** Lets the thread finish what it has and waits for its end. */
   close(): Promise<void>;
 }
 
-async function startThread(task: WorkerTask): Promise<Thread> {
+/** Starts a thread. If it fails, it closes the one that was started before. */
+async function startThread(task: WorkerTask, before?: Thread): Promise<Thread> {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: task, name: `documents-${task.role}` });
   const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   // A thread that fails closes its ports, and so its clients learn of it.
@@ -62,7 +64,8 @@ async function startThread(task: WorkerTask): Promise<Thread> {
     await once(worker, "message");
   } catch (error) {
     await exited;
-    throw new DocumentsUnavailableError(`the documents in ${task.path} cannot be opened: ${error instanceof Error ? error.message : error}`);
+    await before?.close();
+    throw new DocumentsUnavailableError(`the documents in ${task.path} cannot be opened: ${String(error)}`);
   }
   const order = (message: WorkerOrder, transfer: MessagePort[] = []) => worker.postMessage(message, transfer);
   return {
@@ -71,7 +74,7 @@ async function startThread(task: WorkerTask): Promise<Thread> {
       order({ serve: port1 }, [port1]);
       return port2;
     },
-    onExit: (listener) => worker.once("exit", listener),
+    exited,
     async close() {
       order("close");
       await exited;

@@ -22,7 +22,7 @@ export interface RemoteMethods {
 
 const task = workerData as RemoteTask;
 const documents = connectEmbeddedDocuments(task.store);
-const watching = new AbortController();
+let watching: Promise<void> | undefined;
 const server = servePort<RemoteMethods, readonly Checkpoint[]>(task.test, (requests) => {
   for (const request of requests) answer(request).catch((error: unknown) => request.fail(error));
 });
@@ -40,7 +40,8 @@ async function answer(request: PortRequest<RemoteMethods>): Promise<void> {
     case "checkpoints":
       return request.answer(await documents.checkpoints(request.argument));
     case "watch":
-      return request.answer(await documents.watchCheckpoints((checkpoints) => server.push(checkpoints), watching.signal));
+      watching ??= documents.watchCheckpoints((checkpoints) => server.push(checkpoints), new AbortController().signal);
+      return request.answer(await watching);
     case "dispose":
       return request.answer(await documents[Symbol.asyncDispose]());
   }

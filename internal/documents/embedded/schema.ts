@@ -38,8 +38,10 @@ export function createIndexSql(collection: string, index: Index): string {
 
 export function dropIndexSql(collection: string, index: Index): string {
   if (index.multikey !== true) return `DROP INDEX ${indexName(collection, index.name)}`;
-  return triggers.map((trigger) => `DROP TRIGGER ${triggerName(collection, index.name, trigger)};`).join("") +
-    `DROP TABLE ${entriesTable(collection, index.name)}`;
+  return (
+    triggers.map((trigger) => `DROP TRIGGER ${triggerName(collection, index.name, trigger)};`).join("") +
+    `DROP TABLE ${entriesTable(collection, index.name)}`
+  );
 }
 
 /** The value of a document's field as SQL. Indexes and queries must say it in the same words, or the index is not used. */

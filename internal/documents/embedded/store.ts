@@ -125,7 +125,9 @@ class SqliteStore implements Store {
       if (statements === undefined) throw new Error(`the collection ${collection} has not been prepared`);
       const [id, revision, applied, fields] = row;
       const { changes } =
-        revision === 1 ? statements.insert.run(id, revision, applied, fields) : statements.update.run(revision, applied, fields, id, revision - 1);
+        revision === 1
+          ? statements.insert.run(id, revision, applied, fields)
+          : statements.update.run(revision, applied, fields, id, revision - 1);
       if (changes === 0) conflicts.push({ collection, id });
     }
     if (conflicts.length > 0) return conflicts;
@@ -151,7 +153,10 @@ class SqliteStore implements Store {
 
   explain(query: Find): readonly string[] {
     const { sql, values } = findStatement(query, this.#indexes(query.collection));
-    return this.#db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values).map(({ detail }) => String(detail));
+    return this.#db
+      .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+      .all(...values)
+      .map(({ detail }) => String(detail));
   }
 
   close() {

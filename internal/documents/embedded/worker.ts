@@ -87,7 +87,8 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
     case "write": {
       const { writes, checkpoints } = request.argument;
       const conflicts = documents.write(writes, checkpoints);
-      if (conflicts.length === 0) for (const checkpoint of checkpoints) advanced.set(`${checkpoint.partition}/${checkpoint.collection}`, checkpoint);
+      const written = conflicts.length === 0 ? checkpoints : [];
+      for (const checkpoint of written) advanced.set(`${checkpoint.partition}/${checkpoint.collection}`, checkpoint);
       return () => request.answer(conflicts);
     }
     case "watch":

@@ -60,9 +60,14 @@ export async function unary<Method extends DescMethod>(
   return fromBinary<Method["output"]>(method.output, bytes);
 }
 
-export function unaryBytes(client: Client, path: string, request: Buffer, options: CallOptions = {}): Promise<Buffer> {
+interface UnaryOptions extends CallOptions {
+  readonly metadata?: Metadata;
+}
+
+export function unaryBytes(client: Client, path: string, request: Buffer, options: UnaryOptions = {}): Promise<Buffer> {
+  const { metadata = new Metadata(), ...callOptions } = options;
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, identity, identity, request, new Metadata(), options, (error, response) =>
+    client.makeUnaryRequest(path, identity, identity, request, metadata, callOptions, (error, response) =>
       error === null ? resolve(response as Buffer) : reject(error),
     );
   });

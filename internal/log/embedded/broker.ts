@@ -265,7 +265,7 @@ export class Broker {
 
   /** An immediate runs behind all messages that have arrived: they share the transaction. */
   #enqueue(write: Write, records: readonly NewRecord[]): void {
-    for (const { topic, partition } of records) this.#store.check(topic, partition);
+    for (const record of records) this.#store.check(record);
     this.#writes.push(write);
     if (this.#scheduled) return;
     this.#scheduled = true;

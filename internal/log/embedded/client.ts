@@ -67,15 +67,23 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
 
 async function* follow(client: Client, options: TailOptions, from: number): AsyncIterable<readonly LogRecord[]> {
   const { topic, partition, signal } = options;
-  const aborted = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
   let next = from;
   while (!signal.aborted) {
-    const records = await Promise.race([client.call("read", { topic, partition, from: next, waitMs: READ_WAIT_MS }), aborted]);
+    const records = await unlessAborted(client.call("read", { topic, partition, from: next, waitMs: READ_WAIT_MS }), signal);
     const last = records?.at(-1);
     if (records === undefined || last === undefined) continue;
     next = last.offset + 1;
     yield records;
   }
+}
+
+/** The call's answer, or undefined as soon as the signal aborts. A race with one promise for all calls would keep every answer until then. */
+function unlessAborted<Answer>(call: Promise<Answer>, signal: AbortSignal): Promise<Answer | undefined> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => resolve(undefined);
+    signal.addEventListener("abort", abort);
+    call.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 /** The notifications of one partition of a "live" topic, as they come. */
@@ -89,6 +97,7 @@ class LiveTail implements AsyncIterable<readonly LogRecord[]> {
   constructor(place: string, signal: AbortSignal, onEnd: () => void) {
     this.place = place;
     this.#onEnd = onEnd;
+    if (signal.aborted) this.#ended = true;
     signal.addEventListener("abort", () => this.end());
   }
 
@@ -105,11 +114,15 @@ class LiveTail implements AsyncIterable<readonly LogRecord[]> {
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<readonly LogRecord[]> {
-    while (!this.#ended) {
-      const records = this.#backlog;
-      this.#backlog = [];
-      if (records.length > 0) yield records;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    try {
+      while (!this.#ended) {
+        const records = this.#backlog;
+        this.#backlog = [];
+        if (records.length > 0) yield records;
+        else await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    } finally {
+      this.#onEnd();
     }
   }
 }

@@ -102,12 +102,14 @@ export class Groups {
       group.owners.clear();
       return;
     }
-    const most = Math.ceil(this.#partitions / count.size);
+    const share = Math.floor(this.#partitions / count.size);
+    let remainder = this.#partitions % count.size;
     const free: number[] = [];
     for (let partition = 0; partition < this.#partitions; partition += 1) {
       const owner = group.owners.get(partition)?.member;
       const owned = owner === undefined ? undefined : count.get(owner);
-      if (owner === undefined || owned === undefined || owned >= most) free.push(partition);
+      // So many members keep one more than the share as partitions remain.
+      if (owner === undefined || owned === undefined || owned > share || (owned === share && remainder-- <= 0)) free.push(partition);
       else count.set(owner, owned + 1);
     }
     for (const partition of free) {

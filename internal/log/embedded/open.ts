@@ -36,6 +36,7 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Embe
   // Whoever does not watch for it learns of a failure from the calls that are then rejected.
   failed.promise.catch(() => undefined);
   worker.on("error", failed.reject);
+  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   await Promise.race([once(worker, "message"), failed.promise]).catch((error: unknown) => {
     throw explained(error, options.directory);
   });
@@ -51,7 +52,6 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Embe
     failed: failed.promise,
     async [Symbol.asyncDispose]() {
       await log[Symbol.asyncDispose]();
-      const exited = once(worker, "exit");
       worker.postMessage({ stop: true } satisfies WorkerMessage);
       await exited;
     },

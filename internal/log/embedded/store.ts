@@ -80,9 +80,11 @@ export class LogStore {
     return topic;
   }
 
-  /** @throws {TypeError | RangeError} there is no such topic or partition */
-  check(topicName: string, partition: number): void {
-    this.#slot(this.topic(topicName), partition);
+  /** @throws {TypeError | RangeError} there is no such topic or partition, or it cannot take a record without a value */
+  check({ topic: name, partition, value }: NewRecord): void {
+    const topic = this.topic(name);
+    this.#slot(topic, partition);
+    if (value === null && topic.retention !== "latest") throw new TypeError(`${name} does not keep the latest value of a key: nothing to delete`);
   }
 
   /** Runs writes in one durable transaction: all or nothing. */

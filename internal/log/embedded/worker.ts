@@ -2,7 +2,7 @@
 
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../../platform/clock.ts";
-import { servePort } from "../../platform/port-rpc.ts";
+import { type PortServer, servePort } from "../../platform/port-rpc.ts";
 import { Broker, type BrokerClient, type BrokerMethods, type LivePush } from "./broker.ts";
 import { LogStore, type StoreOptions } from "./store.ts";
 
@@ -10,12 +10,15 @@ import { LogStore, type StoreOptions } from "./store.ts";
 export type WorkerMessage = { readonly connect: MessagePort } | { readonly stop: true };
 
 const options = workerData as StoreOptions;
+const servers = new Set<PortServer<LivePush>>();
 const broker = new Broker(new LogStore(options), options.topics, systemClock);
 
 parentPort?.on("message", (message: WorkerMessage) => {
   if ("connect" in message) serve(message.connect);
   else {
     broker.close();
+    // An open port would keep this thread alive; whoever is at its other end learns that the log is closed.
+    for (const server of servers) server.close();
     parentPort?.close();
   }
 });
@@ -27,8 +30,12 @@ function serve(port: MessagePort): void {
     (requests) => {
       for (const request of requests) broker.handle(request, client);
     },
-    () => broker.disconnect(client),
+    () => {
+      servers.delete(server);
+      broker.disconnect(client);
+    },
   );
+  servers.add(server);
   const client: BrokerClient = { push: (message) => server.push(message), listens: new Set(), members: new Set() };
   broker.connect(client);
 }

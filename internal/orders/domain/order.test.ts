@@ -71,7 +71,12 @@ describe("a draft", () => {
       .expect(rejected("LINE_ALREADY_EXISTS"));
   });
 
-  it("takes the same line twice as a repetition", () => given(orderCreated()).when(addLine(teapots)).expect(nothing));
+  it("takes the same line twice as a repetition", () => {
+    given(orderCreated()).when(addLine(teapots)).expect(nothing);
+    given(orderCreated())
+      .when(addLine({ ...teapots, quantity: 3 }))
+      .expect(rejected("LINE_ALREADY_EXISTS"));
+  });
 
   it("has one currency", () => {
     const dollars = line({ unitPrice: usd(1n) });
@@ -213,6 +218,9 @@ describe("payments", () => {
     after(...histories.paid)
       .when(recordPayment({ amount: eur(1n) }))
       .expect(rejected("PAYMENT_ALREADY_RECORDED", { recorded_minor_units: "2500" }));
+    after(...histories.paid)
+      .when(recordPayment({ amount: usd(2500n) }))
+      .expect(rejected("PAYMENT_ALREADY_RECORDED"));
   });
 
   it("are limited in number", () => {
@@ -320,6 +328,11 @@ describe("returns", () => {
       .when(returnItems({ returnId: "more", lines: [{ lineId: "1", quantity: 2 }] }))
       .expect(rejected("QUANTITY_EXCEEDS_REMAINING", { remaining: "1" })));
 
+  it("hold nothing that is still under way", () =>
+    after(...histories.partlyShipped, deliverOrder(), shipOrder())
+      .when(returnItems({ lines: [{ lineId: "1", quantity: 2 }] }))
+      .expect(rejected("QUANTITY_EXCEEDS_REMAINING", { remaining: "1" })));
+
   it("are recognised by their id and content, whatever its order", () => {
     const items = [
       { lineId: "2", quantity: 1 },
@@ -328,6 +341,9 @@ describe("returns", () => {
     const past = [...histories.delivered, returnItems({ lines: items })];
     after(...past)
       .when(returnItems({ lines: items.toReversed() }))
+      .expect(nothing);
+    after(...past)
+      .when(returnItems({ lines: items }))
       .expect(nothing);
     after(...past)
       .when(returnItems())
@@ -400,6 +416,11 @@ describe("refunds", () => {
 });
 
 describe("an unpaid order", () => {
+  it("of gifts that all came back is returned, since nothing is to be paid back", () => {
+    const gifts = [createOrder({ lines: [line({ lineId: "1", unitPrice: eur(0n) })] }), placeOrder(), shipOrder(), deliverOrder()];
+    expect(statusOf(...gifts, returnItems())).toBe(OrderStatus.RETURNED);
+  });
+
   it("that is cancelled stays cancelled, since nothing is to be paid back", () => {
     expect(statusOf(...histories.placed, cancelOrder())).toBe(OrderStatus.CANCELLED);
     after(...histories.placed, cancelOrder())

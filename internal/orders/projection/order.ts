@@ -69,7 +69,7 @@ const folds: Folds = {
     return {
       ...order,
       status: complete ? OrderStatus.SHIPPED : OrderStatus.PARTIALLY_SHIPPED,
-      lines: counted(order.lines, lines, (line, quantity) => ({ ...line, shippedQuantity: line.shippedQuantity + quantity })),
+      lines: withItems(order.lines, lines, "shippedQuantity"),
       shipments: [...order.shipments, shipment],
     };
   },
@@ -80,10 +80,7 @@ const folds: Folds = {
     return {
       ...order,
       status: complete ? deliveredStatus(order) : order.status,
-      lines: counted(order.lines, arrived?.lines ?? [], (line, quantity) => ({
-        ...line,
-        deliveredQuantity: line.deliveredQuantity + quantity,
-      })),
+      lines: withItems(order.lines, arrived?.lines ?? [], "deliveredQuantity"),
       shipments: order.shipments.map(delivered),
     };
   },
@@ -95,8 +92,8 @@ const folds: Folds = {
     const amount = amountIn(order, facts.amount);
     return settled({
       ...order,
-      status: complete ? OrderStatus.RETURNED : order.status === OrderStatus.DELIVERED ? OrderStatus.PARTIALLY_RETURNED : order.status,
-      lines: counted(order.lines, lines, (line, quantity) => ({ ...line, returnedQuantity: line.returnedQuantity + quantity })),
+      status: complete ? OrderStatus.RETURNED : partlyReturnedStatus(order),
+      lines: withItems(order.lines, lines, "returnedQuantity"),
       returned: plus(order.returned, amount),
       returns: [...order.returns, create(ReturnSchema, { returnId, lines, amount, reason, returnedAt: happenedAt(metadata) })],
     });
@@ -155,7 +152,12 @@ function times(price: Money | undefined, quantity: number): Money {
   return money(price?.currencyCode ?? "", minorUnits(price) * BigInt(quantity));
 }
 
-/** Items that came back before the last parcel arrived show in the status only now: until then it says what is still to come. */
+/** While items are still to be shipped or to arrive, the status says so, whatever came back. */
+function partlyReturnedStatus({ status }: Order): OrderStatus {
+  return status === OrderStatus.DELIVERED ? OrderStatus.PARTIALLY_RETURNED : status;
+}
+
+/** Items that came back before the last parcel arrived show in the status only now. */
 function deliveredStatus({ lines }: Order): OrderStatus {
   return lines.some((line) => line.returnedQuantity > 0) ? OrderStatus.PARTIALLY_RETURNED : OrderStatus.DELIVERED;
 }
@@ -167,11 +169,15 @@ function settled(order: Order): Order {
   return isOver && paid > 0n && minorUnits(order.refunded) === paid ? { ...order, status: OrderStatus.REFUNDED } : order;
 }
 
-/** Counts items to their lines. */
-function counted(lines: readonly OrderLine[], items: readonly LineQuantity[], count: (line: OrderLine, quantity: number) => OrderLine) {
+/** Adds items to one of the quantities of their lines. */
+function withItems(
+  lines: readonly OrderLine[],
+  items: readonly LineQuantity[],
+  stage: "shippedQuantity" | "deliveredQuantity" | "returnedQuantity",
+): OrderLine[] {
   const quantities = new Map<string, number>();
   for (const { lineId, quantity } of items) quantities.set(lineId, (quantities.get(lineId) ?? 0) + quantity);
-  return lines.map((line) => count(line, quantities.get(line.lineId) ?? 0));
+  return lines.map((line) => ({ ...line, [stage]: line[stage] + (quantities.get(line.lineId) ?? 0) }));
 }
 
 function amountIn(order: Order, amount: Money | undefined): Money {

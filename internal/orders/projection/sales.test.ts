@@ -51,12 +51,9 @@ const nothingSold = {
 
 describe("the sales of a day", () => {
   it.each(effects)("count %s", (_what, facts, sums) => {
-    const days = documentsAfter(dailySales, [eventOf(facts)]);
-    const expected = sums && { day: "2026-03-01", totals: { ...nothingSold, ...sums, currencyCode: "EUR" } };
-    expect([...days.keys()]).toEqual(sums === undefined ? [] : ["2026-03-01/EUR"]);
-    expect(days.get("2026-03-01/EUR")).toEqual(
-      expected && expect.objectContaining({ ...expected, totals: expect.objectContaining(expected.totals) }),
-    );
+    const days = [...documentsAfter(dailySales, [eventOf(facts)])];
+    const day = { day: "2026-03-01", totals: { ...nothingSold, ...sums, currencyCode: "EUR" } };
+    expect(days).toMatchObject(sums === undefined ? [] : [["2026-03-01/EUR", day]]);
   });
 
   it("are kept by day in UTC and by currency", () => {

@@ -62,7 +62,9 @@ export async function startOrderServer(store: OrderStore, port = 0): Promise<Ord
     connectNodeAdapter({
       routes(router) {
         for (const method of OrderCommandService.methods.filter(isCommand)) {
-          router.rpc(method as DescMethodUnary, async (request) => ({ receipt: await decide(store, method.localName, request as unknown as Command) }));
+          router.rpc(method as DescMethodUnary, async (request) => ({
+            receipt: await decide(store, method.localName, request as unknown as Command),
+          }));
         }
         router.rpc(OrderCommandService.method.execute, (requests) => execute(store, requests));
         for (const method of OrderQueryService.methods) {

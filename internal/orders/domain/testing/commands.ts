@@ -13,7 +13,7 @@ type Commands = UnionInitOf<typeof OrderCommandSchema>;
 export type Command = Member<Commands>;
 
 /** Only the fields that a test cares about, never a whole message: it would replace the defaults. */
-type Some<Init> = Exclude<Init, Message>;
+type Some<Fields> = Exclude<Fields, Message>;
 
 type Init<Case extends Command["case"]> = Some<MemberOf<Commands, Case>["value"]>;
 

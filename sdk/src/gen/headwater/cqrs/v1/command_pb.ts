@@ -60,7 +60,8 @@ export type CommandOptions = Message<"headwater.cqrs.v1.CommandOptions"> & {
   consistencyToken: string;
 
   /**
-   * When it happened, for imports and for clients that were offline. Default: when the server accepts it. It cannot lie in the future.
+   * When it happened, for imports and for clients that were offline. Default: when the server accepts it. It cannot lie in the future, nor
+   * before 1900.
    *
    * @generated from field: google.protobuf.Timestamp occurred_at = 6;
    */

@@ -1,0 +1,192 @@
+/** The part of the log's contract that is about owners and their transactions. */
+
+import { expect, it } from "vitest";
+import { FencedError, type NewRecord, type Owner } from "../log.ts";
+import {
+  contents,
+  drive,
+  type Driven,
+  type Opened,
+  opened,
+  type OpenLog,
+  partitionCount,
+  pollUntil,
+  record,
+  shareAll,
+  text,
+  withConnection,
+} from "./log-contract-support.ts";
+
+export function describeTransactions(open: OpenLog): void {
+  it("records of several topics and partitions and the offsets consumed are written together", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const owner = await own(system, "one");
+    await pollUntil([owner], () => owner.owned.size === partitionCount);
+    expect(await log.committed(topics.group, topics.events)).toEqual([0, 0, 0, 0]);
+    await owner.member.transact({
+      records: [record(topics.other, 0, "a"), state(topics, 1, "key", "value"), record(topics.other, 3, "b"), record(topics.other, 0, "c")],
+      consumed: new Map([[0, 5], [1, 7]]),
+    });
+    expect((await contents(log, topics.other, 0)).map(({ key }) => key)).toEqual(["a", "c"]);
+    expect((await contents(log, topics.other, 3)).map(({ key }) => key)).toEqual(["b"]);
+    expect(await values(owner.member, 1, ["key"])).toEqual(["value"]);
+    expect(await log.committed(topics.group, topics.events)).toEqual([5, 7, 0, 0]);
+    expect(await log.committed(`${topics.group}-other`, topics.events)).toEqual([0, 0, 0, 0]);
+  });
+
+  it("a transaction of which one record is impossible writes nothing", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const owner = await own(system, "one");
+    await pollUntil([owner], () => owner.owned.size === partitionCount);
+    const records = [record(topics.other, 0, "a"), state(topics, 0, "key", "value"), record("never.opened", 0, "b")];
+    await expect(owner.member.transact({ records, consumed: new Map([[0, 1]]) })).rejects.toThrow();
+    expect(await contents(log, topics.other, 0)).toEqual([]);
+    expect(await log.committed(topics.group, topics.events)).toEqual([0, 0, 0, 0]);
+    const next = await own(system, "one");
+    await pollUntil([next], () => next.owned.size === partitionCount);
+    expect(await values(next.member, 0, ["key"])).toEqual([undefined]);
+  });
+
+  it("a former owner is fenced and leaves nothing behind", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const former = await own(system, "same");
+    await pollUntil([former], () => former.owned.size === partitionCount);
+    const next = await own(system, "same");
+    await pollUntil([next], () => next.owned.size === partitionCount);
+    await expect(former.member.transact(everywhere(topics, "former"))).rejects.toThrow(FencedError);
+    for (let partition = 0; partition < partitionCount; partition += 1) {
+      expect(await contents(log, topics.other, partition)).toEqual([]);
+      expect(await values(next.member, partition, ["key"])).toEqual([undefined]);
+    }
+    expect(await log.committed(topics.group, topics.events)).toEqual([0, 0, 0, 0]);
+    await next.member.transact(everywhere(topics, "next"));
+    expect(await values(next.member, 2, ["key"])).toEqual(["next"]);
+  });
+
+  it("a fenced transaction harms none that is written at the same moment", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const former = await own(system, "same");
+    await pollUntil([former], () => former.owned.size === partitionCount);
+    const next = await own(system, "same");
+    await pollUntil([next], () => next.owned.size === partitionCount);
+    const [fenced, written, appended] = await Promise.allSettled([
+      former.member.transact(everywhere(topics, "former")),
+      next.member.transact(everywhere(topics, "next")),
+      log.append([record(topics.events, 0, "appended")]),
+    ]);
+    expect([fenced.status, written.status, appended.status]).toEqual(["rejected", "fulfilled", "fulfilled"]);
+    expect((await contents(log, topics.other, 1)).map(({ key }) => key)).toEqual(["next"]);
+    expect((await contents(log, topics.events, 0)).map(({ key }) => key)).toEqual(["appended"]);
+  });
+
+  it("an owner that lost a partition and got it back without noticing is fenced", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const stalled = await own(system, "stalled");
+    await pollUntil([stalled], () => stalled.owned.size === partitionCount);
+    const visitor = await own(system, "visitor");
+    await pollUntil([visitor], () => visitor.owned.size > 0);
+    const [moved = -1] = visitor.owned;
+    await visitor.member.transact({ records: [state(topics, moved, "key", "visitor")], consumed: new Map([[moved, 3]]) });
+    await visitor.member[Symbol.asyncDispose]();
+    const stale = { records: [state(topics, moved, "key", "stale")], consumed: new Map([[moved, 1]]) };
+    await expect(stalled.member.transact(stale)).rejects.toThrow(FencedError);
+    const heir = await own(system, "stalled");
+    await pollUntil([heir], () => heir.owned.size === partitionCount);
+    expect(await values(heir.member, moved, ["key"])).toEqual(["visitor"]);
+    expect((await log.committed(topics.group, topics.events))[moved]).toBe(3);
+  });
+
+  it("a new owner sees everything that the former one committed, and nothing comes after", async () => {
+    const system = await opened(open);
+    const { topics } = system;
+    for (let round = 0; round < 5; round += 1) {
+      const former = await own(system, "same");
+      await pollUntil([former], () => former.owned.size === partitionCount);
+      let acknowledged = "";
+      let begun = Promise.withResolvers<void>();
+      const writing = (async () => {
+        for (let count = 0; ; count += 1) {
+          const value = `${round}-${count}`;
+          await former.member.transact({ records: [state(topics, 0, "key", value)], consumed: new Map([[0, count]]) });
+          acknowledged = value;
+          if (count === 3) begun.resolve();
+        }
+      })();
+      const fenced = expect(writing).rejects.toThrow(FencedError);
+      await begun.promise;
+      begun = Promise.withResolvers();
+      const next = await own({ log: await withConnection(system), topics }, "same");
+      await pollUntil([next], () => next.owned.size === partitionCount);
+      const [seen] = await values(next.member, 0, ["key"]);
+      await fenced;
+      expect(seen).toBe(acknowledged);
+      expect(await values(next.member, 0, ["key"])).toEqual([seen]);
+      await next.member[Symbol.asyncDispose]();
+    }
+  });
+
+  it("owners of different partitions write at the same time, all of it and in order", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const owners = [await own(system, "one"), await own({ log: await withConnection(system), topics }, "two")] as const;
+    await pollUntil(owners, () => shareAll(...owners));
+    const written = await Promise.all(
+      owners.map(async ({ member, owned }, index) => {
+        const [partition = -1] = owned;
+        const keys = Array.from({ length: 50 }, (_, count) => `${index}-${count}`);
+        for (const [count, key] of keys.entries()) {
+          await member.transact({ records: [record(topics.other, 0, key), state(topics, partition, "last", key)], consumed: new Map([[partition, count + 1]]) });
+        }
+        return keys;
+      }),
+    );
+    const found = (await contents(log, topics.other, 0)).map(({ key }) => key);
+    expect(found).toHaveLength(100);
+    written.forEach((keys, index) => expect(found.filter((key) => key.startsWith(`${index}-`))).toEqual(keys));
+    expect((await log.committed(topics.group, topics.events)).toSorted()).toEqual([0, 0, 50, 50]);
+    for (const { member, owned } of owners) expect((await values(member, [...owned][0] ?? -1, ["last"]))[0]).toMatch(/-49$/);
+  });
+
+  it("a transaction tells those who listen only when it is written", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const former = await own(system, "same");
+    await pollUntil([former], () => former.owned.size === partitionCount);
+    const controller = new AbortController();
+    const notifications = await log.tail({ topic: topics.live, partition: 0, from: "end", signal: controller.signal });
+    const next = await own(system, "same");
+    await pollUntil([next], () => next.owned.size === partitionCount);
+    await expect(former.member.transact({ records: [record(topics.live, 0, "fenced")], consumed: new Map([[0, 1]]) })).rejects.toThrow(FencedError);
+    await next.member.transact({ records: [record(topics.live, 0, "written")], consumed: new Map([[0, 1]]) });
+    for await (const batch of notifications) {
+      expect(batch.map(({ key }) => key)).toEqual(["written"]);
+      controller.abort();
+    }
+  });
+}
+
+async function own({ log, topics }: Pick<Opened, "log" | "topics">, instance: string): Promise<Driven<Owner>> {
+  return drive(await log.own({ group: topics.group, instance, topic: topics.events, stateTopic: topics.state }));
+}
+
+function state(topics: Opened["topics"], partition: number, key: string, value: string): NewRecord {
+  return { topic: topics.state, partition, key, value: text(value) };
+}
+
+/** A transaction that leaves a trace in every partition. */
+function everywhere(topics: Opened["topics"], key: string) {
+  const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
+  return {
+    records: partitions.flatMap((partition) => [record(topics.other, partition, key), state(topics, partition, "key", key)]),
+    consumed: new Map(partitions.map((partition) => [partition, 9])),
+  };
+}
+
+async function values(owner: Owner, partition: number, keys: readonly string[]): Promise<readonly (string | undefined)[]> {
+  return (await owner.load(partition, keys)).map((value) => (value === undefined ? undefined : new TextDecoder().decode(value)));
+}
