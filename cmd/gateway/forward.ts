@@ -67,7 +67,7 @@ export function forward(
         break;
       case "client_streaming":
       case "server_streaming":
-        throw new TypeError(`${method} streams in one direction, which is not forwarded`);
+        throw new TypeError(`${method.name} streams in one direction, which is not forwarded`);
     }
   }
 }

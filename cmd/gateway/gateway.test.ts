@@ -192,5 +192,5 @@ it("running calls are answered before the gateway closes", async () => {
   released.resolve();
   expect((await answer).summary?.customerId).toBe("c");
   await closed;
-  await expect(fetch(`http://${closing.address}/`)).rejects.toThrow();
+  await expect(fetch(`http://${closing.address}/`)).rejects.toThrow("fetch failed");
 });

@@ -4,10 +4,10 @@
  */
 
 import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { type CommandMetadata, CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema, PartitionPositionSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { type Decided, decideCommand } from "./decide-command.ts";
-import type { CommandRecord, Domain } from "./domain.ts";
+import type { Domain } from "./domain.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
@@ -116,9 +116,15 @@ function createSlices(domain: Domain, owner: Owner, partitions: number) {
     const due = records.filter((record) => record.offset >= position.nextOffset);
     const last = due.at(-1);
     if (last === undefined) return;
-    const loaded = await snapshots.load(owner, partition, [...new Set(due.map((record) => record.key))]);
+    const decoded = due.map((record) => ({ record, command: decodeCommand(commandRecordSchema, record, partitions) }));
+    // A bad record's key may be anything, also that of the position: only what is known to be an aggregate is loaded.
+    const ids = new Set(decoded.flatMap(({ record, command }) => (typeof command === "string" ? [] : [record.key])));
+    const loaded = await snapshots.load(owner, partition, [...ids]);
     const changed = new Set<Snapshot>();
-    for (const record of due) decideRecord(slice, partition, position, record, loaded, changed);
+    for (const { record, command } of decoded) {
+      if (typeof command === "string") slice.records.push(deadLetter(domain, record, command));
+      else decideRecord(slice, position, record, command, loaded, changed);
+    }
     for (const snapshot of changed) {
       slice.records.push({ topic: topics.state.name, partition, key: snapshot.aggregateId, value: snapshots.encode(partition, snapshot) });
     }
@@ -129,32 +135,26 @@ function createSlices(domain: Domain, owner: Owner, partitions: number) {
 
   function decideRecord(
     slice: Slice,
-    partition: number,
     position: Position,
     record: LogRecord,
+    command: DecodedCommand,
     loaded: ReadonlyMap<string, Snapshot>,
     changed: Set<Snapshot>,
   ): void {
-    const command = decodeCommand(commandRecordSchema, record, partitions);
-    if (typeof command === "string") {
-      slice.records.push(deadLetter(domain, record, command));
-      return;
-    }
-    const snapshot = loaded.get(record.key);
-    if (snapshot === undefined) throw new Error(`the snapshot of ${record.key} was not loaded`);
-    const decided = decideCommand(domain, snapshot, command, () => {
-      position.sequence += 1;
-      return position.sequence;
-    });
+    const { key, partition } = record;
+    const snapshot = loaded.get(key);
+    if (snapshot === undefined) throw new Error(`the snapshot of ${key} was not loaded`);
+    const decided = decideCommand(domain, snapshot, command, position.sequence);
+    position.sequence += decided.events.length;
     if (decided.poison !== undefined) slice.records.push(deadLetter(domain, record, decided.poison));
     for (const event of decided.events) {
-      slice.records.push({ topic: topics.events.name, partition, key: record.key, value: toBinary(aggregate.eventSchema, event) });
+      slice.records.push({ topic: topics.events.name, partition, key, value: toBinary(aggregate.eventSchema, event) });
     }
     if (decided.changed) changed.add(snapshot);
     slice.replies.push(reply(command.metadata, decided, partition));
   }
 
-  function reply(metadata: NonNullable<CommandRecord["metadata"]>, { outcome }: Decided, partition: number): NewRecord {
+  function reply(metadata: CommandMetadata, { outcome }: Decided, partition: number): NewRecord {
     const value = create(CommandReplySchema, {
       requestId: metadata.requestId,
       replyTo: metadata.replyTo,
@@ -171,8 +171,14 @@ function createSlices(domain: Domain, owner: Owner, partitions: number) {
   }
 }
 
+interface DecodedCommand {
+  readonly metadata: CommandMetadata;
+  /** Absent in an inquiry. */
+  readonly command: Message | undefined;
+}
+
 /** The command in a record, or why there is none. */
-function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number) {
+function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number): DecodedCommand | string {
   try {
     const { metadata, command } = fromBinary(schema, record.value);
     if (metadata === undefined) return "the record has no metadata";
@@ -180,7 +186,7 @@ function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord,
     if (metadata.commandId === "") return "the record has no command id";
     if (record.key.startsWith("_")) return "an id cannot begin with an underscore";
     if (partitionOf(record.key, partitions) !== record.partition) return "the record is in a partition that its key does not belong to";
-    return { metadata, command: command as Message | undefined };
+    return { metadata, command };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

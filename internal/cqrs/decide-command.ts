@@ -7,7 +7,8 @@ import { create, type Message } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema, RejectionSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { EventMetadataSchema } from "../gen/headwater/cqrs/v1/event_pb.ts";
-import { type Aggregate, type Decision, isRejected, type Rejected, reject } from "./aggregate.ts";
+import { isRejected, type Rejected, reject } from "./aggregate.ts";
+import type { Domain } from "./domain.ts";
 import { remember, type Snapshot } from "./snapshots.ts";
 
 /** The reasons that the runtime itself gives; a domain's closed set must contain them. */
@@ -28,33 +29,25 @@ export interface Decided {
   readonly poison?: string;
 }
 
-/** The next partition sequence. */
-export type NextSequence = () => number;
-
-/** Decides a command, or an inquiry if there is none, and changes the snapshot accordingly. */
+/** Decides a command, or an inquiry if there is none, and changes the snapshot accordingly. New events follow `lastSequence`. */
 export function decideCommand(
-  { aggregate, schemaVersion }: { readonly aggregate: Aggregate; readonly schemaVersion: number },
+  domain: Pick<Domain, "aggregate" | "schemaVersion">,
   snapshot: Snapshot,
   { metadata, command }: { readonly metadata: CommandMetadata; readonly command: Message | undefined },
-  nextSequence: NextSequence,
+  lastSequence: number,
 ): Decided {
   const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId);
   if (command === undefined) return known === undefined ? unchanged : { ...unchanged, outcome: known };
   if (known !== undefined) {
     return { ...unchanged, outcome: sameBytes(known.fingerprint, metadata.fingerprint) ? known : outcomeOf(snapshot, metadata, reused) };
   }
-  const { decision, poison } = decide(aggregate, snapshot, metadata, command);
-  const events: Message[] = [];
-  if (!isRejected(decision)) {
-    for (const facts of decision) {
-      snapshot.version += 1;
-      snapshot.sequence = nextSequence();
-      const event = aggregate.eventOf(snapshot.state, facts, eventMetadata(snapshot, metadata, schemaVersion));
-      snapshot.state = aggregate.evolve(snapshot.state, event);
-      events.push(event);
-    }
+  const { events, state, rejected, poison } = decide(domain, snapshot, metadata, command, lastSequence);
+  if (events.length > 0) {
+    snapshot.version += events.length;
+    snapshot.sequence = lastSequence + events.length;
+    snapshot.state = state;
   }
-  const outcome = outcomeOf(snapshot, metadata, isRejected(decision) ? decision : undefined);
+  const outcome = outcomeOf(snapshot, metadata, rejected);
   remember(snapshot, outcome);
   return { outcome, events, changed: true, ...(poison === undefined ? {} : { poison }) };
 }
@@ -63,24 +56,46 @@ const unchanged = { events: [], changed: false } as const satisfies Decided;
 
 const reused = reject(runtimeReasons.commandIdReused, "this command_id was used before for a command with other facts; choose a new one");
 
-function decide(aggregate: Aggregate, snapshot: Snapshot, metadata: CommandMetadata, command: Message): { decision: Decision; poison?: string } {
-  const { expectedVersion } = metadata;
-  if (expectedVersion !== undefined && expectedVersion !== snapshot.version) {
-    const message = `expected version ${expectedVersion}, but it is ${snapshot.version}; read it again and decide anew`;
-    return { decision: reject(runtimeReasons.versionMismatch, message, { expected_version: String(expectedVersion) }) };
+interface Verdict {
+  readonly events: readonly Message[];
+  /** The state after the events. */
+  readonly state: Message;
+  readonly rejected?: Rejected;
+  readonly poison?: string;
+}
+
+/** Leaves the snapshot as it is: code that fails half way through has changed nothing. */
+function decide(
+  { aggregate, schemaVersion }: Pick<Domain, "aggregate" | "schemaVersion">,
+  snapshot: Snapshot,
+  metadata: CommandMetadata,
+  command: Message,
+  lastSequence: number,
+): Verdict {
+  const refused = (rejected: Rejected): Verdict => ({ events: [], state: snapshot.state, rejected });
+  const { aggregateId, version } = snapshot;
+  const { commandId, expectedVersion } = metadata;
+  if (expectedVersion !== undefined && expectedVersion !== version) {
+    const message = `expected version ${expectedVersion}, but it is ${version}; read it again and decide anew`;
+    return refused(reject(runtimeReasons.versionMismatch, message, { expected_version: String(expectedVersion) }));
   }
-  const occurredAt = metadata.occurredAt ?? metadata.acceptedAt;
+  const occurred = metadata.occurredAt ?? metadata.acceptedAt;
   try {
-    return {
-      decision: aggregate.decide(snapshot.state, command, {
-        aggregateId: snapshot.aggregateId,
-        commandId: metadata.commandId,
-        occurredAt: occurredAt === undefined ? new Date(0) : timestampDate(occurredAt),
-      }),
-    };
+    const occurredAt = occurred === undefined ? new Date(0) : timestampDate(occurred);
+    const decision = aggregate.decide(snapshot.state, command, { aggregateId, commandId, occurredAt });
+    if (isRejected(decision)) return refused(decision);
+    const events: Message[] = [];
+    let state = snapshot.state;
+    for (const facts of decision) {
+      const place = { version: version + events.length + 1, sequence: lastSequence + events.length + 1 };
+      const event = aggregate.eventOf(state, facts, eventMetadata(metadata, aggregateId, place, schemaVersion));
+      state = aggregate.evolve(state, event);
+      events.push(event);
+    }
+    return { events, state };
   } catch (error) {
-    const poison = error instanceof Error ? error.message : String(error);
-    return { decision: reject(runtimeReasons.notDecodable, "the command could not be decided; an operator finds it among the dead letters"), poison };
+    const message = "the command could not be decided; an operator finds it among the dead letters";
+    return { ...refused(reject(runtimeReasons.notDecodable, message)), poison: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -103,12 +118,17 @@ function outcomeOf(snapshot: Snapshot, metadata: CommandMetadata, rejected: Reje
   });
 }
 
-function eventMetadata(snapshot: Snapshot, command: CommandMetadata, schemaVersion: number) {
+function eventMetadata(
+  command: CommandMetadata,
+  aggregateId: string,
+  { version, sequence }: { readonly version: number; readonly sequence: number },
+  schemaVersion: number,
+) {
   return create(EventMetadataSchema, {
-    eventId: `${snapshot.aggregateId}/${snapshot.version}`,
-    aggregateId: snapshot.aggregateId,
-    version: snapshot.version,
-    sequence: BigInt(snapshot.sequence),
+    eventId: `${aggregateId}/${version}`,
+    aggregateId,
+    version,
+    sequence: BigInt(sequence),
     ...(command.occurredAt === undefined ? {} : { occurredAt: command.occurredAt }),
     ...(command.acceptedAt === undefined ? {} : { recordedAt: command.acceptedAt }),
     commandId: command.commandId,

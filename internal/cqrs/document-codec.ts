@@ -23,8 +23,7 @@ export interface DocumentCodec<Desc extends DescMessage> {
 
 /** The codec of a message type. It is made once per type: take it where it is needed. */
 export function documentCodec<Desc extends DescMessage>(schema: Desc): DocumentCodec<Desc> {
-  // The cache pairs each schema with its own codec, which the type of a map cannot say.
-  return messageCodec(schema) as DocumentCodec<DescMessage> as DocumentCodec<Desc>;
+  return messageCodec(schema);
 }
 
 /** Messages, seen as what they are to a codec compiled from their descriptor. */
@@ -50,12 +49,12 @@ function messageCodec(schema: DescMessage): DocumentCodec<DescMessage> {
   const codec: DocumentCodec<DescMessage> = {
     encode(message) {
       const fields: Record<string, DocumentValue> = {};
-      for (const field of fieldCodecs) field.encode(message as unknown as Values, fields);
+      for (const field of fieldCodecs) field.encode(message, fields);
       return fields;
     },
     decode(fields) {
       const message = create(schema);
-      for (const field of fieldCodecs) field.decode(fields, message as unknown as Values);
+      for (const field of fieldCodecs) field.decode(fields, message);
       return message;
     },
   };

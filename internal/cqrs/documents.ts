@@ -86,12 +86,14 @@ export interface Find {
 /** The sort values of an entry, then its id, as the adapter gave them. Sort fields are present in every document. */
 export type SortKey = readonly (string | number | boolean | Date)[];
 
+/** What a query found. */
 export interface Page {
   readonly documents: readonly StoredDocument[];
   /** Where the next page starts; absent if there are no more. */
   readonly next?: SortKey;
 }
 
+/** A store of documents. Every call may fail with a {@link DocumentsUnavailableError}. */
 export interface Documents extends AsyncDisposable {
   /** Creates collections and their indexes where they are missing. Called by the projector before anything else. */
   prepare(collections: readonly Collection[]): Promise<void>;

@@ -195,6 +195,13 @@ describe("the signal of a call", () => {
   });
 });
 
+it("a call that does not heed its signal is answered all the same", async () => {
+  const never = new Promise<never>(() => {});
+  await using test = await startTestServer({ query: { getOrder: () => never } }, { unaryTimeoutMs: 100 });
+  expect(await failureOf(unary(test.client, getOrder, { orderId: "o" }))).toMatchObject({ code: Code.DEADLINE_EXCEEDED });
+  await until(() => test.server.callsInProgress() === 0, "no call is left");
+});
+
 describe("a server that stops", () => {
   it("lets a running call finish, refuses a new one and says so of its health", async () => {
     const answer = Promise.withResolvers<object>();

@@ -97,8 +97,8 @@ export function createSession(transports: { readonly commands: Transport; readon
   const command =
     (method: DescMethodUnary) =>
     async (request: CommandRequest, callOptions: CallOptions = {}) => {
-      const { message, options } = identified(method.input, request, (given) => mergeTokens(token, given));
-      const attempt = options.waitFor === CommandStage.PROJECTED ? Number.POSITIVE_INFINITY : attemptTimeoutMs;
+      const { message, options: sent } = identified(method.input, request, (given) => mergeTokens(token, given));
+      const attempt = sent.waitFor === CommandStage.PROJECTED ? Number.POSITIVE_INFINITY : attemptTimeoutMs;
       const receipt = receiptOf(await call(transports.commands, method, message, { ...callOptions, attemptTimeoutMs: attempt }));
       token = mergeTokens(token, receipt.consistencyToken);
       return receipt;

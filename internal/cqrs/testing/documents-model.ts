@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import type { Condition, DocumentWrite, Fields, Find } from "../documents.ts";
 
+/** What tells one order from another in these tests. */
 export interface OrderValues {
   readonly customerId: string;
   readonly status: string;
@@ -11,6 +12,7 @@ export interface OrderValues {
   readonly words: readonly string[];
 }
 
+/** The fields of an order, some without an index. */
 export function orderFields(id: string, { customerId, status, total, day, words }: OrderValues): Fields {
   const createdAt = new Date(Date.UTC(2026, 0, day));
   const unindexed = { note: `note ${id}`, tags: [`tag ${id}`, "all"], paid: status === "PAID" };
@@ -71,7 +73,9 @@ const anyValues: fc.Arbitrary<OrderValues> = fc.record({
   day: fc.integer({ min: 1, max: 3 }),
   words: fc.array(fc.constantFrom("x", "y", "z"), { maxLength: 3 }),
 });
+/** The fields of any order. */
 export const anyOrder = anyValues.map((values) => orderFields("any", values));
+/** A change of one of 25 orders, or a new one. */
 export const anyMove = fc.record({ isNew: fc.boolean(), index: fc.nat(24), to: anyValues });
 
 const anyCondition: fc.Arbitrary<Condition> = fc.oneof(
@@ -87,6 +91,7 @@ const anyCondition: fc.Arbitrary<Condition> = fc.oneof(
   fc.record({ field: fc.constant("words"), op: fc.constant("in"), value: fc.subarray(["x", "y", "z"]) }),
 );
 const anySortField = fc.constantFrom("customerId", "status", "total.minorUnits", "createdAt", "paid");
+/** Any conditions and any sort. */
 export const anyQuery = fc.record({
   where: fc.array(anyCondition, { maxLength: 3 }),
   sort: fc.uniqueArray(fc.record({ field: anySortField, descending: fc.boolean() }), { maxLength: 3, selector: ({ field }) => field }),

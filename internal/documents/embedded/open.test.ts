@@ -1,17 +1,21 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Checkpoint, type Documents, DocumentsUnavailableError, SortKeyError } from "../../cqrs/documents.ts";
-import { type DocumentsUnderTest, describeDocuments } from "../../cqrs/testing/documents-contract.ts";
+import { describeDocuments } from "../../cqrs/testing/documents-contract.ts";
+import type { DocumentsUnderTest } from "../../cqrs/testing/documents-contract-support.ts";
 import { createPortClient } from "../../platform/port-rpc.ts";
 import { connectEmbeddedDocuments } from "./connect.ts";
 import { type EmbeddedDocuments, openEmbeddedDocuments } from "./open.ts";
 import type { Introduction } from "./protocol.ts";
 import type { RemoteMethods, RemoteTask } from "./remote.fixture.ts";
+
+/** The first page of the file describes the tables; the others hold what is in them. */
+const pageBytes = 4096;
 
 const directories: string[] = [];
 
@@ -136,6 +140,23 @@ it("what is no database is not opened", async () => {
   const directory = await newDirectory();
   await writeFile(join(directory, "documents.sqlite"), "no database".repeat(1000));
   await expect(openEmbeddedDocuments({ directory })).rejects.toThrow(DocumentsUnavailableError);
+});
+
+it("what cannot be read is said to be so, and the store goes on", async () => {
+  const directory = await newDirectory();
+  const orders = { name: "orders.v1", indexes: [] };
+  const file = join(directory, "documents.sqlite");
+  {
+    await using documents = await openEmbeddedDocuments({ directory });
+    await documents.prepare([orders]);
+  }
+  const pages = await readFile(file);
+  await writeFile(file, pages.fill(0xee, pageBytes));
+  await using documents = await openEmbeddedDocuments({ directory });
+  const refused = documents.checkpoints(orders.name);
+  await expect(refused).rejects.toThrow(DocumentsUnavailableError);
+  await expect(refused).rejects.toThrow(/malformed/);
+  expect(await documents.load("other.v1", ["a"])).toEqual([undefined]);
 });
 
 it("a port is used for one connection", async () => {

