@@ -1,59 +1,128 @@
-/** A closed loop of unary calls: `callers` at once, each with its next request as soon as it has its answer. Runs as a process of its own. */
+/**
+ * The load generator, a process of its own: a closed loop of unary calls, each caller with its next call as soon as it has its answer. It
+ * speaks HTTP/2 itself, which costs less than a gRPC client, so that the server is what is measured. Requests are encoded before the clock
+ * starts.
+ */
 
-import { ChannelCredentials, Client } from "@grpc/grpc-js";
+import { once } from "node:events";
+import { type ClientHttp2Session, connect } from "node:http2";
+import type { Latency } from "./measurement.ts";
+import { type Call, commandCall, commandsOf, getOrderCall, orderId } from "./orders.ts";
+import { percentiles } from "./statistics.ts";
 
-export interface Load {
+/** As many as a client with several instances has; one would make all callers share a window of bytes. */
+const MAX_CONNECTIONS = 4;
+
+/** What to send: all commands of new orders, or reads spread over orders that are there. */
+export type Workload =
+  | { readonly kind: "commands"; readonly prefix: string; readonly orders: number }
+  | { readonly kind: "reads"; readonly prefix: string; readonly orders: number; readonly calls: number; readonly token: string };
+
+export interface Job {
   readonly address: string;
-  /** Full method path and encoded request, per call. */
-  readonly calls: readonly (readonly [string, Uint8Array])[];
+  readonly workload: Workload;
   readonly callers: number;
-  /** Connections; a grpc-js client has one. */
-  readonly connections: number;
 }
 
 export interface LoadResult {
   readonly calls: number;
-  readonly failed: number;
-  readonly firstError: string | undefined;
   readonly seconds: number;
   readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
+  readonly latency: Latency;
 }
 
-export async function runLoad({ address, calls, callers, connections }: Load): Promise<LoadResult> {
-  const options = { "grpc.use_local_subchannel_pool": 1 };
-  const clients = Array.from({ length: connections }, () => new Client(address, ChannelCredentials.createInsecure(), options));
-  const latencies = new Float64Array(calls.length);
-  let next = 0;
-  let failed = 0;
-  let firstError: string | undefined;
+/** What the generator answers to a job. */
+export type JobAnswer = { readonly result: LoadResult } | { readonly error: string };
 
-  const call = (client: Client, index: number): Promise<void> =>
-    new Promise((resolve) => {
-      const [path, request] = calls[index] ?? ["", new Uint8Array()];
-      const startedMs = performance.now();
-      client.makeUnaryRequest(path, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, Buffer.from(request), (error) => {
-        latencies[index] = performance.now() - startedMs;
-        if (error !== null) {
-          failed += 1;
-          firstError ??= error.message;
-        }
-        resolve();
-      });
-    });
-  const caller = async (number: number): Promise<void> => {
-    const client = clients[number % clients.length];
-    if (client === undefined) return;
-    while (next < calls.length) await call(client, next++);
+/** Calls that follow one another, as those of one order do. */
+type Chain = readonly Call[];
+
+process.on("message", (job: Job) => {
+  const answer = (message: JobAnswer) => void process.send?.(message);
+  run(job).then(
+    (result) => answer({ result }),
+    (error: unknown) => answer({ error: String(error) }),
+  );
+});
+
+async function run({ address, workload, callers }: Job): Promise<LoadResult> {
+  const chains = chainsOf(workload);
+  const sessions = await Promise.all(Array.from({ length: Math.min(callers, MAX_CONNECTIONS) }, () => open(address)));
+  const latenciesMs = new Float64Array(chains.reduce((sum, chain) => sum + chain.length, 0));
+  let nextChain = 0;
+  let calls = 0;
+
+  const caller = async (session: ClientHttp2Session): Promise<void> => {
+    for (let chain = chains[nextChain++]; chain !== undefined; chain = chains[nextChain++]) {
+      for (const call of chain) {
+        const startedMs = performance.now();
+        await send(session, call);
+        latenciesMs[calls++] = performance.now() - startedMs;
+      }
+    }
   };
 
-  const startedMs = performance.now();
-  await Promise.all(Array.from({ length: callers }, (_, number) => caller(number)));
-  const seconds = (performance.now() - startedMs) / 1000;
-  for (const client of clients) client.close();
-  latencies.sort();
-  const at = (share: number): number => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0;
-  return { calls: calls.length, failed, firstError, seconds, perSecond: calls.length / seconds, p50Ms: at(0.5), p95Ms: at(0.95), p99Ms: at(0.99) };
+  try {
+    const startedMs = performance.now();
+    await Promise.all(sessions.flatMap((session, index) => share(callers, sessions.length, index).map(() => caller(session))));
+    const seconds = (performance.now() - startedMs) / 1000;
+    return { calls, seconds, perSecond: calls / seconds, latency: percentiles(latenciesMs) };
+  } finally {
+    for (const session of sessions) session.destroy();
+  }
+}
+
+function chainsOf(workload: Workload): readonly Chain[] {
+  const { prefix, orders } = workload;
+  switch (workload.kind) {
+    case "commands":
+      return Array.from({ length: orders }, (_, number) => commandsOf(prefix, number).map(commandCall));
+    case "reads": {
+      // A prime step spreads neighbouring calls over all orders.
+      const order = (index: number): string => orderId(prefix, (index * 7919) % orders);
+      return Array.from({ length: workload.calls }, (_, index) => [getOrderCall(order(index), workload.token)]);
+    }
+  }
+}
+
+/** One entry per caller of a connection. */
+function share(callers: number, connections: number, index: number): readonly undefined[] {
+  return Array.from({ length: Math.ceil((callers - index) / connections) });
+}
+
+async function open(address: string): Promise<ClientHttp2Session> {
+  const session = connect(`http://${address}`);
+  await once(session, "connect");
+  return session;
+}
+
+/** @throws {Error} the call has not ended well */
+function send(session: ClientHttp2Session, { path, request }: Call): Promise<void> {
+  const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let status: unknown;
+  let message: unknown;
+  const note = (headers: Readonly<Record<string, unknown>>): void => {
+    status ??= headers["grpc-status"];
+    message ??= headers["grpc-message"];
+  };
+  stream.on("response", note);
+  stream.on("trailers", note);
+  stream.on("error", reject);
+  stream.on("close", () => {
+    if (status === "0") resolve();
+    else reject(new Error(`${path} ended with status ${String(status)}: ${String(message)}`));
+  });
+  stream.resume();
+  stream.end(framed(request));
+  return promise;
+}
+
+/** A message as gRPC frames it: a byte that says it is not compressed, and its length. */
+function framed(message: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(5 + message.length);
+  frame.writeUInt8(0, 0);
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, 5);
+  return frame;
 }

@@ -3,21 +3,23 @@
  * notification may be lost; an inquiry through the log then fetches the truth, in order with all commands.
  */
 
-import { create, fromBinary, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type Message, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type CommandMetadata,
   CommandMetadataSchema,
   type CommandOutcome,
+  type CommandReply,
   CommandReplySchema,
   CommandStage,
+  type ViewProgress,
   ViewProgressSchema,
 } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Domain } from "./domain.ts";
 import { type Log, type LogRecord, LogUnavailableError } from "./log.ts";
 import { partitionOf } from "./partition.ts";
-import { createProgress, type Progress } from "./progress.ts";
+import { createProgress } from "./progress.ts";
 
 /** How many commands may wait for their outcome at once: each holds a few hundred bytes here and a stream at the caller's. */
 const DEFAULT_MAX_IN_FLIGHT = 20_000;
@@ -110,8 +112,8 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
 
   const replies = { topic: topics.replies.name, partition: partitionOf(instance, log.partitions), from: "end", signal: stopped.signal } as const;
   const listening = [
-    listen(await log.tail(replies), (record) => settle(record)),
-    listen(await log.tail({ ...replies, topic: topics.progress.name, partition: 0 }), (record) => note(progress, record)),
+    listen(CommandReplySchema, await log.tail(replies), settle),
+    listen(ViewProgressSchema, await log.tail({ ...replies, topic: topics.progress.name, partition: 0 }), note),
   ];
   let cancelInquiries = scheduleInquiries();
 
@@ -182,9 +184,12 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     });
   }
 
-  function settle(record: LogRecord): void {
-    const reply = fromBinary(CommandReplySchema, record.value);
-    if (reply.replyTo === instance) waiters.get(reply.requestId)?.resolve(reply.outcome);
+  function settle({ replyTo, requestId, outcome }: CommandReply): void {
+    if (replyTo === instance) waiters.get(requestId)?.resolve(outcome);
+  }
+
+  function note({ view, partition, sequence }: ViewProgress): void {
+    progress.advance(view, partition, Number(sequence));
   }
 
   /** Asks again for outcomes whose reply seems to be lost. An inquiry is answered behind its command, so its answer is final. */
@@ -208,11 +213,24 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   }
 }
 
-async function listen(records: AsyncIterable<readonly LogRecord[]>, take: (record: LogRecord) => void): Promise<void> {
-  for await (const batch of records) batch.forEach(take);
+async function listen<Schema extends DescMessage>(
+  schema: Schema,
+  records: AsyncIterable<readonly LogRecord[]>,
+  take: (notification: MessageShape<Schema>) => void,
+): Promise<void> {
+  for await (const batch of records) {
+    for (const { value } of batch) {
+      const notification = decode(schema, value);
+      if (notification !== undefined) take(notification);
+    }
+  }
 }
 
-function note(progress: Progress, record: LogRecord): void {
-  const { view, partition, sequence } = fromBinary(ViewProgressSchema, record.value);
-  progress.advance(view, partition, Number(sequence));
+/** A notification that cannot be read is as good as lost: it must not end the process of all who wait. */
+function decode<Schema extends DescMessage>(schema: Schema, value: Uint8Array): MessageShape<Schema> | undefined {
+  try {
+    return fromBinary(schema, value);
+  } catch {
+    return undefined;
+  }
 }

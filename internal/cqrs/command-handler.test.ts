@@ -192,7 +192,7 @@ it.each(["stops", "loses its connection", "is replaced"])("when one of two handl
   const clients = Array.from({ length: 8 }, async (_, client) => {
     const id = `order-${client}`;
     for (let count = 0; count < 40; count += 1) {
-      const command = submission(id, count === 0 ? createOrder : changeQuantity(1 + count));
+      const command = submission(id, count === 0 ? createOrder : changeQuantity(2 + count));
       answered.push({ ...(await submit(gateway, command)), aggregateId: id });
     }
   });
@@ -289,7 +289,7 @@ it("a notification that cannot be read is as good as lost", async () => {
   expect((await submit(gateway, submission("order-1", createOrder))).outcome).toMatchObject({ version: 1 });
 });
 
-function commandOf(aggregateId: string, commandId = randomUUID()): Uint8Array {
+function commandOf(aggregateId: string, commandId: string = randomUUID()): Uint8Array {
   const { command } = submission(aggregateId, createOrder);
   const record = create(OrderCommandRecordSchema, { metadata: { aggregateId, commandId }, command: command as never });
   return toBinary(OrderCommandRecordSchema, record);

@@ -10,6 +10,7 @@ import { type Decided, decideCommand } from "./decide-command.ts";
 import type { Domain } from "./domain.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "./log.ts";
 import { partitionOf } from "./partition.ts";
+import { untilAborted } from "./until-aborted.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
 
 /** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
@@ -42,29 +43,34 @@ export interface CommandHandlerOptions {
  */
 export async function runCommandHandler(options: CommandHandlerOptions): Promise<void> {
   const { log, domain, group, instance, signal } = options;
+  const { commands, state } = domain.topics;
   while (!signal.aborted) {
-    const { commands, state } = domain.topics;
     await using owner = await log.own({ group, instance, topic: commands.name, stateTopic: state.name });
-    const leave = () => void owner[Symbol.asyncDispose]();
-    signal.addEventListener("abort", leave);
     try {
-      await decideWhileOwner(options, owner);
+      await decideWhileMember(options, owner);
     } catch (error) {
       if (!(error instanceof FencedError)) throw error;
-      if (!signal.aborted) options.onFenced?.(error);
-    } finally {
-      signal.removeEventListener("abort", leave);
+      options.onFenced?.(error);
     }
   }
 }
 
-async function decideWhileOwner({ log, domain, signal }: CommandHandlerOptions, owner: Owner): Promise<void> {
-  const slices = createSlices(domain, owner, log.partitions);
+/** Decides until the signal aborts. A transaction that is fenced is forgotten with everything that led to it. */
+async function decideWhileMember({ log, domain, signal, onFenced }: CommandHandlerOptions, owner: Owner): Promise<void> {
+  let slices = createSlices(domain, owner, log.partitions);
   while (!signal.aborted) {
-    const poll = await owner.poll({ maxRecords: SLICE_COMMANDS, waitMs: POLL_WAIT_MS });
-    const replies = await slices.decide(poll);
-    // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.
-    if (replies.length > 0) log.append(replies).catch(() => undefined);
+    const poll = await untilAborted(owner.poll({ maxRecords: SLICE_COMMANDS, waitMs: POLL_WAIT_MS }), signal);
+    if (poll === undefined) return;
+    try {
+      const replies = await slices.decide(poll);
+      // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.
+      if (replies.length > 0) log.append(replies).catch(() => undefined);
+    } catch (error) {
+      if (!(error instanceof FencedError)) throw error;
+      onFenced?.(error);
+      slices = createSlices(domain, owner, log.partitions);
+      owner.reset();
+    }
   }
 }
 

@@ -124,10 +124,13 @@ export interface Consumer extends AsyncDisposable {
    * Waits until there are records or the assignment changes, at most `waitMs`, and returns at most `maxRecords` of them. Each record is
    * returned once, unless `seek` goes back.
    *
-   * @throws {FencedError} another member joined with this instance's name
+   * @throws {FencedError} this member was replaced or has left: join again
    * @throws {LogUnavailableError}
    */
   poll(options: { readonly maxRecords: number; readonly waitMs: number }): Promise<Poll>;
+
+  /** Forgets what was reported: the next poll reports all partitions of this member as gained, as if it had just joined. */
+  reset(): void;
 
   /** Sets the offset of the next record to return. A gained partition returns no records before it has been positioned so. */
   seek(partition: number, offset: number): void;
@@ -143,7 +146,8 @@ export interface Owner extends Consumer {
   /**
    * Appends records to any topics in one transaction together with the offsets consumed: all of it or nothing, durable when it resolves.
    *
-   * @throws {FencedError} a partition in `consumed` is no longer this member's; nothing was written
+   * @throws {FencedError} a partition in `consumed` is no longer this member's, or not in the generation it knows; nothing was written.
+   *   Forget all state, `reset`, and poll on
    * @throws {LogUnavailableError} the outcome is unknown: discard this owner and join again
    */
   transact(options: {

@@ -13,6 +13,7 @@ import { createDocumentCache, type FoldedDocument } from "./document-cache.ts";
 import type { Checkpoint, Documents } from "./documents.ts";
 import { type Consumer, FencedError, type Log, type LogRecord, type NewRecord } from "./log.ts";
 import type { Projection } from "./projection.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** How many events one batch takes at most: enough to write each busy document once for many events. */
 const BATCH_EVENTS = 1_000;
@@ -57,8 +58,6 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
   await documents.prepare(views.map((view) => view.collection));
   while (!signal.aborted) {
     await using consumer = await log.consume({ group, instance, topic: topics.events.name });
-    const leave = () => void consumer[Symbol.asyncDispose]();
-    signal.addEventListener("abort", leave);
     const partitions = createPartitions(options, consumer);
     try {
       await projectWhileMember(options, consumer, partitions);
@@ -66,14 +65,14 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
       if (!(error instanceof FencedError)) throw error;
     } finally {
       partitions.close();
-      signal.removeEventListener("abort", leave);
     }
   }
 }
 
 async function projectWhileMember({ signal }: ProjectorOptions, consumer: Consumer, partitions: Partitions): Promise<void> {
   while (!signal.aborted) {
-    const poll = await consumer.poll({ maxRecords: BATCH_EVENTS, waitMs: POLL_WAIT_MS });
+    const poll = await untilAborted(consumer.poll({ maxRecords: BATCH_EVENTS, waitMs: POLL_WAIT_MS }), signal);
+    if (poll === undefined) return;
     for (const partition of poll.lost) partitions.release(partition);
     for (const partition of poll.gained) await partitions.takeOver(partition);
     if (poll.records.length > 0) await partitions.apply(poll.records);

@@ -15,6 +15,7 @@ export interface BrokerMethods {
   append(records: readonly NewRecord[]): readonly number[];
   join(argument: { readonly group: string; readonly topic: string; readonly instance: string }): number;
   leave(member: number): null;
+  reset(member: number): null;
   poll(argument: PollArgument): Poll;
   load(argument: { readonly topic: string; readonly partition: number; readonly keys: readonly string[] }): readonly (Uint8Array | undefined)[];
   transact(argument: TransactArgument): null;
@@ -166,6 +167,10 @@ export class Broker {
         this.#groups.leave(request.argument);
         request.answer(null);
         this.#wake();
+        return;
+      case "reset":
+        this.#groups.reset(this.#groups.member(request.argument));
+        request.answer(null);
         return;
       case "listen":
         client.listens.add(placeOf(request.argument.topic, request.argument.partition));

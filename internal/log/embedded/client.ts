@@ -154,6 +154,10 @@ function consumer(client: Client, member: number): Consumer {
       seeks = [];
       return client.call("poll", { member, maxRecords, waitMs, seeks: positioned });
     },
+    reset: () => {
+      seeks = [];
+      client.call("reset", member).catch(() => undefined);
+    },
     seek: (partition, offset) => {
       seeks.push([partition, offset]);
     },

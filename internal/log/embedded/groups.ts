@@ -1,5 +1,6 @@
 /** Consumer groups of the embedded log: who owns which partition since which generation, and who is fenced. In memory: members end with the process. */
 
+import { balance } from "../../cqrs/balance.ts";
 import { FencedError, type Poll } from "../../cqrs/log.ts";
 
 export interface Member {
@@ -73,6 +74,13 @@ export class Groups {
     return { generation: group.generation, gained, lost };
   }
 
+  /** Makes a member forget what it was told: everything that it owns is new to it. */
+  reset(member: Member): void {
+    member.generation = 0;
+    member.known = [];
+    member.positions.clear();
+  }
+
   hasChanges(member: Member): boolean {
     return member.generation !== this.#group(member).generation;
   }
@@ -94,28 +102,17 @@ export class Groups {
     group.members.splice(group.members.indexOf(member), 1);
   }
 
-  /** Spreads the partitions evenly, moving as few as possible. */
   #rebalance(group: Group): void {
     group.generation += 1;
-    const count = new Map(group.members.map((member) => [member.id, 0]));
-    if (count.size === 0) {
+    if (group.members.length === 0) {
       group.owners.clear();
       return;
     }
-    const share = Math.floor(this.#partitions / count.size);
-    let remainder = this.#partitions % count.size;
-    const free: number[] = [];
-    for (let partition = 0; partition < this.#partitions; partition += 1) {
-      const owner = group.owners.get(partition)?.member;
-      const owned = owner === undefined ? undefined : count.get(owner);
-      // So many members keep one more than the share as partitions remain.
-      if (owner === undefined || owned === undefined || owned > share || (owned === share && remainder-- <= 0)) free.push(partition);
-      else count.set(owner, owned + 1);
-    }
-    for (const partition of free) {
-      const [member] = [...count].reduce((least, entry) => (entry[1] < least[1] ? entry : least));
-      count.set(member, (count.get(member) ?? 0) + 1);
-      group.owners.set(partition, { member, since: group.generation });
+    const owned = new Map(group.members.map(({ id }) => [id, [...group.owners].filter(([, owner]) => owner.member === id).map(([partition]) => partition)]));
+    for (const [member, partitions] of balance(this.#partitions, owned)) {
+      for (const partition of partitions) {
+        if (group.owners.get(partition)?.member !== member) group.owners.set(partition, { member, since: group.generation });
+      }
     }
   }
 }

@@ -1,0 +1,48 @@
+/** What a measurement is given and what it returns. */
+
+export interface Measurement {
+  /** Its name for `--only`. */
+  readonly name: string;
+  readonly summary: string;
+  run(bench: Bench): Promise<readonly Row[]>;
+}
+
+export interface Bench {
+  /** Small sizes, to see that everything works. Its figures say nothing. */
+  readonly quick: boolean;
+  /** A temporary folder for everything. */
+  readonly folder: string;
+  /** Says what happens now, in place of what it said before. */
+  progress(text: string): void;
+}
+
+/** One figure. */
+export interface Row {
+  readonly name: string;
+  /** Absent: it could not be measured, and the note says why. */
+  readonly value?: number;
+  readonly unit: "/s" | "s" | "MB";
+  readonly latency?: Latency;
+  /** Ceilings and peers of the same run. */
+  readonly beside?: readonly Peer[];
+  /** The largest value that is wanted. */
+  readonly atMost?: number;
+  readonly note?: string;
+}
+
+export interface Peer {
+  readonly name: string;
+  readonly value: number;
+  /** The smallest share of the peer's value that is wanted. */
+  readonly aim?: number;
+}
+
+export interface Latency {
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+}
+
+/** A log that is long enough to show what grows with it. */
+export const LARGE_LOG_EVENTS = 1_000_000;
+export const QUICK_LOG_EVENTS = 20_000;

@@ -1,0 +1,57 @@
+/** The processes that a measurement starts; each ends with its scope. */
+
+import { type ChildProcess, execFileSync, fork } from "node:child_process";
+import { once } from "node:events";
+import type { Job, JobAnswer, LoadResult } from "./load.ts";
+
+export interface LoadGenerator extends AsyncDisposable {
+  /** @throws {Error} a call has failed */
+  run(job: Job): Promise<LoadResult>;
+}
+
+export function startLoadGenerator(): LoadGenerator {
+  const child = fork(new URL("./load.ts", import.meta.url));
+  return {
+    async run(job) {
+      child.send(job);
+      const answer = await message<JobAnswer>(child);
+      if ("error" in answer) throw new Error(`load of ${job.workload.kind} on ${job.address}: ${answer.error}`);
+      return answer.result;
+    },
+    [Symbol.asyncDispose]: () => end(child),
+  };
+}
+
+export interface Echo extends AsyncDisposable {
+  readonly address: string;
+}
+
+/** Starts a server that answers GetOrder with the response given, and commands with a receipt. */
+export async function startEcho(getOrderResponse: Uint8Array): Promise<Echo> {
+  const child = fork(new URL("./echo.ts", import.meta.url), [Buffer.from(getOrderResponse).toString("base64")]);
+  const address = await message<string>(child);
+  return { address, [Symbol.asyncDispose]: () => end(child) };
+}
+
+/** What a process holds of the machine's memory now, in megabytes. */
+export function residentMb(pid: number): number {
+  return Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" })) / 1024;
+}
+
+function message<Message>(child: ChildProcess): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    const ended = (): void => reject(new Error(`${child.spawnargs[1]} ended before it answered`));
+    child.once("exit", ended);
+    child.once("message", (answer) => {
+      child.off("exit", ended);
+      resolve(answer as Message);
+    });
+  });
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGTERM");
+  await exited;
+}

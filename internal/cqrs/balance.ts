@@ -1,0 +1,24 @@
+/**
+ * Spreads partitions evenly over members, moving as few as possible.
+ *
+ * @param owned per member, the partitions it has now; of a partition that several claim, the first keeps it
+ */
+export function balance<Member>(partitions: number, owned: ReadonlyMap<Member, readonly number[]>): ReadonlyMap<Member, readonly number[]> {
+  const most = Math.ceil(partitions / owned.size);
+  const dealt = new Map<Member, number[]>([...owned.keys()].map((member) => [member, []]));
+  const taken = new Set<number>();
+  for (const [member, claimed] of owned) {
+    for (const partition of claimed) {
+      const share = dealt.get(member);
+      if (share === undefined || share.length >= most || taken.has(partition) || partition >= partitions) continue;
+      share.push(partition);
+      taken.add(partition);
+    }
+  }
+  for (let partition = 0; partition < partitions; partition += 1) {
+    if (taken.has(partition)) continue;
+    const [, share] = [...dealt].reduce((least, entry) => (entry[1].length < least[1].length ? entry : least));
+    share.push(partition);
+  }
+  return dealt;
+}

@@ -1,0 +1,29 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, describe } from "vitest";
+import { kafka } from "../../../test/support/servers.ts";
+import { type KafkaServer, startKafka } from "../../../test/support/kafka-server.ts";
+import { describeLog } from "../../cqrs/testing/log-contract.ts";
+import { openKafkaLog } from "./open.ts";
+
+describe.skipIf(kafka === undefined)("Kafka", () => {
+  let server: Promise<KafkaServer> | undefined;
+  afterAll(async () => (await server)?.[Symbol.asyncDispose]());
+
+  describeLog("the log on Kafka", async (options) => {
+    server ??= startKafka();
+    const { brokers } = await server;
+    const connect = (partitions = options.partitions) =>
+      openKafkaLog({ ...options, brokers, partitions, clientId: `contract-${randomUUID()}`, stateDirectory: null });
+    let log = await connect();
+    return {
+      log,
+      connect: () => connect(),
+      reopen: async (partitions?: number) => {
+        await log[Symbol.asyncDispose]();
+        log = await connect(partitions);
+        return log;
+      },
+      [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
+    };
+  });
+});

@@ -1,0 +1,99 @@
+import { randomUUID } from "node:crypto";
+import type { ConsumeOptions, Log, LogRecord, OwnOptions, TailOptions, Topic } from "../../cqrs/log.ts";
+import { startAppender } from "./appender.ts";
+import { type KafkaConnection, kafkaConfig } from "./config.ts";
+import { startConsumer } from "./consumer.ts";
+import { Fetcher } from "./fetcher.ts";
+import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
+import { startOwner } from "./owner.ts";
+import { ensureTopics } from "./topics.ts";
+
+export interface KafkaLogOptions extends KafkaConnection {
+  readonly topics: readonly Topic[];
+  /** Fixed when the topics are created. */
+  readonly partitions: number;
+  /** Copies of each partition, for topics that are created; -1 takes the brokers' default. */
+  readonly replicationFactor?: number;
+  /** Where an owner keeps its local copy of the state, one folder per instance; null keeps it in memory. */
+  readonly stateDirectory: string | null;
+}
+
+const TAIL_BATCH = 1_000;
+
+/** Opens the log on a Kafka cluster, and creates the topics that are missing. @throws {Error} topics with other settings */
+export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
+  const { topics, partitions, replicationFactor = -1, stateDirectory } = options;
+  const config = kafkaConfig(options);
+  const id = await ensureTopics(config, { topics, partitions, replicationFactor });
+  await using stack = new AsyncDisposableStack();
+  const appender = stack.use(await startAppender(config));
+  const admin = new Kafka(config).admin();
+  await admin.connect();
+  stack.defer(() => admin.disconnect());
+  const live = new Set(topics.filter(({ retention }) => retention === "live" || retention === "latest").map(({ name }) => name));
+  const open = new Set<AsyncDisposable>();
+  const owned = stack.move();
+
+  return {
+    id,
+    partitions,
+    guarantees: { durable: true, gaplessOffsets: false },
+    async append(records) {
+      for (const { topic, partition } of records) check(topic, partition);
+      const offsets = await appender.append(records);
+      return offsets.map((offset, index) => (live.has(records[index]?.topic ?? "") ? -1 : offset));
+    },
+    consume: (consume: ConsumeOptions) => kept(startConsumer(config, consume)),
+    own: (own: OwnOptions) => kept(startOwner({ config, logId: id, stateDirectory }, own)),
+    tail: (tail) => startTail(config, tail),
+    async ends(topic) {
+      const offsets = await admin.fetchTopicOffsets(topic);
+      return byPartition(offsets.map(({ partition, high }) => [partition, Number(high)]));
+    },
+    async committed(group, topic) {
+      const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
+      return byPartition((found?.partitions ?? []).map(({ partition, offset }) => [partition, Math.max(0, Number(offset))]));
+    },
+    async [Symbol.asyncDispose]() {
+      for (const member of open) await member[Symbol.asyncDispose]();
+      await owned.disposeAsync();
+    },
+  };
+
+  function check(topic: string, partition: number): void {
+    if (!topics.some(({ name }) => name === topic)) throw new TypeError(`the log was opened without the topic ${topic}`);
+    if (!(partition >= 0 && partition < partitions)) throw new RangeError(`${topic} has no partition ${partition}`);
+  }
+
+  async function kept<Member extends AsyncDisposable>(starting: Promise<Member>): Promise<Member> {
+    const member = await starting;
+    open.add(member);
+    return member;
+  }
+
+  function byPartition(entries: readonly (readonly [number, number])[]): readonly number[] {
+    const found = new Map(entries);
+    return Array.from({ length: partitions }, (_, partition) => found.get(partition) ?? 0);
+  }
+}
+
+async function startTail(config: KafkaConfig, { topic, partition, from, signal }: TailOptions): Promise<AsyncIterable<readonly LogRecord[]>> {
+  const fetcher = new Fetcher(createCluster({ ...config, clientId: `${config.clientId ?? "headwater"}-tail-${randomUUID()}` }), topic);
+  await fetcher.open();
+  const start = from === "end" ? ((await fetcher.ends([partition])).get(partition) ?? 0) : from;
+  fetcher.seek(partition, start);
+  return follow(fetcher, signal);
+}
+
+async function* follow(fetcher: Fetcher, signal: AbortSignal): AsyncGenerator<readonly LogRecord[]> {
+  const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  try {
+    while (!signal.aborted) {
+      const records = fetcher.take(TAIL_BATCH);
+      if (records.length > 0) yield records;
+      else await Promise.race([fetcher.changed, aborted]);
+    }
+  } finally {
+    await fetcher.close();
+  }
+}

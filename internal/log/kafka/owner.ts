@@ -1,0 +1,136 @@
+/**
+ * The owner port: a consumer whose transactions are fenced by its generation (P3), with the state of its partitions at hand.
+ *
+ * Taking a partition over is reading: a former owner's records precede its offsets, which the broker accepts only before our generation
+ * begins. So whatever it can still commit lies before the end of the state topic as we find it after joining, and once we have read up to
+ * there, read-committed, we know all of it.
+ */
+
+import { FencedError, LogUnavailableError, type Owner, type OwnOptions } from "../../cqrs/log.ts";
+import { startConsumer } from "./consumer.ts";
+import { Fetcher, typeOf } from "./fetcher.ts";
+import { createCluster, type KafkaConfig } from "./kafkajs.ts";
+import type { Assignment } from "./membership.ts";
+import type { KafkaRecord } from "./record.ts";
+import { type StatePosition, type StateRecord, StateStore } from "./state-store.ts";
+import { endTransactionOf, Transactor } from "./transactor.ts";
+
+/** A takeover that stands still so long waits for a transaction of somebody who is probably dead: it is ended for him. */
+const STUCK_AFTER_MS = 400;
+
+/** Even an unknown writer's transaction is over by then: the broker ends it. */
+const TAKE_OVER_DEADLINE_MS = 60_000;
+
+/** A member hears of a rebalance with its next heartbeat. */
+const REBALANCE_NOTICE_MS = 1_000;
+
+const rebalanceErrors: ReadonlySet<string> = new Set(["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"]);
+
+const STATE_BATCH = 2_000;
+
+/** The header by which a state record names the producer that wrote it. */
+const WRITER_HEADER = "writer";
+
+export interface OwnerContext {
+  readonly config: KafkaConfig;
+  readonly logId: string;
+  /** Where the local copy of the state lies; null keeps it in memory. */
+  readonly stateDirectory: string | null;
+}
+
+export async function startOwner({ config, logId, stateDirectory }: OwnerContext, options: OwnOptions): Promise<Owner> {
+  const { group, topic, stateTopic, instance } = options;
+  const writer = `${group}/${instance}`;
+  const transactor = new Transactor(config, writer);
+  const store = new StateStore(stateDirectory, { logId, topic: stateTopic });
+  const stateFetcher = new Fetcher(createCluster(config), stateTopic);
+  await stateFetcher.open();
+  await transactor.initialise();
+  const consumer = await startConsumer(config, options);
+
+  return {
+    writer,
+    seek: consumer.seek,
+    reset: consumer.reset,
+    async poll(poll) {
+      const found = await consumer.poll(poll);
+      if (found.gained.length > 0) await takeOver(found.gained);
+      return found;
+    },
+    load: (partition, keys) => Promise.resolve(store.load(partition, keys)),
+    async transact({ records, consumed }) {
+      const assignment = consumer.reported;
+      const foreign = [...consumed.keys()].filter((partition) => !assignment?.partitions.includes(partition));
+      if (assignment === undefined || foreign.length > 0 || consumer.membership.assignment !== assignment) {
+        throw new FencedError(`the partitions of ${group} have been dealt anew`);
+      }
+      const signed = records.map((record) => (record.topic === stateTopic ? { ...record, headers: { ...record.headers, [WRITER_HEADER]: writer } } : record));
+      const placed = await transactor.run({ records: signed, group, topic, consumed, assignment }).catch(async (error: unknown) => {
+        // The broker knows of a new generation before this member does: to try again before it has heard of it would be in vain.
+        if (error instanceof FencedError && rebalanceErrors.has(typeOf(error.cause) ?? "")) await newAssignment(assignment);
+        throw error;
+      });
+      store.apply(
+        placed
+          .filter((place) => place.topic === stateTopic)
+          .map(({ partition, baseOffset, count }) => ({
+            partition,
+            records: records.filter((record) => record.topic === stateTopic && record.partition === partition),
+            position: { nextOffset: baseOffset + count, writer },
+          })),
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      await consumer[Symbol.asyncDispose]();
+      await transactor.discard();
+      await stateFetcher.close();
+      store.close();
+    },
+  };
+
+  async function newAssignment(old: Assignment): Promise<void> {
+    if (consumer.membership.assignment !== old) return;
+    await Promise.race([consumer.membership.changed, new Promise((resolve) => setTimeout(resolve, REBALANCE_NOTICE_MS))]);
+  }
+
+  async function takeOver(partitions: readonly number[]): Promise<void> {
+    await transactor.initialise();
+    const ends = await stateFetcher.ends(partitions);
+    for (const [partition, end] of ends) {
+      if (store.position(partition).nextOffset > end) store.clear(partition);
+      stateFetcher.seek(partition, store.position(partition).nextOffset);
+    }
+    const deadlineMs = Date.now() + TAKE_OVER_DEADLINE_MS;
+    const behind = (): readonly number[] => partitions.filter((partition) => (stateFetcher.position(partition) ?? 0) < (ends.get(partition) ?? 0));
+    for (let waiting = behind(), sinceMs = Date.now(); waiting.length > 0; waiting = behind()) {
+      const before = waiting.map((partition) => stateFetcher.position(partition)).join();
+      await Promise.race([stateFetcher.changed, new Promise((resolve) => setTimeout(resolve, STUCK_AFTER_MS))]);
+      copy(stateFetcher.take(STATE_BATCH));
+      if (waiting.map((partition) => stateFetcher.position(partition)).join() !== before) sinceMs = Date.now();
+      else if (Date.now() > deadlineMs) throw new LogUnavailableError(`the state of partition ${waiting.join()} is held back by an open transaction`);
+      else if (Date.now() - sinceMs > STUCK_AFTER_MS) {
+        await endForeignTransactions(waiting);
+        sinceMs = Date.now();
+      }
+    }
+    for (let rest = stateFetcher.take(STATE_BATCH); rest.length > 0; rest = stateFetcher.take(STATE_BATCH)) copy(rest);
+    for (const partition of partitions) stateFetcher.drop(partition);
+  }
+
+  async function endForeignTransactions(partitions: readonly number[]): Promise<void> {
+    const writers = new Set(partitions.map((partition) => store.position(partition).writer).filter((name) => name !== undefined && name !== writer));
+    for (const name of writers) if (name !== undefined) await endTransactionOf(config, name);
+  }
+
+  function copy(records: readonly KafkaRecord[]): void {
+    const changes = [...Map.groupBy(records, ({ partition }) => partition)].map(([partition, ofPartition]) => {
+      const last = ofPartition.at(-1);
+      const position: StatePosition = {
+        nextOffset: (last?.offset ?? -1) + 1,
+        writer: last?.headers?.[WRITER_HEADER] ?? store.position(partition).writer,
+      };
+      return { partition, records: ofPartition.map(({ key, value, deleted }): StateRecord => ({ key, value: deleted === true ? null : value })), position };
+    });
+    store.apply(changes);
+  }
+}

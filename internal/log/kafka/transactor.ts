@@ -1,0 +1,115 @@
+/**
+ * One transactional producer, one transaction at a time. After any error the producer is thrown away and a new one with the same name is
+ * initialised, which ends whatever the former one had open: nothing is retried and nothing is patched up.
+ */
+
+import type { Producer } from "kafkajs";
+import { FencedError, LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
+import { typeOf, unavailable } from "./fetcher.ts";
+import { fenceOffsets, Kafka, type KafkaConfig } from "./kafkajs.ts";
+import type { Assignment } from "./membership.ts";
+import { baseOffsets, chosenPartition, type Placed, topicMessages } from "./produce.ts";
+
+/** A transaction of a process that died blocks its readers until then. A live one takes milliseconds. */
+const TRANSACTION_TIMEOUT_MS = 10_000;
+
+/** kafkajs restarts a partition's sequence at 0 where it should wrap at 2^31: a new producer long before that. */
+const MAX_RECORDS_PER_PRODUCER = 1_000_000_000;
+
+export interface Transaction {
+  readonly records: readonly NewRecord[];
+  readonly group: string;
+  readonly topic: string;
+  readonly consumed: ReadonlyMap<number, number>;
+  readonly assignment: Assignment;
+}
+
+export class Transactor {
+  readonly id: string;
+  readonly #config: KafkaConfig;
+  #producer: Producer | undefined;
+  #sent = 0;
+
+  constructor(config: KafkaConfig, id: string) {
+    this.#config = config;
+    this.id = id;
+  }
+
+  /**
+   * Ends every transaction that any producer of this name has open, and fences that producer.
+   *
+   * @throws {LogUnavailableError}
+   */
+  async initialise(): Promise<void> {
+    if (this.#producer !== undefined) return;
+    const producer = await initialised(this.#config, this.id);
+    this.#producer = producer;
+    this.#sent = 0;
+  }
+
+  /**
+   * All sends first, the fenced offsets last, then the commit: what precedes the offsets precedes the next generation.
+   *
+   * @throws {FencedError} nothing was written
+   * @throws {LogUnavailableError} nobody knows what was written
+   */
+  async run({ records, group, topic, consumed, assignment }: Transaction): Promise<readonly Placed[]> {
+    await this.initialise();
+    const producer = this.#producer;
+    if (producer === undefined) throw new LogUnavailableError("the transactional producer is closed");
+    let committing = false;
+    try {
+      fenceOffsets(this.id, assignment);
+      const transaction = await producer.transaction();
+      const placed = records.length === 0 ? [] : baseOffsets(await transaction.sendBatch({ acks: -1, topicMessages: topicMessages(records) }), records);
+      const partitions = [...consumed].map(([partition, offset]) => ({ partition, offset: String(offset) }));
+      await transaction.sendOffsets({ consumerGroupId: group, topics: [{ topic, partitions }] });
+      committing = true;
+      await transaction.commit();
+      this.#sent += records.length;
+      if (this.#sent > MAX_RECORDS_PER_PRODUCER) await this.discard();
+      return placed;
+    } catch (error) {
+      await this.discard();
+      if (committing) throw unavailable(error);
+      // Without its commit, a transaction is ended by whoever initialises the next producer.
+      throw new FencedError(`the transaction was given up: ${typeOf(error) ?? (error instanceof Error ? error.message : String(error))}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async discard(): Promise<void> {
+    const producer = this.#producer;
+    this.#producer = undefined;
+    await producer?.disconnect().catch(() => undefined);
+  }
+}
+
+/** Ends the open transaction of a producer that seems to be dead. Should it be alive, it is fenced, and starts over: slower, never wrong. */
+export async function endTransactionOf(config: KafkaConfig, transactionalId: string): Promise<void> {
+  const producer = await initialised(config, transactionalId);
+  await producer.disconnect();
+}
+
+async function initialised(config: KafkaConfig, transactionalId: string): Promise<Producer> {
+  const producer = new Kafka(config).producer({
+    transactionalId,
+    idempotent: true,
+    maxInFlightRequests: 1,
+    transactionTimeout: TRANSACTION_TIMEOUT_MS,
+    allowAutoTopicCreation: false,
+    createPartitioner: chosenPartition,
+    ...(config.retry === undefined ? {} : { retry: config.retry }),
+  });
+  try {
+    await producer.connect();
+    // kafkajs initialises a transactional producer with its first transaction.
+    const transaction = await producer.transaction();
+    await transaction.abort();
+    return producer;
+  } catch (error) {
+    await producer.disconnect().catch(() => undefined);
+    throw unavailable(error);
+  }
+}
