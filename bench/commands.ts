@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { GetOrderResponseSchema } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { startDevProcess } from "../test/support/dev-process.ts";
-import { compare, type Contender, type Figure } from "./comparison.ts";
-import type { Bench, Measurement, Row } from "./measurement.ts";
+import { type Contender, compare, type Figure } from "./comparison.ts";
+import { type Bench, callersText, type Measurement, type Row } from "./measurement.ts";
 import { COMMANDS_PER_ORDER } from "./orders.ts";
 import { startEcho, startLoadGenerator } from "./processes.ts";
 import { measureRawWrites } from "./raw-writes.ts";
@@ -28,7 +28,9 @@ export const commands: Measurement = {
     const directory = join(bench.folder, "commands");
     const outcomes = await measure(bench, directory);
     bench.progress("raw SQLite writes");
-    return outcomes.map((outcome) => rowOf(outcome, measureRawWrites({ directory, prefix: prefixOf(outcome.callers), folder: bench.folder })));
+    return outcomes.map((outcome) =>
+      rowOf(outcome, measureRawWrites({ directory, prefix: prefixOf(outcome.callers), folder: bench.folder })),
+    );
   },
 };
 
@@ -38,12 +40,18 @@ async function measure({ quick, progress }: Bench, directory: string): Promise<r
   await using load = startLoadGenerator();
   const outcomes: Outcome[] = [];
   for (const callers of CALLERS) {
-    progress(`commands, ${callers} callers`);
+    progress(`commands, ${callersText(callers)}`);
     const options = { callers, rounds: quick ? 1 : 5, roundSeconds: quick ? 0.3 : 3 };
-    const contenders = [echo.address, own.commandAddress].map((address): Contender => ({
-      address,
-      workload: (calls, round) => ({ kind: "commands", prefix: `${prefixOf(callers)}${round}`, orders: Math.ceil(calls / COMMANDS_PER_ORDER) }),
-    }));
+    const contenders = [echo.address, own.commandAddress].map(
+      (address): Contender => ({
+        address,
+        workload: (calls, round) => ({
+          kind: "commands",
+          prefix: `${prefixOf(callers)}${round}`,
+          orders: Math.ceil(calls / COMMANDS_PER_ORDER),
+        }),
+      }),
+    );
     const [echoFigure, ownFigure] = await compare(load, contenders, options);
     if (echoFigure !== undefined && ownFigure !== undefined) outcomes.push({ callers, echo: echoFigure, own: ownFigure });
   }
@@ -57,7 +65,7 @@ function prefixOf(callers: number): string {
 function rowOf({ callers, echo, own }: Outcome, raw: ReturnType<typeof measureRawWrites>): Row {
   const aim = callers === AIM_OF_ECHO.callers ? { aim: AIM_OF_ECHO.share } : {};
   return {
-    name: `commands, ${callers} callers`,
+    name: `commands, ${callersText(callers)}`,
     value: own.perSecond,
     unit: "/s",
     latency: own.latency,

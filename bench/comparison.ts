@@ -27,7 +27,11 @@ const WARM_UP_CALLS_PER_CALLER = 100;
 const MIN_WARM_UP_CALLS = 400;
 
 /** Measures the contenders, in their order. */
-export async function compare(load: LoadGenerator, contenders: readonly Contender[], options: ComparisonOptions): Promise<readonly Figure[]> {
+export async function compare(
+  load: LoadGenerator,
+  contenders: readonly Contender[],
+  options: ComparisonOptions,
+): Promise<readonly Figure[]> {
   const { callers, rounds, roundSeconds } = options;
   const warmUpCalls = Math.max(MIN_WARM_UP_CALLS, Math.min(callers * WARM_UP_CALLS_PER_CALLER, 10_000 * roundSeconds));
   const entries = contenders.map((contender) => ({ contender, calls: warmUpCalls, results: [] as LoadResult[] }));

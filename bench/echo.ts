@@ -3,7 +3,15 @@
  * the same answers for every call. Its argument is the GetOrderResponse to answer with, as base64.
  */
 
-import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary, type DescMessage, type DescMethodUnary } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type handleUnaryCall, type MethodDefinition, Server, ServerCredentials } from "@grpc/grpc-js";
 import { type CommandOptions, CommandStage } from "../internal/gen/headwater/cqrs/v1/command_pb.ts";

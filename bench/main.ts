@@ -56,7 +56,8 @@ async function run(): Promise<void> {
     await rm(folder, { recursive: true, force: true });
   }
   if (options.json) process.stdout.write(`${JSON.stringify({ machine, quick: options.quick, rows }, null, 2)}\n`);
-  else process.stdout.write(`${formatMachine(machine)}${options.quick ? ", QUICK: these figures say nothing" : ""}\n\n${formatTable(rows)}\n`);
+  else
+    process.stdout.write(`${formatMachine(machine)}${options.quick ? ", QUICK: these figures say nothing" : ""}\n\n${formatTable(rows)}\n`);
 }
 
 /** On a terminal each state replaces the one before; elsewhere there are none. */

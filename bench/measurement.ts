@@ -46,3 +46,7 @@ export interface Latency {
 /** A log that is long enough to show what grows with it. */
 export const LARGE_LOG_EVENTS = 1_000_000;
 export const QUICK_LOG_EVENTS = 20_000;
+
+export function callersText(callers: number): string {
+  return callers === 1 ? "1 caller" : `${callers} callers`;
+}

@@ -1,7 +1,7 @@
 /** The job that everybody does: an order of three lines is created, gets two more, and is placed. */
 
-import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { createHash, randomUUID } from "node:crypto";
+import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import {
   AddLineRequestSchema,
   CreateOrderRequestSchema,

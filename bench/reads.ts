@@ -4,9 +4,9 @@ import { create, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { GetOrderResponseSchema, OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { startDevProcess } from "../test/support/dev-process.ts";
 import { createGrpcClient } from "../test/support/grpc-client.ts";
-import { compare, type Contender } from "./comparison.ts";
+import { type Contender, compare } from "./comparison.ts";
 import { builtDocuments, type FilledLog } from "./log.ts";
-import type { Bench, Measurement, Row } from "./measurement.ts";
+import { type Bench, callersText, type Measurement, type Row } from "./measurement.ts";
 import { COMMANDS_PER_ORDER, orderId } from "./orders.ts";
 import { startEcho, startLoadGenerator } from "./processes.ts";
 
@@ -33,7 +33,7 @@ async function measure({ quick, progress }: Bench, { directory, prefix, orders }
   await using load = startLoadGenerator();
   const rows: Row[] = [];
   for (const callers of CALLERS) {
-    progress(`GetOrder, ${callers} callers`);
+    progress(`GetOrder, ${callersText(callers)}`);
     const contender = (address: string, token: string): Contender => ({
       address,
       workload: (calls) => ({ kind: "reads", prefix, orders, calls, token }),
@@ -43,7 +43,7 @@ async function measure({ quick, progress }: Bench, { directory, prefix, orders }
     const [ceiling, plain, withToken] = await compare(load, contenders, options);
     if (ceiling === undefined || plain === undefined || withToken === undefined) throw new Error("a contender has no figure");
     const beside = [{ name: "gRPC echo", value: ceiling.perSecond, aim: AIM_OF_ECHO }];
-    rows.push({ name: `GetOrder, ${callers} callers`, value: plain.perSecond, unit: "/s", latency: plain.latency, beside });
+    rows.push({ name: `GetOrder, ${callersText(callers)}`, value: plain.perSecond, unit: "/s", latency: plain.latency, beside });
     rows.push({ name: "  with a token", value: withToken.perSecond, unit: "/s", latency: withToken.latency, beside });
   }
   return rows;

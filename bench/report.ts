@@ -29,7 +29,10 @@ export function formatTable(rows: readonly Row[]): string {
   const lines = [HEADINGS, ...rows.flatMap(linesOf)];
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   const format = (line: readonly string[]): string =>
-    line.map((cell, column) => (RIGHT_ALIGNED[column] === true ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))).join("  ").trimEnd();
+    line
+      .map((cell, column) => (RIGHT_ALIGNED[column] === true ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+      .join("  ")
+      .trimEnd();
   return lines.map(format).join("\n");
 }
 
@@ -42,8 +45,11 @@ function linesOf(row: Row): readonly (readonly string[])[] {
   if (value === undefined) return [[name, "-", "", note ?? "", "", "", ""]];
   const [first, ...others] = beside;
   const limit = atMost === undefined ? "" : `${verdict(value <= atMost)} at most ${atMost} ${unit}`;
-  const peer = first === undefined ? [note ?? "", "", "", limit] : peerCells(value, first);
-  return [[name, `${rounded(value)} ${unit}`, latency === undefined ? "" : latencyText(latency), ...peer], ...others.map((other) => ["", "", "", ...peerCells(value, other)])];
+  const peer = first === undefined ? [note ?? "", "", "", ""] : peerCells(value, first);
+  return [
+    [name, `${rounded(value)} ${unit}`, latency === undefined ? "" : latencyText(latency), ...peer.slice(0, 3), limit || (peer[3] ?? "")],
+    ...others.map((other) => ["", "", "", ...peerCells(value, other)]),
+  ];
 }
 
 function peerCells(value: number, { name, value: peer, aim }: Peer): readonly string[] {

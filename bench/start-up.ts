@@ -1,6 +1,6 @@
 /** How long `headwater dev` takes to start, and how much memory it holds, with a short log and with a long one. */
 
-import { Client, ChannelCredentials } from "@grpc/grpc-js";
+import { ChannelCredentials, Client } from "@grpc/grpc-js";
 import { OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { type DevProcess, startDevProcess } from "../test/support/dev-process.ts";
 import { createGrpcClient } from "../test/support/grpc-client.ts";
@@ -24,9 +24,12 @@ export const startUp: Measurement = {
   async run(bench) {
     const events = [SMALL_LOG_EVENTS, bench.quick ? QUICK_LOG_EVENTS : LARGE_LOG_EVENTS];
     const rows: Row[] = [];
+    let shorter: readonly Row[] = [];
     for (const size of events) {
       const { log } = await builtDocuments(bench, size);
-      rows.push(...(await measureStarts(bench, log)), ...(await measureMemory(bench, log)));
+      const found = [...(await measureStarts(bench, log)), ...(await measureMemory(bench, log))];
+      rows.push(...found.map((row, index) => besideShorter(row, shorter[index])));
+      shorter = found;
     }
     return rows;
   },
@@ -67,6 +70,11 @@ async function measureMemory({ quick, progress }: Bench, log: FilledLog): Promis
     rows.push({ name: `  after ${(2 * calls * round).toLocaleString("en")} calls`, value: residentMb(dev.pid), unit: "MB" });
   }
   return rows;
+}
+
+/** What the long log costs shows beside the short one. */
+function besideShorter(row: Row, shorter: Row | undefined): Row {
+  return shorter?.value === undefined ? row : { ...row, beside: [{ name: `${SMALL_LOG_EVENTS} events`, value: shorter.value }] };
 }
 
 async function readFirst({ queryAddress }: DevProcess, { prefix, orders }: FilledLog): Promise<void> {

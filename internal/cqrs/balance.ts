@@ -4,13 +4,17 @@
  * @param owned per member, the partitions it has now; of a partition that several claim, the first keeps it
  */
 export function balance<Member>(partitions: number, owned: ReadonlyMap<Member, readonly number[]>): ReadonlyMap<Member, readonly number[]> {
-  const most = Math.ceil(partitions / owned.size);
+  const least = Math.floor(partitions / owned.size);
+  /** How many members may still have one more than the least. */
+  let larger = partitions % owned.size;
   const dealt = new Map<Member, number[]>([...owned.keys()].map((member) => [member, []]));
   const taken = new Set<number>();
   for (const [member, claimed] of owned) {
     for (const partition of claimed) {
       const share = dealt.get(member);
-      if (share === undefined || share.length >= most || taken.has(partition) || partition >= partitions) continue;
+      if (share === undefined || taken.has(partition) || partition >= partitions) continue;
+      if (share.length > least || (share.length === least && larger === 0)) continue;
+      if (share.length === least) larger -= 1;
       share.push(partition);
       taken.add(partition);
     }

@@ -26,6 +26,8 @@ type GrpcCall = Pick<ServerUnaryCall<Buffer, Buffer>, "metadata" | "getDeadline"
 export interface OpenCall extends Call {
   readonly trailers: Metadata;
   abort(reason: StatusError): void;
+  /** Says that the call is answered: its end is no cancellation any more. */
+  answered(): void;
   /** Sends the headers that were set, once. */
   sendHeaders(): void;
 }
@@ -36,8 +38,12 @@ export function openCall(grpcCall: GrpcCall): OpenCall {
   const trailers = new Metadata();
   const deadline = Number(grpcCall.getDeadline());
   let headersSent = false;
+  let isAnswered = false;
 
-  grpcCall.once("cancelled", () => abortion.abort(cancelled(deadline)));
+  // grpc-js reports the end of every call so.
+  grpcCall.once("cancelled", () => {
+    if (!isAnswered) abortion.abort(cancelled(deadline));
+  });
   return {
     signal: abortion.signal,
     deadlineMs: Number.isFinite(deadline) ? deadline : undefined,
@@ -50,6 +56,9 @@ export function openCall(grpcCall: GrpcCall): OpenCall {
     setResponseHeader: (name, value) => headers.set(name, value),
     setResponseTrailer: (name, value) => trailers.set(name, value),
     abort: (reason) => abortion.abort(reason),
+    answered: () => {
+      isAnswered = true;
+    },
     sendHeaders() {
       if (headersSent) return;
       headersSent = true;

@@ -111,6 +111,7 @@ function unary(method: DescMethod, implement: Unary<DescMessage, DescMessage>, e
       const request = decode(method.input, grpcCall.request);
       validate(method.input, request);
       const response = encode(method.output, await Promise.race([implement(request, call), aborted(call.signal)]));
+      call.answered();
       call.sendHeaders();
       respond(null, response, call.trailers);
     } catch (error) {

@@ -17,7 +17,13 @@ import { orders } from "../../../internal/orders/projection/order.ts";
 import type { Latency } from "../../measurement.ts";
 import { commandsOf, orderId } from "../../orders.ts";
 import { percentiles } from "../../statistics.ts";
-import { DeciderCommandHandler, getSQLiteEventStore, type SQLiteConnectionPool, sqliteConnection, type SQLiteProjection } from "./emmett.ts";
+import {
+  DeciderCommandHandler,
+  getSQLiteEventStore,
+  type SQLiteConnectionPool,
+  type SQLiteProjection,
+  sqliteConnection,
+} from "./emmett.ts";
 
 export interface EmmettRun {
   readonly path: string;

@@ -19,6 +19,7 @@ it(`${kills} times killed without warning, the log has lost nothing that it ackn
   const acknowledged: Acknowledged[] = [];
   for (let kill = 0; kill < kills; kill += 1) {
     const writer = startWriter("exec", directory);
+    const exited = once(writer, "exit");
     let lines = 0;
     for await (const line of createInterface(writer.stdout)) {
       acknowledged.push(JSON.parse(line) as Acknowledged);
@@ -26,7 +27,7 @@ it(`${kills} times killed without warning, the log has lost nothing that it ackn
       // At another point of the work each time, and all that was printed before the end is read.
       if (lines === 40 + 37 * kill) writer.kill("SIGKILL");
     }
-    expect(writer.signalCode).toBe("SIGKILL");
+    expect(await exited).toEqual([null, "SIGKILL"]);
     await expectWhole(directory, acknowledged);
   }
   expect(acknowledged.some((each) => "transaction" in each)).toBe(true);
@@ -35,12 +36,13 @@ it(`${kills} times killed without warning, the log has lost nothing that it ackn
 it("a disk that takes no more is an error of the writer, and the log stays whole", async () => {
   const directory = await newDirectory();
   const writer = startWriter("ulimit -f 2048 && exec", directory, "20000");
+  const exited = once(writer, "exit");
   const lines = await Array.fromAsync(createInterface(writer.stdout), (line) => JSON.parse(line) as Acknowledged);
   const errors = lines.flatMap((line) => ("error" in line ? [line] : []));
   expect(errors).toHaveLength(1);
   expect(errors[0]?.error).toMatch(/^LogUnavailableError: the embedded log cannot write: /);
   expect(errors[0]?.ends.some((end) => end > 0)).toBe(true);
-  expect(writer.exitCode ?? (await once(writer, "exit"))[0]).toBe(3);
+  expect(await exited).toEqual([3, null]);
   await expectWhole(directory, lines);
 });
 
@@ -49,9 +51,9 @@ it("a folder in use by another process is refused, until that process ends", asy
   const writer = startWriter("exec", directory);
   await once(writer.stdout, "readable");
   await expect(open(directory)).rejects.toThrow(`${directory} is in use by another process`);
-  writer.stdout.resume();
+  const exited = once(writer, "exit");
   writer.kill("SIGKILL");
-  await once(writer, "exit");
+  await exited;
   await using _log = await open(directory);
 });
 

@@ -69,7 +69,10 @@ export class LogStore {
       "INSERT INTO offsets (consumer_group, slot, next_offset) VALUES (?, ?, ?) ON CONFLICT (consumer_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
     );
     this.#trim = this.#db.prepare(
-      "DELETE FROM records WHERE position IN (SELECT position FROM records WHERE position >= ? AND position < ? AND timestamp_ms < ? ORDER BY position LIMIT ?)",
+      // The oldest come first, so only so many need to be looked at.
+      `DELETE FROM records WHERE position IN (
+        SELECT position FROM (SELECT position, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?)
+        WHERE timestamp_ms < ?)`,
     );
     for (const topic of options.topics) this.#openTopic(topic);
   }
@@ -147,7 +150,7 @@ export class LogStore {
     const topic = this.topic(topicName);
     const base = this.#slot(topic, partition) * OFFSETS_PER_SLOT;
     const last = base + Math.max(0, (topic.ends[partition] ?? 0) - 1);
-    return Number(this.#trim.run(base, last, olderThanMs, limit).changes);
+    return Number(this.#trim.run(base, last, limit, olderThanMs).changes);
   }
 
   close(): void {
