@@ -2,8 +2,8 @@ import { runCommandHandler } from "../../internal/cqrs/command-handler.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderGroups } from "../../internal/orders/topics.ts";
-import type { Logger } from "../../internal/platform/logging.ts";
 import { type BackgroundApp, startBackground } from "../../internal/platform/background.ts";
+import type { Logger } from "../../internal/platform/logging.ts";
 
 export interface CommandHandlerConfig {
   /** A stable name of this instance, such as a pod's. */
@@ -11,7 +11,10 @@ export interface CommandHandlerConfig {
 }
 
 /** Decides the commands of its share of the partitions. Needs the log only. */
-export function startCommandHandler(config: CommandHandlerConfig, { log, logger }: { readonly log: Log; readonly logger: Logger }): BackgroundApp {
+export function startCommandHandler(
+  config: CommandHandlerConfig,
+  { log, logger }: { readonly log: Log; readonly logger: Logger },
+): BackgroundApp {
   return startBackground((signal) =>
     runCommandHandler({
       log,

@@ -1,9 +1,14 @@
 /** The Execute stream: many commands under way at once, each answered as its decision falls. */
 
 import { create } from "@bufbuild/protobuf";
-import { type ExecuteRequest, ExecuteRequestSchema, type ExecuteResponse, ExecuteResponseSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import {
+  type ExecuteRequest,
+  ExecuteRequestSchema,
+  type ExecuteResponse,
+  ExecuteResponseSchema,
+} from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
-import { invalidArgument, statusOf, StatusError } from "../../internal/grpc/errors.ts";
+import { invalidArgument, StatusError, statusOf } from "../../internal/grpc/errors.ts";
 import { validate } from "../../internal/grpc/validation.ts";
 import type { AnyOrderCommand } from "../../internal/orders/command/submission.ts";
 import { errorDomain } from "../../internal/orders/error-domain.ts";

@@ -1,13 +1,13 @@
-import { anyPack } from "@bufbuild/protobuf/wkt";
 import { create } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
-import type { CommandOutcome, Rejection } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { PreconditionFailureSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
+import type { CommandOutcome, Rejection } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { RejectionReason } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { StatusError } from "../../internal/grpc/errors.ts";
 
 /** The gRPC code of every reason. A new reason does not compile before it stands here. */
-export const codes = {
+const codes = {
   ORDER_NOT_FOUND: Code.NOT_FOUND,
   ORDER_ALREADY_EXISTS: Code.ALREADY_EXISTS,
   VERSION_MISMATCH: Code.ABORTED,

@@ -1,9 +1,9 @@
 /** OrderCommandService over the gateway: every command goes the same way, so a new one needs no code here. */
 
+import { createHash, randomUUID } from "node:crypto";
 import { create, type DescMethod, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
-import { createHash, randomUUID } from "node:crypto";
 import {
   type CommandGateway,
   OutcomeUnknownError,

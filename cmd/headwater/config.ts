@@ -21,9 +21,19 @@ export class ConfigError extends Error {
 
 export const devOptions = {
   host: { type: "string", env: "HEADWATER_HOST", default: "127.0.0.1", help: "address to listen on" },
-  "command-port": { type: "string", env: "HEADWATER_COMMAND_PORT", default: "50051", help: "port of the command service; 0 takes a free one" },
+  "command-port": {
+    type: "string",
+    env: "HEADWATER_COMMAND_PORT",
+    default: "50051",
+    help: "port of the command service; 0 takes a free one",
+  },
   "query-port": { type: "string", env: "HEADWATER_QUERY_PORT", default: "50052", help: "port of the query service; 0 takes a free one" },
-  "gateway-port": { type: "string", env: "HEADWATER_GATEWAY_PORT", default: "8080", help: "port of the gateway (Connect, gRPC-Web); 0 takes a free one" },
+  "gateway-port": {
+    type: "string",
+    env: "HEADWATER_GATEWAY_PORT",
+    default: "8080",
+    help: "port of the gateway (Connect, gRPC-Web); 0 takes a free one",
+  },
   data: { type: "string", env: "HEADWATER_DATA", default: "./data", help: "folder of the log and the documents" },
   "in-memory": { type: "boolean", env: "HEADWATER_IN_MEMORY", default: false, help: "keep everything in memory, until it stops" },
   partitions: { type: "string", env: "HEADWATER_PARTITIONS", default: "8", help: "partitions of a new log; fixed once it exists" },
@@ -58,7 +68,7 @@ export function describeOptions(): string {
 function parseFlags(args: readonly string[]): Readonly<Record<string, string | boolean | undefined>> {
   const options = Object.fromEntries(Object.entries(devOptions).map(([name, { type }]) => [name, { type }]));
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values as Record<string, string | boolean | undefined>;
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
     throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error });
   }

@@ -9,8 +9,8 @@ import type { Logger } from "../../internal/platform/logging.ts";
 import { startCommandService } from "../command-service/app.ts";
 import { startGateway } from "../gateway/app.ts";
 import { startQueryService } from "../query-service/app.ts";
-import type { DevConfig } from "./config.ts";
 import type { BackgroundData } from "./background-worker.ts";
+import type { DevConfig } from "./config.ts";
 
 export interface DevApp extends AsyncDisposable {
   readonly commandAddress: string;
@@ -26,7 +26,12 @@ export async function startDev(config: DevConfig, logger: Logger): Promise<DevAp
   const log = stack.use(await openEmbeddedLog({ directory, partitions, topics: Object.values(orderTopics) }));
   const documents = stack.use(await openEmbeddedDocuments(directory === null ? { inMemory: true } : { directory }));
 
-  const ports: BackgroundData = { log: log.connect(), documents: documents.connect(), durable: directory !== null, logLevel: config.logLevel };
+  const ports: BackgroundData = {
+    log: log.connect(),
+    documents: documents.connect(),
+    durable: directory !== null,
+    logLevel: config.logLevel,
+  };
   const background = new Worker(new URL("./background-worker.ts", import.meta.url), {
     workerData: ports,
     transferList: [ports.log, ports.documents],

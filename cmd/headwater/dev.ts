@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { resolve } from "node:path";
 import { createLogger } from "../../internal/platform/logging.ts";
-import { ConfigError, describeOptions, type DevConfig, parseDevConfig } from "./config.ts";
+import { ConfigError, type DevConfig, describeOptions, parseDevConfig } from "./config.ts";
 import { type DevApp, startDev } from "./dev-app.ts";
 
 export const devHelp = `headwater dev: the whole system in one process, on an embedded log and document store

@@ -13,7 +13,10 @@ export interface ProjectorConfig {
 }
 
 /** Keeps the documents of all views for its share of the partitions. Needs the log and the documents. */
-export function startProjector(config: ProjectorConfig, { log, documents }: { readonly log: Log; readonly documents: Documents }): BackgroundApp {
+export function startProjector(
+  config: ProjectorConfig,
+  { log, documents }: { readonly log: Log; readonly documents: Documents },
+): BackgroundApp {
   return startBackground((signal) =>
     runProjector({
       log,

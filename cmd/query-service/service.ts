@@ -1,8 +1,8 @@
 /** OrderQueryService over the documents: each query waits until its view shows the caller's token, and returns a token of what it shows. */
 
 import { status as Code } from "@grpc/grpc-js";
-import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
 import type { Documents } from "../../internal/cqrs/documents.ts";
+import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
 import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshness.ts";
 import { PageTokenError } from "../../internal/cqrs/page-token.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
@@ -97,7 +97,8 @@ async function untilVisible(freshness: Freshness, view: Projection, token: strin
 function statusErrorOf(error: unknown): unknown {
   if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
   if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
-  if (error instanceof NotYetVisibleError) return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
+  if (error instanceof NotYetVisibleError)
+    return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
   if (error instanceof DocumentsUnavailableError) {
     return unavailable("the documents are not available; try again", { reason: "DOCUMENTS_UNAVAILABLE" }, RETRY_AFTER_OUTAGE_MS);
   }

@@ -21,7 +21,7 @@ export function balance<Member>(partitions: number, owned: ReadonlyMap<Member, r
   }
   for (let partition = 0; partition < partitions; partition += 1) {
     if (taken.has(partition)) continue;
-    const [, share] = [...dealt].reduce((least, entry) => (entry[1].length < least[1].length ? entry : least));
+    const [, share] = [...dealt].reduce((smallest, entry) => (entry[1].length < smallest[1].length ? entry : smallest));
     share.push(partition);
   }
   return dealt;

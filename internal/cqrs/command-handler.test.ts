@@ -52,7 +52,12 @@ it("a command that is sent twice at the same time is decided once and answered a
   expect(a?.outcome).toMatchObject({ version: 1 });
   expect([b?.outcome, c?.outcome]).toEqual([a?.outcome, a?.outcome]);
   expect(await eventCount(log)).toBe(1);
-  expect(await problemsIn(log, [a, b, c].map((answer) => ({ ...answer, aggregateId: "order-1" })))).toEqual([]);
+  expect(
+    await problemsIn(
+      log,
+      [a, b, c].map((answer) => ({ ...answer, aggregateId: "order-1" })),
+    ),
+  ).toEqual([]);
 });
 
 it("a command id that is used for other facts is a conflict and leaves nothing behind", async () => {
@@ -182,36 +187,44 @@ it("a command of a newer version is refused and kept for an operator", async () 
   expect(await problemsIn(log)).toEqual([]);
 });
 
-it.each(["stops", "loses its connection", "is replaced"])("when one of two handlers %s nothing is lost, doubled or out of order", async (end) => {
-  const log = await openOrderLog();
-  const gateway = await openGateway(log);
-  const connection = await connectOrderLog(log);
-  const leaving = startHandler(connection, "leaving");
-  startHandler(log, "staying");
-  const answered: (Submitted & { aggregateId: string })[] = [];
-  const clients = Array.from({ length: 8 }, async (_, client) => {
-    const id = `order-${client}`;
-    for (let count = 0; count < 40; count += 1) {
-      const command = submission(id, count === 0 ? createOrder : changeQuantity(2 + count));
-      answered.push({ ...(await submit(gateway, command)), aggregateId: id });
+it.each(["stops", "loses its connection", "is replaced"])(
+  "when one of two handlers %s nothing is lost, doubled or out of order",
+  async (end) => {
+    const log = await openOrderLog();
+    const gateway = await openGateway(log);
+    const connection = await connectOrderLog(log);
+    const leaving = startHandler(connection, "leaving");
+    startHandler(log, "staying");
+    const answered: (Submitted & { aggregateId: string })[] = [];
+    const clients = Array.from({ length: 8 }, async (_, client) => {
+      const id = `order-${client}`;
+      for (let count = 0; count < 40; count += 1) {
+        const command = submission(id, count === 0 ? createOrder : changeQuantity(2 + count));
+        answered.push({ ...(await submit(gateway, command)), aggregateId: id });
+      }
+    });
+    await expect.poll(() => answered.length, { timeout: 30_000 }).toBeGreaterThan(60);
+    const ended = Promise.allSettled([leaving.stopped]);
+    if (end === "stops") await leaving[Symbol.asyncDispose]();
+    else if (end === "loses its connection") await connection[Symbol.asyncDispose]();
+    else {
+      const usurper = await log.own({
+        group: orders.groups.handler,
+        instance: "leaving",
+        topic: orders.topics.commands.name,
+        stateTopic: orders.topics.state.name,
+      });
+      await usurper.poll({ maxRecords: 1, waitMs: 10 });
+      await usurper[Symbol.asyncDispose]();
+      await leaving[Symbol.asyncDispose]();
     }
-  });
-  await expect.poll(() => answered.length, { timeout: 30_000 }).toBeGreaterThan(60);
-  const ended = Promise.allSettled([leaving.stopped]);
-  if (end === "stops") await leaving[Symbol.asyncDispose]();
-  else if (end === "loses its connection") await connection[Symbol.asyncDispose]();
-  else {
-    const usurper = await log.own({ group: orders.groups.handler, instance: "leaving", topic: orders.topics.commands.name, stateTopic: orders.topics.state.name });
-    await usurper.poll({ maxRecords: 1, waitMs: 10 });
-    await usurper[Symbol.asyncDispose]();
-    await leaving[Symbol.asyncDispose]();
-  }
-  await ended;
-  await Promise.all(clients);
-  expect(answered.every(({ outcome }) => outcome?.rejection === undefined)).toBe(true);
-  expect(await eventCount(log)).toBe(8 * 40);
-  expect(await problemsIn(log, answered)).toEqual([]);
-});
+    await ended;
+    await Promise.all(clients);
+    expect(answered.every(({ outcome }) => outcome?.rejection === undefined)).toBe(true);
+    expect(await eventCount(log)).toBe(8 * 40);
+    expect(await problemsIn(log, answered)).toEqual([]);
+  },
+);
 
 it("a handler that does not know whether its transaction was written starts again without doubling it", async () => {
   const log = await openOrderLog();
@@ -283,7 +296,12 @@ it("a gateway that stops lets nobody wait", async () => {
 it("a notification that cannot be read is as good as lost", async () => {
   const { log, gateway } = await started();
   for (const { name } of [orders.topics.replies, orders.topics.progress]) {
-    const garbage = Array.from({ length: log.partitions }, (_, partition) => ({ topic: name, partition, key: "", value: Uint8Array.of(255, 255) }));
+    const garbage = Array.from({ length: log.partitions }, (_, partition) => ({
+      topic: name,
+      partition,
+      key: "",
+      value: Uint8Array.of(255, 255),
+    }));
     await log.append(garbage);
   }
   expect((await submit(gateway, submission("order-1", createOrder))).outcome).toMatchObject({ version: 1 });

@@ -43,13 +43,27 @@ it("who does not wait any more for the log is told so, also if the wait is over 
 it("a position is waited for until the view has it in all partitions", async () => {
   const { documents, freshness } = await started();
   let over = false;
-  const wait = freshness.waitFor(view, new Map([[0, 5], [2, 1]]), forever).finally(() => (over = true));
+  const wait = freshness
+    .waitFor(
+      view,
+      new Map([
+        [0, 5],
+        [2, 1],
+      ]),
+      forever,
+    )
+    .finally(() => (over = true));
   await documents.write([], [checkpoint(5), checkpoint(9, otherView, 2)]);
   await expect.poll(() => freshness.sequences(otherView)).toEqual(new Map([[2, 9]]));
   expect(over).toBe(false);
   await documents.write([], [checkpoint(1, view, 2)]);
   await wait;
-  expect(freshness.sequences(view)).toEqual(new Map([[0, 5], [2, 1]]));
+  expect(freshness.sequences(view)).toEqual(
+    new Map([
+      [0, 5],
+      [2, 1],
+    ]),
+  );
 });
 
 it("a wait that is over before the view is there says so", async () => {

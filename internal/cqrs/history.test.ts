@@ -61,9 +61,11 @@ it("whatever clients send, every command is decided once and the history is whol
             ...(expectedVersion === null ? {} : { expectedVersion }),
           };
           const sent = submission(`order-${order}`, facts, options);
-          const send = async (submitted = sent): Promise<void> => void answered.push({ ...(await submit(gateway, submitted)), aggregateId: sent.aggregateId });
+          const send = async (submitted = sent): Promise<void> =>
+            void answered.push({ ...(await submit(gateway, submitted)), aggregateId: sent.aggregateId });
           if (after === "next handler") handlers.push(startHandler(log, `handler-${handlers.length}`));
-          if (after === "bad record") await log.append([{ topic: orders.topics.commands.name, partition: order % 4, key: "bad", value: Uint8Array.of(255) }]);
+          if (after === "bad record")
+            await log.append([{ topic: orders.topics.commands.name, partition: order % 4, key: "bad", value: Uint8Array.of(255) }]);
           await Promise.all([send(), ...(after === "repeat" ? [send(), send()] : [])]);
           if (after === "ask") await send(inquiry(sent));
         }

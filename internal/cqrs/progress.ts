@@ -32,10 +32,10 @@ export function createProgress(): Progress {
     },
   };
 
-  function wait(place: string, sequence: number, signal: AbortSignal): Promise<boolean> | boolean {
+  async function wait(place: string, sequence: number, signal: AbortSignal): Promise<boolean> {
     if ((sequences.get(place) ?? 0) >= sequence) return true;
     if (signal.aborted) return false;
-    return new Promise((resolve) => {
+    return await new Promise<boolean>((resolve) => {
       const waiters = waiting.get(place) ?? new Set();
       waiting.set(place, waiters);
       const settle = (reached: boolean): void => {

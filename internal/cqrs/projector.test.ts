@@ -102,18 +102,21 @@ it("events that are delivered again from any earlier checkpoint change nothing",
   const before = await Promise.all(orders.views.map((view) => stored(view, documents)));
   const ends = await log.ends(orders.topics.events.name);
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.nat(), { minLength: partitions * orders.views.length, maxLength: partitions * orders.views.length }), async (places) => {
-      const checkpoints = orders.views.flatMap((view, index) =>
-        ends.map((end, partition): Checkpoint => {
-          // The history is written by one transaction after another: offset and sequence count alike.
-          const offset = (places[index * partitions + partition] ?? 0) % (end + 1);
-          return { collection: view.collection.name, partition, logId: log.id, nextOffset: offset, sequence: offset };
-        }),
-      );
-      await documents.write([], checkpoints);
-      await projectOnce(log, documents);
-      expect(await Promise.all(orders.views.map((view) => stored(view, documents)))).toEqual(before);
-    }),
+    fc.asyncProperty(
+      fc.array(fc.nat(), { minLength: partitions * orders.views.length, maxLength: partitions * orders.views.length }),
+      async (places) => {
+        const checkpoints = orders.views.flatMap((view, index) =>
+          ends.map((end, partition): Checkpoint => {
+            // The history is written by one transaction after another: offset and sequence count alike.
+            const offset = (places[index * partitions + partition] ?? 0) % (end + 1);
+            return { collection: view.collection.name, partition, logId: log.id, nextOffset: offset, sequence: offset };
+          }),
+        );
+        await documents.write([], checkpoints);
+        await projectOnce(log, documents);
+        expect(await Promise.all(orders.views.map((view) => stored(view, documents)))).toEqual(before);
+      },
+    ),
     { numRuns: 20 },
   );
 });

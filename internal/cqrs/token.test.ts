@@ -20,8 +20,23 @@ it("a token holds the positions that it was made of", () => {
 });
 
 it("equal positions make equal tokens, and those at the start are left out", () => {
-  const token = formatToken(log.id, new Map([[1, 5], [0, 3], [2, 0]]));
-  expect(token).toBe(formatToken(log.id, new Map([[0, 3], [1, 5]])));
+  const token = formatToken(
+    log.id,
+    new Map([
+      [1, 5],
+      [0, 3],
+      [2, 0],
+    ]),
+  );
+  expect(token).toBe(
+    formatToken(
+      log.id,
+      new Map([
+        [0, 3],
+        [1, 5],
+      ]),
+    ),
+  );
   expect(token).toMatch(/^[A-Za-z0-9_-]+$/);
 });
 

@@ -1,8 +1,8 @@
 /** Whatever comes over the wire gets a precise error or a bounded wait; the process stays up and its memory flat (P8). */
 
-import { readFile } from "node:fs/promises";
-import { connect } from "node:http2";
 import { randomBytes, randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { connect, type IncomingHttpHeaders } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { base64Encode } from "@bufbuild/protobuf/wire";
 import { ChannelCredentials, Client, status as Code } from "@grpc/grpc-js";
@@ -32,10 +32,8 @@ afterAll(async () => {
   queries[Symbol.dispose]();
   await dev[Symbol.asyncDispose]();
 });
-afterEach(async () => {
-  const { receipt } = await commands.call(createOrder, { currencyCode: "EUR" });
-  expect(receipt?.version).toBe(1);
-});
+// It throws, and so fails the test, if the process no longer serves.
+afterEach(() => commands.call(createOrder, { currencyCode: "EUR" }));
 
 it("bytes that are no message are an invalid argument", async () => {
   for (const bytes of [Buffer.from([0xff, 0xff, 0xff]), Buffer.from([0x0a, 0x7f, 0x01]), randomBytes(1_000)]) {
@@ -62,7 +60,9 @@ it("amounts that would overflow are refused by the domain", async () => {
   const dear = { ...line, quantity: 1_000_000, unitPrice: { currencyCode: "EUR", minorUnits: 1_000_000_000_000_000n } };
   expect(await failure(commands.call(createOrder, { currencyCode: "EUR", lines: [dear] }))).toMatchObject({ reason: "AMOUNT_TOO_LARGE" });
   const tooDear = { ...line, unitPrice: { currencyCode: "EUR", minorUnits: 9_223_372_036_854_775_807n } };
-  expect(await failure(commands.call(createOrder, { currencyCode: "EUR", lines: [tooDear] }))).toMatchObject({ reason: "FIELD_VIOLATIONS" });
+  expect(await failure(commands.call(createOrder, { currencyCode: "EUR", lines: [tooDear] }))).toMatchObject({
+    reason: "FIELD_VIOLATIONS",
+  });
 });
 
 it("an unknown order and a wrong state have their own reasons", async () => {
@@ -114,10 +114,15 @@ function halfRequest(session: ReturnType<typeof connect>): Promise<string> {
       te: "trailers",
     });
     let status = "none";
-    const note = (headers: Record<string, unknown>): void => {
-      if (headers["grpc-status"] !== undefined) status = String(headers["grpc-status"]);
+    const note = (headers: IncomingHttpHeaders): void => {
+      const value = headers["grpc-status"];
+      if (typeof value === "string") status = value;
     };
-    stream.on("response", note).on("trailers", note).on("error", () => undefined).on("close", () => resolve(status));
+    stream
+      .on("response", note)
+      .on("trailers", note)
+      .on("error", () => undefined)
+      .on("close", () => resolve(status));
     stream.resume();
     stream.write(Buffer.concat([Buffer.from([0, 0, 0, 0x10, 0]), randomBytes(500)]));
   });

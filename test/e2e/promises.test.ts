@@ -1,14 +1,14 @@
 /** What is promised to a client, held against the running process through its public API. */
 
 import { randomUUID } from "node:crypto";
-import { status as Code } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
-import { ConsistencyTokenSchema } from "../../internal/gen/headwater/cqrs/v1/token_pb.ts";
+import { status as Code } from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
-import { OrderStatus } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
+import { ConsistencyTokenSchema } from "../../internal/gen/headwater/cqrs/v1/token_pb.ts";
 import { OrderCommandService, type Receipt } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderStatus } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { type DevProcess, freePorts, startDevProcess, temporaryFolder } from "../support/dev-process.ts";
 import { CallError, createGrpcClient, type GrpcClient } from "../support/grpc-client.ts";
@@ -37,7 +37,10 @@ describe("a command id", () => {
       const request = { ...newOrder(), options: { commandId: randomUUID() } };
       const [first, second] = await Promise.all([commands.call(createOrder, request), commands.call(createOrder, request)]);
       expect(second).toEqual(first);
-      const history = await queries.call(listOrderEvents, { orderId: request.orderId, consistencyToken: first.receipt?.consistencyToken ?? "" });
+      const history = await queries.call(listOrderEvents, {
+        orderId: request.orderId,
+        consistencyToken: first.receipt?.consistencyToken ?? "",
+      });
       expect(history.events).toHaveLength(1);
     }
   });

@@ -5,14 +5,28 @@ import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../internal
 import { type OrderEvent, OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { type Answer, checkHistory, type PartitionHistory, readHistory } from "./history-checker.ts";
-import { changeQuantity, createOrder, openGateway, openOrderLog, orderIn, orders, placeOrder, startHandler, submission, submit } from "./order-runtime.ts";
+import {
+  changeQuantity,
+  createOrder,
+  openGateway,
+  openOrderLog,
+  orderIn,
+  orders,
+  placeOrder,
+  startHandler,
+  submission,
+  submit,
+} from "./order-runtime.ts";
 
 interface Run {
   readonly history: readonly PartitionHistory[];
   readonly answers: readonly Answer[];
 }
 
-type Fault = (partition: PartitionHistory, answers: readonly Answer[]) => Partial<PartitionHistory> & { readonly answers?: readonly Answer[] };
+type Fault = (
+  partition: PartitionHistory,
+  answers: readonly Answer[],
+) => Partial<PartitionHistory> & { readonly answers?: readonly Answer[] };
 
 /** Each changes one thing in partition 0, whose events are: one created, other created, one changed, one changed, one placed. */
 const faults: Readonly<Record<string, Fault>> = {
@@ -30,14 +44,20 @@ const faults: Readonly<Record<string, Fault>> = {
   "a command was never recorded": ({ commands }) => ({ commands: commands.slice(1) }),
   "a state record is lost": ({ state }) => ({ state: new Map([...state].filter(([key]) => key !== one)) }),
   "a state record is old": ({ state }) => ({ state: new Map([...state, [one, snapshot(state, (kept) => (kept.version -= 1))]]) }),
-  "a state record forgot an outcome": ({ state }) => ({ state: new Map([...state, [one, snapshot(state, (kept) => kept.outcomes.pop())]]) }),
+  "a state record forgot an outcome": ({ state }) => ({
+    state: new Map([...state, [one, snapshot(state, (kept) => kept.outcomes.pop())]]),
+  }),
   "a state record holds another order": ({ state }) => ({ state: new Map([...state, [one, state.get(other) ?? new Uint8Array()]]) }),
-  "a position is old": ({ state }) => ({ state: new Map([...state, ["__position", toBinary(PartitionPositionSchema, create(PartitionPositionSchema))]]) }),
+  "a position is old": ({ state }) => ({
+    state: new Map([...state, ["__position", toBinary(PartitionPositionSchema, create(PartitionPositionSchema))]]),
+  }),
   "a dead letter is missing": () => ({ deadLetters: [] }),
   "a dead letter is doubled": ({ deadLetters }) => ({ deadLetters: [...deadLetters, ...deadLetters] }),
   "a caller got another version": (_, answers) => ({ answers: answered(answers, 0, { version: 7 }) }),
   "a caller got an answer to nothing": (_, answers) => ({ answers: answered(answers, 0, { commandId: "nobody sent this" }) }),
-  "a caller was refused what was done": (_, answers) => ({ answers: answered(answers, 0, { rejection: { $typeName: "headwater.cqrs.v1.Rejection", reason: "NO", message: "", metadata: {} } }) }),
+  "a caller was refused what was done": (_, answers) => ({
+    answers: answered(answers, 0, { rejection: { $typeName: "headwater.cqrs.v1.Rejection", reason: "NO", message: "", metadata: {} } }),
+  }),
 };
 
 const [one, other] = [orderIn(0, "one"), orderIn(0, "other")];

@@ -33,9 +33,15 @@ const positionKey = "__position";
 
 /** Reads everything. Nobody may write meanwhile. */
 export async function readHistory(log: Log, { topics }: Domain): Promise<readonly PartitionHistory[]> {
-  await using owner = await log.own({ group: "history-checker", instance: "checker", topic: topics.commands.name, stateTopic: topics.state.name });
+  await using owner = await log.own({
+    group: "history-checker",
+    instance: "checker",
+    topic: topics.commands.name,
+    stateTopic: topics.state.name,
+  });
   const gained = new Set<number>();
-  while (gained.size < log.partitions) for (const partition of (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained) gained.add(partition);
+  while (gained.size < log.partitions)
+    for (const partition of (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained) gained.add(partition);
   const partitions = Array.from({ length: log.partitions }, (_, partition) => partition);
   return Promise.all(
     partitions.map(async (partition) => {
@@ -124,16 +130,20 @@ function checkPartition(
   }
   for (const [aggregateId, known] of outcomes) replayed.set(aggregateId, known);
 
-  if (expectedEvents.length !== events.length) problems.push(`partition ${partition} has ${events.length} events, a replay gives ${expectedEvents.length}`);
+  if (expectedEvents.length !== events.length)
+    problems.push(`partition ${partition} has ${events.length} events, a replay gives ${expectedEvents.length}`);
   expectedEvents.forEach((bytes, index) => {
     const found = events[index]?.value;
-    if (found === undefined || Buffer.compare(found, bytes) !== 0) problems.push(`event ${index + 1} of partition ${partition} differs from a replay's`);
+    if (found === undefined || Buffer.compare(found, bytes) !== 0)
+      problems.push(`event ${index + 1} of partition ${partition} differs from a replay's`);
   });
   const found = deadLetters.map((record) => Number(fromBinary(DeadLetterSchema, record.value).offset));
-  if (found.join() !== expectedDeadLetters.join()) problems.push(`partition ${partition} has dead letters of ${found.join()}, not ${expectedDeadLetters.join()}`);
+  if (found.join() !== expectedDeadLetters.join())
+    problems.push(`partition ${partition} has dead letters of ${found.join()}, not ${expectedDeadLetters.join()}`);
 
   problems.push(...checkPosition(partition, state.get(positionKey), commands, events));
-  for (const key of state.keys()) if (key !== positionKey && !snapshots.has(key)) problems.push(`there is state of ${key}, which nobody commanded`);
+  for (const key of state.keys())
+    if (key !== positionKey && !snapshots.has(key)) problems.push(`there is state of ${key}, which nobody commanded`);
   for (const snapshot of snapshots.values()) problems.push(...checkState(domain, snapshot, state.get(snapshot.aggregateId), events));
   return problems;
 }
@@ -146,7 +156,12 @@ function checkPosition(partition: number, value: Uint8Array | undefined, command
 }
 
 /** The state record is what the replay has, and the fold of the events that are really there. */
-function checkState({ aggregate }: Domain, replay: Snapshot, value: Uint8Array | undefined, events: readonly LogRecord[]): readonly string[] {
+function checkState(
+  { aggregate }: Domain,
+  replay: Snapshot,
+  value: Uint8Array | undefined,
+  events: readonly LogRecord[],
+): readonly string[] {
   const { aggregateId } = replay;
   if (value === undefined) return [`there is no state of ${aggregateId}`];
   const record = fromBinary(AggregateSnapshotSchema, value);
@@ -161,7 +176,9 @@ function checkState({ aggregate }: Domain, replay: Snapshot, value: Uint8Array |
     ...(equals(aggregate.stateSchema, state, replay.state) ? [] : [`the state of ${aggregateId} differs from a replay's`]),
     ...(record.aggregateId === aggregateId ? [] : [`the state of ${aggregateId} is that of ${record.aggregateId}`]),
     ...(record.version === own.length ? [] : [`the state of ${aggregateId} has version ${record.version} after ${own.length} events`]),
-    ...(record.sequence === BigInt(replay.sequence) ? [] : [`the state of ${aggregateId} has the sequence ${record.sequence}, not ${replay.sequence}`]),
+    ...(record.sequence === BigInt(replay.sequence)
+      ? []
+      : [`the state of ${aggregateId} has the sequence ${record.sequence}, not ${replay.sequence}`]),
     ...(sameOutcomes ? [] : [`the outcomes of ${aggregateId} differ from a replay's`]),
   ];
 }
@@ -182,7 +199,8 @@ function checkAnswer(
   const caused = events.filter((event) => event.aggregateId === aggregateId && event.commandId === outcome.commandId);
   if (outcome.rejection !== undefined) return caused.length === 0 ? [] : [`${name} is a rejection, but there are events of it`];
   const last = caused.at(-1);
-  if (last !== undefined && (last.version !== outcome.version || last.sequence !== outcome.sequence)) return [`${name} has another version than its events`];
+  if (last !== undefined && (last.version !== outcome.version || last.sequence !== outcome.sequence))
+    return [`${name} has another version than its events`];
   return [];
 }
 

@@ -3,7 +3,13 @@
 import { createHash, randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { onTestFinished } from "vitest";
-import { type CommandGateway, type CommandGatewayOptions, createCommandGateway, type Submission, type Submitted } from "../../internal/cqrs/command-gateway.ts";
+import {
+  type CommandGateway,
+  type CommandGatewayOptions,
+  createCommandGateway,
+  type Submission,
+  type Submitted,
+} from "../../internal/cqrs/command-gateway.ts";
 import { runCommandHandler } from "../../internal/cqrs/command-handler.ts";
 import type { Documents } from "../../internal/cqrs/documents.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
@@ -67,8 +73,14 @@ export function startProjector(log: Log, documents: Documents, instance = "proje
 }
 
 /** A submission of a command as the command service makes it. */
-export function submission(orderId: string, command: OrderCommandInit, options: MessageInitShape<typeof CommandOptionsSchema> = {}): Submission {
-  const { command: typed } = create(OrderCommandSchema, { command: { ...command, value: { ...command.value, orderId, options } } as OrderCommandInit });
+export function submission(
+  orderId: string,
+  command: OrderCommandInit,
+  options: MessageInitShape<typeof CommandOptionsSchema> = {},
+): Submission {
+  const { command: typed } = create(OrderCommandSchema, {
+    command: { ...command, value: { ...command.value, orderId, options } } as OrderCommandInit,
+  });
   const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest();
   return submissionOf(typed as AnyOrderCommand, { newId: randomUUID, hash, actor: "test" });
 }
@@ -114,7 +126,10 @@ export function orderIn(partition: number, name = "order"): string {
 }
 
 /** What is wrong with everything in the log and with the answers. */
-export async function problemsIn(log: Log, answered: readonly (Submitted & { readonly aggregateId: string })[] = []): Promise<readonly string[]> {
+export async function problemsIn(
+  log: Log,
+  answered: readonly (Submitted & { readonly aggregateId: string })[] = [],
+): Promise<readonly string[]> {
   const answers = answered.flatMap(({ aggregateId, outcome }) => (outcome === undefined ? [] : [{ aggregateId, outcome }]));
   return checkHistory(orderDomain, await readHistory(log, orderDomain), answers);
 }

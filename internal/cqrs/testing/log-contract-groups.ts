@@ -2,13 +2,24 @@
 
 import { expect, it } from "vitest";
 import { FencedError } from "../log.ts";
-import { drive, type Opened, opened, type OpenLog, partitionCount, pollUntil, record, shareAll, withConnection } from "./log-contract-support.ts";
+import {
+  drive,
+  type Opened,
+  opened,
+  type OpenLog,
+  partitionCount,
+  pollUntil,
+  record,
+  shareAll,
+  withConnection,
+} from "./log-contract-support.ts";
 
 export function describeGroups(open: OpenLog): void {
   const join = async ({ log, topics }: Pick<Opened, "log" | "topics">, instance: string, group = topics.group) =>
     drive(await log.consume({ group, instance, topic: topics.events }));
 
-  const recordInEach = (topic: string, key: string) => Array.from({ length: partitionCount }, (_, partition) => record(topic, partition, `${key}-${partition}`));
+  const recordInEach = (topic: string, key: string) =>
+    Array.from({ length: partitionCount }, (_, partition) => record(topic, partition, `${key}-${partition}`));
 
   it("a single member gets all partitions and every record once", async () => {
     const system = await opened(open);
@@ -94,6 +105,19 @@ export function describeGroups(open: OpenLog): void {
     member.member.seek(0, offsets[1] ?? 0);
     await pollUntil([member], () => member.records.length >= 5);
     expect(member.records.map(({ key }) => key)).toEqual(["a", "b", "c", "b", "c"]);
+  });
+
+  it("a member that resets gets all its partitions anew, and their records when it has positioned them", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    await log.append(recordInEach(topics.events, "a"));
+    const before = await join(system, "one");
+    await pollUntil([before], () => before.records.length >= partitionCount);
+    before.member.reset();
+    const again = drive(before.member);
+    await pollUntil([again], () => again.records.length >= partitionCount);
+    expect([...again.owned].toSorted()).toEqual([0, 1, 2, 3]);
+    expect(again.records.map(({ key }) => key).toSorted()).toEqual(["a-0", "a-1", "a-2", "a-3"]);
   });
 
   it("a poll returns no more records than asked for, and no partition starves", async () => {

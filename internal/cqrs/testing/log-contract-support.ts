@@ -15,7 +15,13 @@ export interface LogUnderTest extends AsyncDisposable {
 export type OpenLog = (options: { readonly topics: readonly Topic[]; readonly partitions: number }) => Promise<LogUnderTest>;
 
 export interface Opened extends LogUnderTest {
-  readonly topics: { readonly events: string; readonly other: string; readonly state: string; readonly live: string; readonly group: string };
+  readonly topics: {
+    readonly events: string;
+    readonly other: string;
+    readonly state: string;
+    readonly live: string;
+    readonly group: string;
+  };
 }
 
 /** Few enough for a test to look at each. */
@@ -134,7 +140,8 @@ export function drive<Member extends Consumer>(member: Member, from: (partition:
 export async function pollUntil(members: readonly Driven[], done: () => boolean): Promise<void> {
   const deadlineMs = Date.now() + DEADLINE_MS;
   while (!done()) {
-    if (Date.now() > deadlineMs) throw new Error(`waited in vain; owned: ${members.map(({ owned }) => `[${[...owned].join()}]`).join(" ")}`);
+    if (Date.now() > deadlineMs)
+      throw new Error(`waited in vain; owned: ${members.map(({ owned }) => `[${[...owned].join()}]`).join(" ")}`);
     await Promise.all(members.map((member) => member.poll()));
   }
 }

@@ -26,7 +26,10 @@ export function describeTransactions(open: OpenLog): void {
     expect(await log.committed(topics.group, topics.events)).toEqual([0, 0, 0, 0]);
     await owner.member.transact({
       records: [record(topics.other, 0, "a"), state(topics, 1, "key", "value"), record(topics.other, 3, "b"), record(topics.other, 0, "c")],
-      consumed: new Map([[0, 5], [1, 7]]),
+      consumed: new Map([
+        [0, 5],
+        [1, 7],
+      ]),
     });
     expect((await contents(log, topics.other, 0)).map(({ key }) => key)).toEqual(["a", "c"]);
     expect((await contents(log, topics.other, 3)).map(({ key }) => key)).toEqual(["b"]);
@@ -95,10 +98,13 @@ export function describeTransactions(open: OpenLog): void {
     await visitor.member[Symbol.asyncDispose]();
     const stale = { records: [state(topics, moved, "key", "stale")], consumed: new Map([[moved, 1]]) };
     await expect(stalled.member.transact(stale)).rejects.toThrow(FencedError);
-    const heir = await own(system, "stalled");
-    await pollUntil([heir], () => heir.owned.size === partitionCount);
-    expect(await values(heir.member, moved, ["key"])).toEqual(["visitor"]);
+    stalled.member.reset();
+    const again = drive(stalled.member);
+    await pollUntil([again], () => again.owned.size === partitionCount);
+    expect(await values(again.member, moved, ["key"])).toEqual(["visitor"]);
     expect((await log.committed(topics.group, topics.events))[moved]).toBe(3);
+    await again.member.transact({ records: [state(topics, moved, "key", "again")], consumed: new Map([[moved, 4]]) });
+    expect(await values(again.member, moved, ["key"])).toEqual(["again"]);
   });
 
   it("a new owner sees everything that the former one committed, and nothing comes after", async () => {
@@ -140,7 +146,10 @@ export function describeTransactions(open: OpenLog): void {
         const [partition = -1] = owned;
         const keys = Array.from({ length: 50 }, (_, count) => `${index}-${count}`);
         for (const [count, key] of keys.entries()) {
-          await member.transact({ records: [record(topics.other, 0, key), state(topics, partition, "last", key)], consumed: new Map([[partition, count + 1]]) });
+          await member.transact({
+            records: [record(topics.other, 0, key), state(topics, partition, "last", key)],
+            consumed: new Map([[partition, count + 1]]),
+          });
         }
         return keys;
       }),
@@ -161,7 +170,9 @@ export function describeTransactions(open: OpenLog): void {
     const notifications = await log.tail({ topic: topics.live, partition: 0, from: "end", signal: controller.signal });
     const next = await own(system, "same");
     await pollUntil([next], () => next.owned.size === partitionCount);
-    await expect(former.member.transact({ records: [record(topics.live, 0, "fenced")], consumed: new Map([[0, 1]]) })).rejects.toThrow(FencedError);
+    await expect(former.member.transact({ records: [record(topics.live, 0, "fenced")], consumed: new Map([[0, 1]]) })).rejects.toThrow(
+      FencedError,
+    );
     await next.member.transact({ records: [record(topics.live, 0, "written")], consumed: new Map([[0, 1]]) });
     for await (const batch of notifications) {
       expect(batch.map(({ key }) => key)).toEqual(["written"]);

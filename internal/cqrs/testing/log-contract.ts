@@ -40,11 +40,11 @@ function describeAppending(open: OpenLog): void {
     const { log, topics } = await opened(open);
     const before = Date.now();
     await log.append([
-      { topic: topics.events, partition: 0, key: "ключ-鍵-🔑", value: Uint8Array.of(0, 255, 7), headers: { "ce_id": "ö", empty: "" } },
+      { topic: topics.events, partition: 0, key: "ключ-鍵-🔑", value: Uint8Array.of(0, 255, 7), headers: { ce_id: "ö", empty: "" } },
       { topic: topics.events, partition: 0, key: "", value: new Uint8Array() },
     ]);
     const [full, empty] = await contents(log, topics.events, 0);
-    expect(full).toMatchObject({ partition: 0, key: "ключ-鍵-🔑", headers: { "ce_id": "ö", empty: "" } });
+    expect(full).toMatchObject({ partition: 0, key: "ключ-鍵-🔑", headers: { ce_id: "ö", empty: "" } });
     expect([...(full?.value ?? [])]).toEqual([0, 255, 7]);
     // A minute of tolerance, since a broker stamps with its own clock.
     expect(Math.abs((full?.timestampMs ?? 0) - before)).toBeLessThan(60_000);
@@ -71,7 +71,9 @@ function describeAppending(open: OpenLog): void {
         return { partition: index % partitionCount, key: String(index), offset };
       }),
     );
-    const found = await Promise.all(Array.from({ length: partitionCount }, (_, partition) => contents(system.log, topics.events, partition)));
+    const found = await Promise.all(
+      Array.from({ length: partitionCount }, (_, partition) => contents(system.log, topics.events, partition)),
+    );
     const places = found.flat().map(({ partition, key, offset }) => ({ partition, key, offset }));
     const byKey = (a: { key: string }, b: { key: string }): number => Number(a.key) - Number(b.key);
     expect(places.toSorted(byKey)).toEqual(appended);

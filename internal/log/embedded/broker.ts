@@ -17,9 +17,18 @@ export interface BrokerMethods {
   leave(member: number): null;
   reset(member: number): null;
   poll(argument: PollArgument): Poll;
-  load(argument: { readonly topic: string; readonly partition: number; readonly keys: readonly string[] }): readonly (Uint8Array | undefined)[];
+  load(argument: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly keys: readonly string[];
+  }): readonly (Uint8Array | undefined)[];
   transact(argument: TransactArgument): null;
-  read(argument: { readonly topic: string; readonly partition: number; readonly from: number; readonly waitMs: number }): readonly LogRecord[];
+  read(argument: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly from: number;
+    readonly waitMs: number;
+  }): readonly LogRecord[];
   listen(argument: { readonly topic: string; readonly partition: number }): null;
   ends(topic: string): readonly number[];
   committed(argument: { readonly group: string; readonly topic: string }): readonly number[];
@@ -177,7 +186,7 @@ export class Broker {
         request.answer(null);
         return;
       case "ends":
-        request.answer([...this.#store.topic(request.argument).ends]);
+        request.answer(this.#store.topic(request.argument).ends);
         return;
       case "committed":
         request.answer(this.#store.committed(request.argument.group, request.argument.topic));
@@ -288,7 +297,9 @@ export class Broker {
       if (writes.every((write) => this.#isLive(write))) for (const write of writes) answers.push(this.#write(write));
       else this.#store.transaction(() => writes.forEach((write) => answers.push(this.#write(write))));
     } catch (error) {
-      const unavailable = new LogUnavailableError(`the embedded log cannot write: ${error instanceof Error ? error.message : String(error)}`);
+      const unavailable = new LogUnavailableError(
+        `the embedded log cannot write: ${error instanceof Error ? error.message : String(error)}`,
+      );
       for (const write of writes) write.fail(unavailable);
       return;
     }
@@ -339,7 +350,13 @@ export class Broker {
     for (const [place, records] of byPlace) {
       const message: LivePush = {
         place,
-        records: records.map(({ partition, key, value }) => ({ partition, offset: -1, key, value: value ?? new Uint8Array(), timestampMs })),
+        records: records.map(({ partition, key, value }) => ({
+          partition,
+          offset: -1,
+          key,
+          value: value ?? new Uint8Array(),
+          timestampMs,
+        })),
       };
       for (const client of this.#clients) if (client.listens.has(place)) client.push(message);
     }

@@ -108,7 +108,9 @@ export class Groups {
       group.owners.clear();
       return;
     }
-    const owned = new Map(group.members.map(({ id }) => [id, [...group.owners].filter(([, owner]) => owner.member === id).map(([partition]) => partition)]));
+    const owned = new Map(
+      group.members.map(({ id }) => [id, [...group.owners].filter(([, owner]) => owner.member === id).map(([partition]) => partition)]),
+    );
     for (const [member, partitions] of balance(this.#partitions, owned)) {
       for (const partition of partitions) {
         if (group.owners.get(partition)?.member !== member) group.owners.set(partition, { member, since: group.generation });

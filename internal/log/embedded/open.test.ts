@@ -8,7 +8,9 @@ import { type EmbeddedLogOptions, openEmbeddedLog } from "./open.ts";
 
 describeLog("the embedded log in memory", (options) => underTest({ ...options, directory: null }));
 
-describeLog("the embedded log in a folder", async (options) => underTest({ ...options, directory: await mkdtemp(join(tmpdir(), "headwater-log-")) }));
+describeLog("the embedded log in a folder", async (options) =>
+  underTest({ ...options, directory: await mkdtemp(join(tmpdir(), "headwater-log-")) }),
+);
 
 describeLog("the embedded log through a port", async (options) => {
   const system = await underTest({ ...options, directory: null });

@@ -60,7 +60,9 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Embe
 
 function explained(error: unknown, directory: string | null): unknown {
   if (error instanceof Error && error.message.includes("database is locked")) {
-    return new Error(`${directory ?? "the log"} is in use by another process; stop that one, or choose another folder with --data`, { cause: error });
+    return new Error(`${directory ?? "the log"} is in use by another process; stop that one, or choose another folder with --data`, {
+      cause: error,
+    });
   }
   return error;
 }

@@ -69,7 +69,7 @@ it("the records of a topic of days go after a week, those of the others stay", (
   clock.advance(6 * dayMs);
   for (const { name } of topics) append(store, name, 0, 1, clock.now());
   expect(offsets(store, "days")).toHaveLength(1_201);
-  for (let second = 0; second < 60; second += 1) clock.advance(2 * dayMs / 60);
+  for (let second = 0; second < 60; second += 1) clock.advance((2 * dayMs) / 60);
   expect(offsets(store, "days")).toEqual([1_200]);
   expect(offsets(store, "days", 1)).toEqual([1_199]);
   expect(offsets(store, "forever")).toHaveLength(1_201);

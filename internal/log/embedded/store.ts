@@ -87,7 +87,8 @@ export class LogStore {
   check({ topic: name, partition, value }: NewRecord): void {
     const topic = this.topic(name);
     this.#slot(topic, partition);
-    if (value === null && topic.retention !== "latest") throw new TypeError(`${name} does not keep the latest value of a key: nothing to delete`);
+    if (value === null && topic.retention !== "latest")
+      throw new TypeError(`${name} does not keep the latest value of a key: nothing to delete`);
   }
 
   /** Runs writes in one durable transaction: all or nothing. */
@@ -130,7 +131,9 @@ export class LogStore {
   committed(group: string, topicName: string): readonly number[] {
     const { firstSlot } = this.topic(topicName);
     const select = this.#db.prepare("SELECT next_offset FROM offsets WHERE consumer_group = ? AND slot = ?");
-    return Array.from({ length: this.partitions }, (_, partition) => Number(select.get(group, firstSlot + partition)?.["next_offset"] ?? 0));
+    return Array.from({ length: this.partitions }, (_, partition) =>
+      Number(select.get(group, firstSlot + partition)?.["next_offset"] ?? 0),
+    );
   }
 
   read(topicName: string, partition: number, from: number, limit: number): LogRecord[] {

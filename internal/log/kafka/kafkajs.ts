@@ -8,7 +8,7 @@
  */
 
 import { createRequire } from "node:module";
-import type { Kafka as KafkaClass, KafkaConfig, Logger } from "kafkajs";
+import type { KafkaConfig, Logger } from "kafkajs";
 import type * as KafkaJs from "kafkajs";
 
 const SUPPORTED_VERSION = "2.2.4";
@@ -247,4 +247,4 @@ export function createCluster(config: KafkaConfig): Cluster {
   });
 }
 
-export type { KafkaClass, KafkaConfig };
+export type { KafkaConfig };
