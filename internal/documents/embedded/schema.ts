@@ -58,7 +58,7 @@ export function path(field: string): string {
 /** A name, or names that lead into documents. Nothing in it can end the literal that it is put into. */
 const fieldPattern = /^[A-Za-z][\w-]*(\.[A-Za-z0-9][\w-]*)*$/;
 
-const triggers = ["insert", "update"] as const;
+const triggers = ["insert", "update", "move"] as const;
 
 function createPlainIndexSql(collection: string, { name, fields }: Index): string {
   const columns = fields.map((field) => extract("fields", field));
@@ -70,6 +70,9 @@ function createEntriesSql(collection: string, index: Index): string {
   const entries = entriesTable(collection, index.name);
   const columns = index.fields.map((_, position) => `f${position}`);
   const changed = index.fields.map((field) => `${extract("old.fields", field)} IS NOT ${extract("new.fields", field)}`);
+  const [elementsChanged, ...furtherChanged] = changed;
+  const moved = furtherChanged.length === 0 ? "FALSE" : `(${furtherChanged.join(" OR ")})`;
+  // An array grows by an element or two at a time: only what is new or gone is written, unless the further fields changed with it.
   return `
     CREATE TABLE ${entries} (${columns.join(", ")}, id TEXT NOT NULL);
     CREATE INDEX ${indexName(collection, index.name)} ON ${entries} (${columns.join(", ")}, id);
@@ -77,10 +80,19 @@ function createEntriesSql(collection: string, index: Index): string {
     CREATE TRIGGER ${triggerName(collection, index.name, "insert")} AFTER INSERT ON ${documents} BEGIN
       INSERT INTO ${entries} ${entriesOf(index, "new")} FROM ${elementsOf(index, "new")};
     END;
-    CREATE TRIGGER ${triggerName(collection, index.name, "update")} AFTER UPDATE ON ${documents} WHEN ${changed.join(" OR ")} BEGIN
+    CREATE TRIGGER ${triggerName(collection, index.name, "update")} AFTER UPDATE ON ${documents} WHEN ${elementsChanged} AND NOT ${moved} BEGIN
+      DELETE FROM ${entries} WHERE f0 IN (${onlyIn(index, "old", "new")}) AND ${furtherOf(index)}id = old.id;
+      INSERT INTO ${entries} ${entriesOf(index, "new")} FROM (${onlyIn(index, "new", "old")}) AS element;
+    END;
+    CREATE TRIGGER ${triggerName(collection, index.name, "move")} AFTER UPDATE ON ${documents} WHEN ${moved} BEGIN
       DELETE FROM ${entries} WHERE f0 IN (SELECT element.value FROM ${elementsOf(index, "old")}) AND ${furtherOf(index)}id = old.id;
       INSERT INTO ${entries} ${entriesOf(index, "new")} FROM ${elementsOf(index, "new")};
     END`;
+}
+
+/** The elements that one row has and the other has not. */
+function onlyIn(index: Index, row: string, other: string): string {
+  return `SELECT element.value FROM ${elementsOf(index, row)} EXCEPT SELECT element.value FROM ${elementsOf(index, other)}`;
 }
 
 function entriesOf({ fields }: Index, row: string): string {
