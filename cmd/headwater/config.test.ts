@@ -39,5 +39,5 @@ it("a wrong value in the environment is refused too", () => {
 
 it("every option is described with its variable and its default", () => {
   expect(describeOptions().split("\n")).toHaveLength(8);
-  expect(describeOptions()).toContain("--data            folder of the log and the documents (HEADWATER_DATA, default ./data)");
+  expect(describeOptions()).toContain("--data          folder of the log and the documents (HEADWATER_DATA, default ./data)");
 });
