@@ -1,6 +1,6 @@
 /** OrderCommandService over the gateway: every command goes the same way, so a new one needs no code here. */
 
-import { createHash, randomUUID } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import { create, type DescMethod, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
@@ -184,5 +184,5 @@ function actorOf(call: Call): string {
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
+  return hash("sha256", bytes, "buffer");
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from "node:util";
 import { dev, devHelp } from "./dev.ts";
+import { importHelp, importOrders } from "./import/import.ts";
 
 const help = `headwater: CQRS on Apache Kafka as gRPC services
 
@@ -15,6 +16,7 @@ headwater <command> --help tells more.
 
 const commands: Readonly<Record<string, { readonly run: (args: readonly string[]) => Promise<number>; readonly help: string }>> = {
   dev: { run: dev, help: devHelp },
+  import: { run: importOrders, help: importHelp },
 };
 
 const [name = "", ...args] = process.argv.slice(2);

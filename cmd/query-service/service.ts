@@ -79,7 +79,7 @@ async function read<Request extends QueryRequest, Answer>(
     const witness = createWitness(documents);
     const answer = await query(witness, request);
     const { log } = freshness;
-    const consistencyToken = log === undefined ? "" : formatToken(log.id, mergeSequences(wanted, complete, witness.seen));
+    const consistencyToken = log === undefined ? "" : formatToken(log.id, mergeSequences(complete, wanted, witness.seen));
     return { answer, consistencyToken };
   } catch (error) {
     throw statusErrorOf(error);

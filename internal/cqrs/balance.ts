@@ -5,19 +5,16 @@
  */
 export function balance<Member>(partitions: number, owned: ReadonlyMap<Member, readonly number[]>): ReadonlyMap<Member, readonly number[]> {
   const least = Math.floor(partitions / owned.size);
-  /** How many members may still have one more than the least. */
+  /** So many members have one more than the others. */
   let larger = partitions % owned.size;
-  const dealt = new Map<Member, number[]>([...owned.keys()].map((member) => [member, []]));
+  const dealt = new Map<Member, number[]>();
   const taken = new Set<number>();
   for (const [member, claimed] of owned) {
-    for (const partition of claimed) {
-      const share = dealt.get(member);
-      if (share === undefined || taken.has(partition) || partition >= partitions) continue;
-      if (share.length > least || (share.length === least && larger === 0)) continue;
-      if (share.length === least) larger -= 1;
-      share.push(partition);
-      taken.add(partition);
-    }
+    const own = [...new Set(claimed)].filter((partition) => partition < partitions && !taken.has(partition));
+    const kept = own.slice(0, larger > 0 ? least + 1 : least);
+    if (kept.length > least) larger -= 1;
+    for (const partition of kept) taken.add(partition);
+    dealt.set(member, kept);
   }
   for (let partition = 0; partition < partitions; partition += 1) {
     if (taken.has(partition)) continue;

@@ -38,21 +38,15 @@ export interface CommandHandlerOptions {
 /**
  * Runs until the signal aborts.
  *
+ * @throws {FencedError} another handler has joined under this instance's name: this one must end
  * @throws {LogUnavailableError} the log failed; start again when it is back
  * @throws {Error} a record of the state topic cannot be read: the partition must not be decided without it
  */
 export async function runCommandHandler(options: CommandHandlerOptions): Promise<void> {
-  const { log, domain, group, instance, signal } = options;
+  const { log, domain, group, instance } = options;
   const { commands, state } = domain.topics;
-  while (!signal.aborted) {
-    await using owner = await log.own({ group, instance, topic: commands.name, stateTopic: state.name });
-    try {
-      await decideWhileMember(options, owner);
-    } catch (error) {
-      if (!(error instanceof FencedError)) throw error;
-      options.onFenced?.(error);
-    }
-  }
+  await using owner = await log.own({ group, instance, topic: commands.name, stateTopic: state.name });
+  await decideWhileMember(options, owner);
 }
 
 /** Decides until the signal aborts. A transaction that is fenced is forgotten with everything that led to it. */

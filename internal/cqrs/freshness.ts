@@ -40,6 +40,8 @@ export async function startFreshness({ documents, views, partitions }: Freshness
   const stopped = new AbortController();
   const collections = new Set(views.map((view) => view.collection.name));
   const firstCheckpoint = Promise.withResolvers<TokenLog>();
+  /** What was asked for since the last checkpoint of a collection. */
+  const known = new Map<string, Sequences>();
   let log: TokenLog | undefined;
 
   await documents.watchCheckpoints(note, stopped.signal);
@@ -59,13 +61,11 @@ export async function startFreshness({ documents, views, partitions }: Freshness
       if (found === undefined) throw new NotYetVisibleError("no view has been built yet; is a projector running?");
       return found;
     },
-    sequences: (view) => {
-      const known = new Map<number, number>();
-      for (let partition = 0; partition < partitions; partition += 1) {
-        const sequence = progress.sequence(view.collection.name, partition);
-        if (sequence > 0) known.set(partition, sequence);
-      }
-      return known;
+    sequences(view) {
+      const { name } = view.collection;
+      const sequences = known.get(name) ?? sequencesOf(name);
+      known.set(name, sequences);
+      return sequences;
     },
     async waitFor(view, sequences, signal) {
       const waits = [...sequences].map(([partition, sequence]) => progress.reached([view.collection.name], partition, sequence, signal));
@@ -85,6 +85,12 @@ export async function startFreshness({ documents, views, partitions }: Freshness
         firstCheckpoint.resolve(log);
       }
       progress.advance(checkpoint.collection, checkpoint.partition, checkpoint.sequence);
+      known.delete(checkpoint.collection);
     }
+  }
+
+  function sequencesOf(collection: string): Sequences {
+    const partitionsNow = Array.from({ length: partitions }, (_, partition) => [partition, progress.sequence(collection, partition)] as const);
+    return new Map(partitionsNow.filter(([, sequence]) => sequence > 0));
   }
 }

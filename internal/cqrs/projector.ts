@@ -111,6 +111,10 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
     async takeOver(partition) {
       const found = await Promise.all(views.map((view) => documents.checkpoints(view.collection.name)));
       const taken = found.map((checkpoints) => placeOf(checkpoints, partition, log.id));
+      const end = (await log.ends(topics.events.name))[partition] ?? 0;
+      if (taken.some((place) => place.nextOffset > end)) {
+        throw new GapError(`partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`);
+      }
       places.set(partition, taken);
       // Even before the first event, the query side learns from the checkpoints which log the views follow.
       await documents.write([], taken.map((place, index) => checkpointOf(index, partition, place)));

@@ -82,7 +82,6 @@ it("a token that was cut or changed gives valid positions or a token error", () 
 });
 
 it("merging keeps the later of each position", () => {
-  expect(mergeSequences()).toEqual(new Map());
   fc.assert(
     fc.property(sequences, sequences, (a, b) => {
       const merged = mergeSequences(a, b);

@@ -22,10 +22,16 @@ export interface TokenLog {
   readonly partitions: number;
 }
 
+/** A token is asked for far more often than positions change: each set of them is encoded once per log. */
+const formatted = new WeakMap<Sequences, { readonly logId: string; readonly token: string }>();
+
+/** The token of a position in a log. The sequences must not change afterwards. */
 export function formatToken(logId: string, sequences: Sequences): string {
-  const sorted = [...sequences].filter(([, sequence]) => sequence > 0).sort(([a], [b]) => a - b);
-  const entries = Object.fromEntries(sorted.map(([partition, sequence]) => [partition, BigInt(sequence)]));
-  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { logId, sequences: entries })), "url");
+  const known = formatted.get(sequences);
+  if (known?.logId === logId) return known.token;
+  const token = encode(logId, sequences);
+  formatted.set(sequences, { logId, token });
+  return token;
 }
 
 /**
@@ -50,13 +56,23 @@ export function parseToken(text: string, log: TokenLog): Sequences {
   return sequences;
 }
 
-/** The later of each position. */
-export function mergeSequences(...all: readonly Sequences[]): Sequences {
-  const merged = new Map<number, number>();
-  for (const sequences of all) {
-    for (const [partition, sequence] of sequences) merged.set(partition, Math.max(sequence, merged.get(partition) ?? 0));
+/** The later of each position. The first set itself, if the others add nothing to it. */
+export function mergeSequences(first: Sequences, ...others: readonly Sequences[]): Sequences {
+  let merged: Map<number, number> | undefined;
+  for (const sequences of others) {
+    for (const [partition, sequence] of sequences) {
+      if (sequence <= ((merged ?? first).get(partition) ?? 0)) continue;
+      merged ??= new Map(first);
+      merged.set(partition, sequence);
+    }
   }
-  return merged;
+  return merged ?? first;
+}
+
+function encode(logId: string, sequences: Sequences): string {
+  const sorted = [...sequences].filter(([, sequence]) => sequence > 0).sort(([a], [b]) => a - b);
+  const entries = Object.fromEntries(sorted.map(([partition, sequence]) => [partition, BigInt(sequence)]));
+  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { logId, sequences: entries })), "url");
 }
 
 function decode(text: string) {

@@ -37,6 +37,7 @@ export function openCall(grpcCall: GrpcCall): OpenCall {
   const headers = new Metadata();
   const trailers = new Metadata();
   const deadline = Number(grpcCall.getDeadline());
+  let hasHeaders = false;
   let headersSent = false;
   let isAnswered = false;
 
@@ -53,14 +54,18 @@ export function openCall(grpcCall: GrpcCall): OpenCall {
       const value = grpcCall.metadata.get(name)[0];
       return typeof value === "string" ? value : undefined;
     },
-    setResponseHeader: (name, value) => headers.set(name, value),
+    setResponseHeader(name, value) {
+      headers.set(name, value);
+      hasHeaders = true;
+    },
     setResponseTrailer: (name, value) => trailers.set(name, value),
     abort: (reason) => abortion.abort(reason),
     answered: () => {
       isAnswered = true;
     },
     sendHeaders() {
-      if (headersSent) return;
+      // Without any, grpc-js sends its own with the first message.
+      if (headersSent || !hasHeaders) return;
       headersSent = true;
       grpcCall.sendMetadata(headers);
     },

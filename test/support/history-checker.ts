@@ -40,10 +40,12 @@ export async function readHistory(log: Log, { topics }: Domain): Promise<readonl
     stateTopic: topics.state.name,
   });
   const gained = new Set<number>();
-  while (gained.size < log.partitions)
-    for (const partition of (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained) gained.add(partition);
+  while (gained.size < log.partitions) {
+    const poll = await owner.poll({ maxRecords: 1, waitMs: 1_000 });
+    for (const partition of poll.gained) gained.add(partition);
+  }
   const partitions = Array.from({ length: log.partitions }, (_, partition) => partition);
-  return Promise.all(
+  return await Promise.all(
     partitions.map(async (partition) => {
       const commands = await readAll(log, topics.commands.name, partition);
       const keys = [...new Set([positionKey, ...commands.map(({ key }) => key)])];

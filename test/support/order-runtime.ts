@@ -91,8 +91,9 @@ export function submit(gateway: CommandGateway, submitted: Submission, stage: Co
 }
 
 /** The question after a command's outcome. */
-export function inquiry({ command: _, ...submitted }: Submission): Submission {
-  return submitted;
+export function inquiry(submitted: Submission): Submission {
+  const { command: _, ...question } = submitted;
+  return question;
 }
 
 function untilTestFinished(app: BackgroundApp): BackgroundApp {

@@ -366,12 +366,21 @@ export class Broker {
     return this.#topics.filter((topic) => topic.retention === retention).map((topic) => topic.name);
   }
 
+  #trimmed(topic: string, partition: number, olderThanMs: number): boolean {
+    try {
+      return this.#store.trim(topic, partition, olderThanMs, TRIM_RECORDS) > 0;
+    } catch {
+      // A full disk, say. Appends report it to somebody who can act; old records can wait.
+      return false;
+    }
+  }
+
   #scheduleTrim(): () => void {
     return this.#clock.after(TRIM_EVERY_MS, () => {
       const olderThanMs = this.#clock.now() - RETENTION_DAYS_MS;
       for (const topic of this.#topicsWith("days")) {
         for (let partition = 0; partition < this.#store.partitions; partition += 1) {
-          if (this.#store.trim(topic, partition, olderThanMs, TRIM_RECORDS) > 0) break;
+          if (this.#trimmed(topic, partition, olderThanMs)) break;
         }
       }
       this.#cancelTrim = this.#scheduleTrim();

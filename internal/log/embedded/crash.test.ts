@@ -49,7 +49,7 @@ it("a disk that takes no more is an error of the writer, and the log stays whole
 it("a folder in use by another process is refused, until that process ends", async () => {
   const directory = await newDirectory();
   const writer = startWriter("exec", directory);
-  await once(writer.stdout, "readable");
+  await once(writer.stdout.resume(), "data");
   await expect(open(directory)).rejects.toThrow(`${directory} is in use by another process`);
   const exited = once(writer, "exit");
   writer.kill("SIGKILL");

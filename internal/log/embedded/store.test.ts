@@ -131,7 +131,7 @@ function manualClock(): Clock & { advance(byMs: number): void } {
     },
     advance(byMs) {
       nowMs += byMs;
-      for (const timer of [...pending]) {
+      for (const timer of Array.from(pending)) {
         if (timer.atMs > nowMs) continue;
         pending.delete(timer);
         timer.callback();

@@ -1,6 +1,5 @@
 /** A process that writes to a log without an end and prints what was acknowledged, for tests that end it. */
 
-import { writeSync } from "node:fs";
 import { openEmbeddedLog } from "./open.ts";
 import { type Acknowledged, partitions, topics } from "./testing/writer-log.ts";
 
@@ -41,7 +40,6 @@ async function transact(): Promise<never> {
   }
 }
 
-/** Synchronous: what is acknowledged is told before anything else happens. */
 function print(acknowledged: Acknowledged): void {
-  writeSync(1, `${JSON.stringify(acknowledged)}\n`);
+  process.stdout.write(`${JSON.stringify(acknowledged)}\n`);
 }
