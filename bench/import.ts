@@ -5,32 +5,32 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { startDevProcess } from "../test/support/dev-process.ts";
 import type { Measurement } from "./measurement.ts";
+import { measureRawWrites } from "./raw-writes.ts";
 
 const FILE = "examples/online-retail/invoices.csv";
 const NAME = "import of invoices.csv";
 
+/** How the importer names its orders. */
+const PREFIX = "invoice-";
+
 export const importing: Measurement = {
   name: "import",
-  summary: `commands/s of headwater import ${FILE}`,
+  summary: `commands/s of headwater import ${FILE}, beside raw SQLite`,
   async run({ folder, progress }) {
     progress(NAME);
-    await using dev = await startDevProcess({ directory: join(folder, "import") });
-    const args = ["cmd/headwater/main.ts", "import", FILE, "--address", dev.commandAddress];
-    const startedMs = performance.now();
-    try {
-      const { stdout } = await promisify(execFile)(process.execPath, args);
-      const seconds = (performance.now() - startedMs) / 1000;
-      return [{ name: NAME, value: commandsIn(stdout) / seconds, unit: "/s" }];
-    } catch (error) {
-      const reason = error instanceof Error ? error.message.trim().split("\n").at(-1) : String(error);
-      return [{ name: NAME, unit: "/s", note: `not measured: ${reason}` }];
-    }
+    const directory = join(folder, "import");
+    const perSecond = await importInto(directory);
+    const raw = measureRawWrites({ directory, prefix: PREFIX, folder });
+    return [{ name: NAME, value: perSecond, unit: "/s", beside: [{ name: `SQLite, ${raw.batch} per fsync`, value: raw.perSecond }] }];
   },
 };
 
-/** The importer's account names the commands that were accepted. */
-function commandsIn(account: string): number {
-  const commands = /([\d,]+) commands/.exec(account)?.[1];
-  if (commands === undefined) throw new Error("the importer's account names no number of commands");
-  return Number(commands.replaceAll(",", ""));
+/** Commands per second, from the start of the importer's process to its end. */
+async function importInto(directory: string): Promise<number> {
+  await using dev = await startDevProcess({ directory });
+  const args = ["cmd/headwater/main.ts", "import", FILE, "--json", "--command-url", `http://${dev.commandAddress}`];
+  const startedMs = performance.now();
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  const { commands } = JSON.parse(stdout) as { readonly commands: number };
+  return (commands * 1000) / (performance.now() - startedMs);
 }

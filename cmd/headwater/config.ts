@@ -19,7 +19,7 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-export const devOptions = {
+const devOptions = {
   host: { type: "string", env: "HEADWATER_HOST", default: "127.0.0.1", help: "address to listen on" },
   "command-port": {
     type: "string",

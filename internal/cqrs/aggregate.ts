@@ -126,6 +126,7 @@ export function reject<Reason extends string>(
 /** Accepts a command that changes nothing, such as a repeated click. */
 export const nothing: readonly never[] = [];
 
+/** Whether a decision is the domain's "no". */
 export function isRejected<Accepted extends object, Reason extends string>(
   decision: Accepted | Rejected<Reason>,
 ): decision is Rejected<Reason> {

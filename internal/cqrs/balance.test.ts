@@ -34,9 +34,9 @@ it("each partition is dealt once, as evenly as can be, and no more of them move 
       const sizes = dealt.map((share) => share.length);
       expect(dealt.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: partitions }, (_, partition) => partition));
       expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
-      expect(dealt.flatMap((share, member) => share.filter((partition) => claimed[member]?.includes(partition) === true)).length).toBeGreaterThanOrEqual(
-        fewestKept(partitions, claimed),
-      );
+      expect(
+        dealt.flatMap((share, member) => share.filter((partition) => claimed[member]?.includes(partition) === true)).length,
+      ).toBeGreaterThanOrEqual(fewestKept(partitions, claimed));
     }),
   );
 });

@@ -3,7 +3,7 @@
  * notification may be lost; an inquiry through the log then fetches the truth, in order with all commands.
  */
 
-import { create, type DescMessage, fromBinary, type Message, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type CommandMetadata,
@@ -43,6 +43,7 @@ export interface Submission {
   readonly causationId: string;
 }
 
+/** How far to wait for a command, and how long. */
 export interface Wait {
   readonly stage: CommandStage;
   /** For PROJECTED. */
@@ -62,6 +63,7 @@ export interface Submitted {
   readonly pendingViews: readonly string[];
 }
 
+/** Takes commands of any number of callers at once. */
 export interface CommandGateway extends AsyncDisposable {
   /**
    * Appends a command and waits for its stage.
@@ -73,6 +75,7 @@ export interface CommandGateway extends AsyncDisposable {
   submit(submission: Submission, wait: Wait): Promise<Submitted>;
 }
 
+/** Too many commands are waiting; nothing was appended, and the same command may come again. */
 export class OverloadedError extends Error {
   override readonly name = "OverloadedError";
 }
@@ -82,6 +85,7 @@ export class OutcomeUnknownError extends Error {
   override readonly name = "OutcomeUnknownError";
 }
 
+/** What a gateway works with. */
 export interface CommandGatewayOptions {
   readonly log: Log;
   readonly domain: Domain;
@@ -100,6 +104,7 @@ interface Waiter {
   inquireAtMs: number;
 }
 
+/** Creates a gateway that listens for the replies to its instance. Disposing of it ends all waits with LogUnavailableError. */
 export async function createCommandGateway(options: CommandGatewayOptions): Promise<CommandGateway> {
   const { log, domain, clock, instance } = options;
   const { topics } = domain;
@@ -110,7 +115,12 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   let inFlight = 0;
   let attempts = 0;
 
-  const replies = { topic: topics.replies.name, partition: partitionOf(instance, log.partitions), from: "end", signal: stopped.signal } as const;
+  const replies = {
+    topic: topics.replies.name,
+    partition: partitionOf(instance, log.partitions),
+    from: "end",
+    signal: stopped.signal,
+  } as const;
   const listening = [
     listen(CommandReplySchema, await log.tail(replies), settle),
     listen(ViewProgressSchema, await log.tail({ ...replies, topic: topics.progress.name, partition: 0 }), note),
@@ -161,7 +171,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   }
 
   async function append(metadata: CommandMetadata, partition: number, command: Message | undefined): Promise<void> {
-    const record = create(domain.commandRecordSchema, { metadata, command } as MessageInitShape<typeof domain.commandRecordSchema>);
+    const record = create(domain.commandRecordSchema, command === undefined ? { metadata } : { metadata, command });
     const value = toBinary(domain.commandRecordSchema, record);
     await log.append([{ topic: topics.commands.name, partition, key: metadata.aggregateId, value }]);
   }

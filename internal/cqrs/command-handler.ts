@@ -10,11 +10,11 @@ import { type Decided, decideCommand } from "./decide-command.ts";
 import type { Domain } from "./domain.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "./log.ts";
 import { partitionOf } from "./partition.ts";
-import { untilAborted } from "./until-aborted.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
-export const POSITION_KEY = "__position";
+const POSITION_KEY = "__position";
 
 /** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
 const SLICE_COMMANDS = 500;
@@ -22,6 +22,7 @@ const SLICE_COMMANDS = 500;
 /** How long a poll waits in the log before it comes back to look at the signal. */
 const POLL_WAIT_MS = 5_000;
 
+/** What a command handler works with. */
 export interface CommandHandlerOptions {
   readonly log: Log;
   readonly domain: Domain;

@@ -18,6 +18,7 @@ export const runtimeReasons = {
   notDecodable: "COMMAND_NOT_DECODABLE",
 } as const;
 
+/** What became of one command. */
 export interface Decided {
   /** The answer; absent for an inquiry after a command that was never decided. */
   readonly outcome?: CommandOutcome;

@@ -16,6 +16,7 @@ export interface FoldedDocument {
   readonly revision: number;
 }
 
+/** Loads and writes documents through what is at hand. */
 export interface DocumentCache {
   keyOf(view: Projection, id: string): string;
   /** Documents in the order of the places asked for; undefined where there is none. */
@@ -25,6 +26,7 @@ export interface DocumentCache {
   clear(): void;
 }
 
+/** Creates a cache over the documents of all views. */
 export function createDocumentCache(documents: Documents): DocumentCache {
   const cache = new Map<string, FoldedDocument>();
   const keyOf = (view: Projection, id: string): string => `${view.collection.name}/${id}`;
@@ -37,7 +39,10 @@ export function createDocumentCache(documents: Documents): DocumentCache {
       const byView = [...Map.groupBy(missing, ({ view }) => view)];
       await Promise.all(
         byView.map(async ([view, wanted]) => {
-          const found = await documents.load(view.collection.name, wanted.map(({ id }) => id));
+          const found = await documents.load(
+            view.collection.name,
+            wanted.map(({ id }) => id),
+          );
           for (const stored of found) {
             if (stored === undefined) continue;
             const { id, applied, revision } = stored;

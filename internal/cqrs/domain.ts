@@ -19,6 +19,7 @@ export interface DomainTopics {
   readonly progress: Topic;
 }
 
+/** Everything that the runtime needs of a domain. */
 export interface Domain {
   readonly aggregate: Aggregate<DescMessage, DescMessage, DescMessage>;
   readonly commandRecordSchema: GenMessage<CommandRecord>;

@@ -10,6 +10,7 @@ export class NotYetVisibleError extends Error {
   override readonly name = "NotYetVisibleError";
 }
 
+/** The progress of the views, as the query side knows it. */
 export interface Freshness extends AsyncDisposable {
   /** The log that the views follow; undefined until a projector has written its first checkpoint. */
   readonly log: TokenLog | undefined;
@@ -29,12 +30,14 @@ export interface Freshness extends AsyncDisposable {
   waitFor(view: Projection, sequences: Sequences, signal: AbortSignal): Promise<void>;
 }
 
+/** What freshness is kept of. */
 export interface FreshnessOptions {
   readonly documents: Documents;
   readonly views: readonly Projection[];
   readonly partitions: number;
 }
 
+/** Follows the checkpoints of the views until it is disposed of. */
 export async function startFreshness({ documents, views, partitions }: FreshnessOptions): Promise<Freshness> {
   const progress = createProgress();
   const stopped = new AbortController();
@@ -90,7 +93,10 @@ export async function startFreshness({ documents, views, partitions }: Freshness
   }
 
   function sequencesOf(collection: string): Sequences {
-    const partitionsNow = Array.from({ length: partitions }, (_, partition) => [partition, progress.sequence(collection, partition)] as const);
+    const partitionsNow = Array.from(
+      { length: partitions },
+      (_, partition) => [partition, progress.sequence(collection, partition)] as const,
+    );
     return new Map(partitionsNow.filter(([, sequence]) => sequence > 0));
   }
 }

@@ -51,6 +51,7 @@ export interface LogGuarantees {
   readonly gaplessOffsets: boolean;
 }
 
+/** The log: topics of partitions of records. */
 export interface Log extends AsyncDisposable {
   /** Identifies this log among all logs, for ever: tokens name it. */
   readonly id: string;
@@ -87,6 +88,7 @@ export interface Log extends AsyncDisposable {
   committed(group: string, topic: string): Promise<readonly number[]>;
 }
 
+/** Which group to join, and as whom. */
 export interface ConsumeOptions {
   /** The group's name. It is state: renaming it starts a new group. */
   readonly group: string;
@@ -95,11 +97,13 @@ export interface ConsumeOptions {
   readonly instance: string;
 }
 
+/** Which group of owners to join, and where their state is. */
 export interface OwnOptions extends ConsumeOptions {
   /** The topic with retention "latest" that holds the owner's state. */
   readonly stateTopic: string;
 }
 
+/** What to read, and from where. */
 export interface TailOptions {
   readonly topic: string;
   readonly partition: number;
@@ -119,6 +123,7 @@ export interface Poll {
   readonly records: readonly LogRecord[];
 }
 
+/** A member of a group. */
 export interface Consumer extends AsyncDisposable {
   /**
    * Waits until there are records or the assignment changes, at most `waitMs`, and returns at most `maxRecords` of them. Each record is
@@ -136,6 +141,7 @@ export interface Consumer extends AsyncDisposable {
   seek(partition: number, offset: number): void;
 }
 
+/** A member of a group that writes for its partitions. */
 export interface Owner extends Consumer {
   /**
    * The latest committed values of keys of the state topic. For a partition that `poll` reported as gained (and not as lost since), they

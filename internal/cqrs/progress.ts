@@ -1,5 +1,6 @@
 /** Positions that only rise, and those who wait for them: how callers wait for views without polling (P4). */
 
+/** Positions of views, per partition. */
 export interface Progress {
   /** Notes that a view is complete up to a partition sequence. Going back is ignored. */
   advance(view: string, partition: number, sequence: number): void;
@@ -14,6 +15,7 @@ interface Waiting {
   readonly wake: () => void;
 }
 
+/** Creates progress that knows of nothing yet. */
 export function createProgress(): Progress {
   const sequences = new Map<string, number>();
   const waiting = new Map<string, Set<Waiting>>();
@@ -35,7 +37,7 @@ export function createProgress(): Progress {
   async function wait(place: string, sequence: number, signal: AbortSignal): Promise<boolean> {
     if ((sequences.get(place) ?? 0) >= sequence) return true;
     if (signal.aborted) return false;
-    return await new Promise<boolean>((resolve) => {
+    return new Promise<boolean>((resolve) => {
       const waiters = waiting.get(place) ?? new Set();
       waiting.set(place, waiters);
       const settle = (reached: boolean): void => {

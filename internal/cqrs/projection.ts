@@ -2,8 +2,8 @@
 
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
-import type { Collection, Fields, Index } from "./documents.ts";
 import { documentCodec } from "./document-codec.ts";
+import type { Collection, Fields, Index } from "./documents.ts";
 import { type Member, type MemberOf, type Oneof, type UnionOf, unionOf } from "./oneof.ts";
 
 /** What a fold may use beside the document and the facts. */
@@ -14,6 +14,7 @@ export interface FoldContext<Event> {
   readonly metadata: EventMetadata;
 }
 
+/** A view: its key, its fold, and how it is stored. */
 export interface ProjectionDefinition<EventDesc extends DescMessage, DocumentDesc extends DescMessage> {
   /** The view's name, for collections, checkpoints and callers that wait for it. It is state: renaming it builds a new view. */
   readonly name: string;
@@ -59,6 +60,7 @@ export interface View<DocumentDesc extends DescMessage> extends Projection {
   decode(fields: Fields): MessageShape<DocumentDesc>;
 }
 
+/** Makes a view of its definition. */
 export function projection<EventDesc extends DescMessage, DocumentDesc extends DescMessage>(
   definition: ProjectionDefinition<EventDesc, DocumentDesc>,
 ): View<DocumentDesc> {

@@ -29,6 +29,7 @@ const REPEAT_PROGRESS_MS = 1_000;
 /** An event as the projector knows it: metadata, and facts that only the views look into. */
 export type EventMessage = Message & { readonly metadata?: EventMetadata | undefined };
 
+/** What a projector works with. */
 export interface ProjectorOptions {
   readonly log: Log;
   readonly documents: Documents;
@@ -113,11 +114,16 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
       const taken = found.map((checkpoints) => placeOf(checkpoints, partition, log.id));
       const end = (await log.ends(topics.events.name))[partition] ?? 0;
       if (taken.some((place) => place.nextOffset > end)) {
-        throw new GapError(`partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`);
+        throw new GapError(
+          `partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`,
+        );
       }
       places.set(partition, taken);
       // Even before the first event, the query side learns from the checkpoints which log the views follow.
-      await documents.write([], taken.map((place, index) => checkpointOf(index, partition, place)));
+      await documents.write(
+        [],
+        taken.map((place, index) => checkpointOf(index, partition, place)),
+      );
       consumer.seek(partition, Math.min(...taken.map((place) => place.nextOffset)));
     },
     release(partition) {
@@ -155,7 +161,9 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
       const place = next[viewIndex];
       if (place === undefined || offset < place.nextOffset) return false;
       if (sequence > place.sequence + 1) {
-        throw new GapError(`partition ${partition} goes from event ${place.sequence} to ${sequence} at offset ${offset}: events are missing`);
+        throw new GapError(
+          `partition ${partition} goes from event ${place.sequence} to ${sequence} at offset ${offset}: events are missing`,
+        );
       }
       place.nextOffset = offset + 1;
       if (sequence <= place.sequence) return false;
@@ -230,7 +238,9 @@ function placeOf(checkpoints: readonly Checkpoint[], partition: number, logId: s
   const checkpoint = checkpoints.find((candidate) => candidate.partition === partition);
   if (checkpoint === undefined) return { nextOffset: 0, sequence: 0 };
   if (checkpoint.logId !== logId) {
-    throw new Error(`the view ${checkpoint.collection} follows another log (${checkpoint.logId}); remove its documents to build it from this one`);
+    throw new Error(
+      `the view ${checkpoint.collection} follows another log (${checkpoint.logId}); remove its documents to build it from this one`,
+    );
   }
   return { nextOffset: checkpoint.nextOffset, sequence: checkpoint.sequence };
 }

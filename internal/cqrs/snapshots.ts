@@ -10,7 +10,7 @@ import type { Owner } from "./log.ts";
  * How many outcomes an aggregate remembers. A retry that comes after so many later commands of its aggregate is decided anew, so this bounds
  * P2; it also bounds the state record. Orders have far fewer commands in all.
  */
-export const OUTCOMES_PER_AGGREGATE = 64;
+const OUTCOMES_PER_AGGREGATE = 64;
 
 /** What the decoded snapshots may weigh, by the size of their records; in memory they take a few times as much. */
 const MAX_CACHED_BYTES = 32 * 1024 * 1024;
@@ -26,6 +26,7 @@ export interface Snapshot {
   readonly outcomes: CommandOutcome[];
 }
 
+/** Loads and encodes the aggregates of the partitions that a handler owns. */
 export interface Snapshots {
   /** Loads aggregates of a partition, those without a record in their initial state. */
   load(owner: Owner, partition: number, ids: readonly string[]): Promise<ReadonlyMap<string, Snapshot>>;
@@ -41,6 +42,7 @@ interface Entry {
   readonly bytes: number;
 }
 
+/** Creates an empty cache for an aggregate. */
 export function createSnapshots(aggregate: Aggregate): Snapshots {
   /** By id, in the order of use: an id has one partition only. */
   const cache = new Map<string, Entry>();

@@ -7,6 +7,7 @@ export interface Witness extends DocumentReader {
   readonly seen: Sequences;
 }
 
+/** Wraps the documents of one request. */
 export function createWitness(documents: DocumentReader): Witness {
   let seen: Sequences = new Map();
   const note = (document: StoredDocument | undefined): void => {

@@ -125,8 +125,8 @@ function expected(state: OrderState) {
     lines: state.lines.map((item) => [item.lineId, item.quantity, item.shipped, item.delivered, item.returned]),
     payments: Object.keys(state.payments).sort(),
     shipments: Object.entries(state.shipments)
-      .map(([id, { delivered }]) => [id, delivered])
-      .sort(),
+      .map(([id, { delivered }]) => `${id} ${delivered}`)
+      .toSorted(),
     returns: Object.keys(state.returns).sort(),
     refunds: Object.keys(state.refunds).sort(),
   };
@@ -144,7 +144,7 @@ function shown(events: readonly OrderEvent[]) {
     quantity: order?.quantity,
     lines: order?.lines.map((item) => [item.lineId, item.quantity, item.shippedQuantity, item.deliveredQuantity, item.returnedQuantity]),
     payments: order?.payments.map(({ paymentId }) => paymentId).sort(),
-    shipments: order?.shipments.map(({ shipmentId, deliveredAt }) => [shipmentId, deliveredAt !== undefined]).sort(),
+    shipments: order?.shipments.map(({ shipmentId, deliveredAt }) => `${shipmentId} ${deliveredAt !== undefined}`).toSorted(),
     returns: order?.returns.map(({ returnId }) => returnId).sort(),
     refunds: order?.refunds.map(({ refundId }) => refundId).sort(),
   };

@@ -16,6 +16,7 @@ import { mergeTokens } from "./token.ts";
 /** Enough to keep a server busy that makes hundreds of decisions durable at once. */
 const DEFAULT_MAX_IN_FLIGHT = 512;
 
+/** How a bulk stream behaves. */
 export interface BulkOptions {
   /** How many commands may be under way at a time; further ones wait for their turn. Default: 512. */
   readonly maxInFlight?: number;
@@ -59,6 +60,7 @@ interface Entry {
 
 const commandSchemas = new Map(OrderCommandSchema.oneofs.flatMap(({ fields }) => fields.map((field) => [field.localName, field.message])));
 
+/** Keeps one Execute stream open, and sends again what a broken one left unanswered. */
 export class BulkStream implements Bulk {
   readonly #maxInFlight: number;
   readonly #timeoutMs: number;

@@ -26,8 +26,10 @@ export interface CommandRequest {
   readonly options?: MessageInitShape<typeof CommandOptionsSchema> | undefined;
 }
 
+/** The RPC of a command. */
 export type CommandMethod = DescMethodUnary<DescMessage, DescMessage>;
 
+/** Whether an RPC sends one command. */
 export function isCommand(method: DescMethod): method is CommandMethod {
   return method.methodKind === "unary" && method.input.field["options"]?.message === CommandOptionsSchema;
 }

@@ -6,6 +6,7 @@ import { backoffMs, delay } from "./retry.ts";
 /** How long the server has to end its side of a stream on which nothing is due any more. */
 const CLOSE_MS = 1_000;
 
+/** What is heard of a stream. */
 export interface ExecuteStreamEvents {
   onAnswer(answer: ExecuteResponse): void;
   /** The server does not take the stream: none of the requests will be answered. */

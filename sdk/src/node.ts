@@ -11,6 +11,7 @@ const PING_INTERVAL_MS = 5_000;
 /** A connection that does not say so within this time is given up, with its calls, which are then made again on another one. */
 const PING_TIMEOUT_MS = 3_000;
 
+/** Where the servers are, and how to reach them. */
 export interface GrpcOptions {
   /** Where OrderCommandService listens. Default: http://127.0.0.1:50051. */
   readonly commandUrl?: string;

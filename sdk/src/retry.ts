@@ -13,6 +13,7 @@ const FIRST_BACKOFF_MS = 50;
 /** Long enough not to burden a server that comes up again. */
 const MAX_BACKOFF_MS = 2_000;
 
+/** What to retry, and how long. */
 export interface RetryOptions {
   readonly timeoutMs: number;
   readonly attemptTimeoutMs: number;

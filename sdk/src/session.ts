@@ -71,6 +71,7 @@ export interface Session extends Commands, Queries {
   dailySales(request?: ListInit<"listDailySales">, options?: CallOptions): AsyncIterable<DailySales>;
 }
 
+/** Creates a session over the transports of the two services. */
 export function createSession(transports: { readonly commands: Transport; readonly queries: Transport }, options: SessionOptions): Session {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, attemptTimeoutMs = DEFAULT_ATTEMPT_TIMEOUT_MS } = options;
   let token = options.token ?? "";

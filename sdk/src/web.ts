@@ -4,6 +4,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { createHeadwater, type Headwater } from "./headwater.ts";
 
+/** Where the gateway is, and how to speak to it. */
 export interface WebOptions {
   /** Where the gateway listens, such as https://orders.example.com. */
   readonly baseUrl: string;

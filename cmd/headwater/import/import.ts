@@ -44,7 +44,9 @@ export async function importOrders(args: readonly string[]): Promise<number> {
     return await run(config, await readRows(config.file));
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof FileError)) throw error;
-    process.stderr.write(`headwater import: ${error.message}\n${error instanceof UsageError ? "headwater import --help shows all options.\n" : ""}`);
+    process.stderr.write(
+      `headwater import: ${error.message}\n${error instanceof UsageError ? "headwater import --help shows all options.\n" : ""}`,
+    );
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -58,11 +60,11 @@ async function run(config: ImportConfig, { rows, malformed }: RowsOfFile): Promi
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   using headwater = connectGrpc(config);
   const progress = startProgress({ account, stream: process.stderr, commandUrl, timeoutMs });
-  let ended: unknown;
+  let ended: Error | undefined;
   try {
     await sendInvoices(groupInvoices(rows), { headwater, account, maxInFlight, timeoutMs, signal: interrupt.signal });
   } catch (error) {
-    ended = error;
+    ended = error instanceof Error ? error : new Error(String(error));
   } finally {
     progress[Symbol.dispose]();
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
@@ -70,7 +72,7 @@ async function run(config: ImportConfig, { rows, malformed }: RowsOfFile): Promi
   const summary = account.summary();
   process.stdout.write(config.json ? `${JSON.stringify(summary, null, 2)}\n` : describeAccount(summary));
   if (ended !== undefined) {
-    process.stderr.write(`headwater import: ended before its time: ${ended instanceof Error ? ended.message : String(ended)}\n`);
+    process.stderr.write(`headwater import: ended before its time: ${ended.message}\n`);
     // Commands that still wait for their answers would keep the process alive until their time is over.
     process.exit(1);
   }

@@ -1,5 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type Bulk, type BulkCommand, type Headwater, InvalidRequestError, OrderRejectedError, type Receipt } from "../../../sdk/src/index.ts";
+import {
+  type Bulk,
+  type BulkCommand,
+  type Headwater,
+  InvalidRequestError,
+  OrderRejectedError,
+  type Receipt,
+} from "../../../sdk/src/index.ts";
 import type { Account } from "./account.ts";
 import { returnCommand, saleCommands } from "./commands.ts";
 import { Holdings } from "./holdings.ts";

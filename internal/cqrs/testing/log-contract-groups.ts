@@ -5,8 +5,8 @@ import { FencedError } from "../log.ts";
 import {
   drive,
   type Opened,
-  opened,
   type OpenLog,
+  opened,
   partitionCount,
   pollUntil,
   record,
@@ -14,6 +14,7 @@ import {
   withConnection,
 } from "./log-contract-support.ts";
 
+/** The cases about groups. */
 export function describeGroups(open: OpenLog): void {
   const join = async ({ log, topics }: Pick<Opened, "log" | "topics">, instance: string, group = topics.group) =>
     drive(await log.consume({ group, instance, topic: topics.events }));

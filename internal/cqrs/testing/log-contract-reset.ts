@@ -2,10 +2,11 @@
 
 import { expect, it } from "vitest";
 import type { Consumer } from "../log.ts";
-import { drive, opened, type OpenLog, partitionCount, pollUntil, record, shareAll } from "./log-contract-support.ts";
+import { drive, type OpenLog, opened, partitionCount, pollUntil, record, shareAll } from "./log-contract-support.ts";
 
 const all = [0, 1, 2, 3];
 
+/** The cases about members that forget. */
 export function describeReset(open: OpenLog): void {
   it("the next poll reports every partition as gained, none as lost, and no records", async () => {
     const { log, topics } = await opened(open);

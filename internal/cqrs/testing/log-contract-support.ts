@@ -12,8 +12,10 @@ export interface LogUnderTest extends AsyncDisposable {
   readonly reopen?: (partitions?: number) => Promise<Log>;
 }
 
+/** Opens a new log for one test. */
 export type OpenLog = (options: { readonly topics: readonly Topic[]; readonly partitions: number }) => Promise<LogUnderTest>;
 
+/** A log with topics and a group of its own. */
 export interface Opened extends LogUnderTest {
   readonly topics: {
     readonly events: string;
@@ -57,10 +59,12 @@ export async function withConnection(system: LogUnderTest): Promise<Log> {
   return log;
 }
 
+/** A text as bytes. */
 export function text(value: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(value);
 }
 
+/** A record whose value follows from its key. */
 export function record(topic: string, partition: number, key: string): NewRecord {
   return { topic, partition, key, value: text(`value of ${key}`) };
 }
@@ -109,6 +113,7 @@ export interface Driven<Member extends Consumer = Consumer> {
   poll(): Promise<Poll>;
 }
 
+/** Makes a driven member of one that has just joined. */
 export function drive<Member extends Consumer>(member: Member, from: (partition: number) => number = () => 0): Driven<Member> {
   const owned = new Set<number>();
   const records: LogRecord[] = [];

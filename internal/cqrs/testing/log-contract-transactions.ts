@@ -4,11 +4,11 @@ import { expect, it } from "vitest";
 import { FencedError, type NewRecord, type Owner } from "../log.ts";
 import {
   contents,
-  drive,
   type Driven,
+  drive,
   type Opened,
-  opened,
   type OpenLog,
+  opened,
   partitionCount,
   pollUntil,
   record,
@@ -17,6 +17,7 @@ import {
   withConnection,
 } from "./log-contract-support.ts";
 
+/** The cases about owners and their transactions. */
 export function describeTransactions(open: OpenLog): void {
   it("records of several topics and partitions and the offsets consumed are written together", async () => {
     const system = await opened(open);

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { describeGroups } from "./log-contract-groups.ts";
 import { describeReset } from "./log-contract-reset.ts";
-import { contents, type Opened, opened, type OpenLog, partitionCount, read, record, text, withConnection } from "./log-contract-support.ts";
+import { contents, type Opened, type OpenLog, opened, partitionCount, read, record, text, withConnection } from "./log-contract-support.ts";
 import { describeTransactions } from "./log-contract-transactions.ts";
 
 /** Runs the suite on an adapter. Every test opens a log with topics of names that were never used before. */

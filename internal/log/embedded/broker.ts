@@ -219,7 +219,7 @@ export class Broker {
   #take(member: Member, maxRecords: number): LogRecord[] {
     const records: LogRecord[] = [];
     const { ends } = this.#store.topic(member.topic);
-    for (const [partition, position] of [...member.positions]) {
+    for (const [partition, position] of Array.from(member.positions)) {
       if (records.length >= maxRecords) break;
       if (position >= (ends[partition] ?? 0)) continue;
       const found = this.#store.read(member.topic, partition, position, maxRecords - records.length);
