@@ -22,7 +22,7 @@ export function startCommandHandler(
       group: orderGroups.handler,
       instance: config.instance,
       signal,
-      onFenced: (error) => logger.warn({ err: error }, "lost its partitions; joining again"),
+      onFenced: (error) => logger.warn({ err: error }, "a transaction was fenced; reading the state again"),
     }),
   );
 }

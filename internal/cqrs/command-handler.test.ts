@@ -23,7 +23,7 @@ import { CommandStage } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema, OrderCommandSchema } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OutcomeUnknownError, OverloadedError, type Submission, type Submitted } from "./command-gateway.ts";
-import { type Log, LogUnavailableError } from "./log.ts";
+import { FencedError, type Log, LogUnavailableError } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 
 const patient = { stage: CommandStage.DECIDED, views: [] };
@@ -187,45 +187,45 @@ it("a command of a newer version is refused and kept for an operator", async () 
   expect(await problemsIn(log)).toEqual([]);
 });
 
-it.each(["stops", "loses its connection", "is replaced"])(
-  "when one of two handlers %s nothing is lost, doubled or out of order",
-  async (end) => {
-    const log = await openOrderLog();
-    const gateway = await openGateway(log);
-    const connection = await connectOrderLog(log);
-    const leaving = startHandler(connection, "leaving");
-    startHandler(log, "staying");
-    const answered: (Submitted & { aggregateId: string })[] = [];
-    const clients = Array.from({ length: 8 }, async (_, client) => {
-      const id = `order-${client}`;
-      for (let count = 0; count < 40; count += 1) {
-        const command = submission(id, count === 0 ? createOrder : changeQuantity(2 + count));
-        answered.push({ ...(await submit(gateway, command)), aggregateId: id });
-      }
-    });
-    await expect.poll(() => answered.length, { timeout: 30_000 }).toBeGreaterThan(60);
-    const ended = Promise.allSettled([leaving.stopped]);
-    if (end === "stops") await leaving[Symbol.asyncDispose]();
-    else if (end === "loses its connection") await connection[Symbol.asyncDispose]();
-    else {
-      const usurper = await log.own({
-        group: orders.groups.handler,
-        instance: "leaving",
-        topic: orders.topics.commands.name,
-        stateTopic: orders.topics.state.name,
-      });
-      await usurper.poll({ maxRecords: 1, waitMs: 10 });
-      await ended;
-      await usurper[Symbol.asyncDispose]();
+it.each([
+  ["stops", { status: "fulfilled" }],
+  ["loses its connection", { status: "rejected", reason: expect.any(LogUnavailableError) as unknown }],
+  ["is replaced", { status: "rejected", reason: expect.any(FencedError) as unknown }],
+])("when one of two handlers %s nothing is lost, doubled or out of order", async (end, expected) => {
+  const log = await openOrderLog();
+  const gateway = await openGateway(log);
+  const connection = await connectOrderLog(log);
+  const leaving = startHandler(connection, "leaving");
+  startHandler(log, "staying");
+  const answered: (Submitted & { aggregateId: string })[] = [];
+  const clients = Array.from({ length: 8 }, async (_, client) => {
+    const id = `order-${client}`;
+    for (let count = 0; count < 40; count += 1) {
+      const command = submission(id, count === 0 ? createOrder : changeQuantity(2 + count));
+      answered.push({ ...(await submit(gateway, command)), aggregateId: id });
     }
-    const [{ status }] = await ended;
-    expect(status).toBe(end === "stops" ? "fulfilled" : "rejected");
-    await Promise.all(clients);
-    expect(answered.every(({ outcome }) => outcome?.rejection === undefined)).toBe(true);
-    expect(await eventCount(log)).toBe(8 * 40);
-    expect(await problemsIn(log, answered)).toEqual([]);
-  },
-);
+  });
+  await expect.poll(() => answered.length, { timeout: 30_000 }).toBeGreaterThan(60);
+  const ended = Promise.allSettled([leaving.stopped]);
+  if (end === "stops") await leaving[Symbol.asyncDispose]();
+  else if (end === "loses its connection") await connection[Symbol.asyncDispose]();
+  else {
+    const usurper = await log.own({
+      group: orders.groups.handler,
+      instance: "leaving",
+      topic: orders.topics.commands.name,
+      stateTopic: orders.topics.state.name,
+    });
+    await usurper.poll({ maxRecords: 1, waitMs: 10 });
+    await ended;
+    await usurper[Symbol.asyncDispose]();
+  }
+  expect(await ended).toMatchObject([expected]);
+  await Promise.all(clients);
+  expect(answered.every(({ outcome }) => outcome?.rejection === undefined)).toBe(true);
+  expect(await eventCount(log)).toBe(8 * 40);
+  expect(await problemsIn(log, answered)).toEqual([]);
+});
 
 it("a handler that does not know whether its transaction was written starts again without doubling it", async () => {
   const log = await openOrderLog();

@@ -1,6 +1,6 @@
 /**
  * The write side's heart: decides the commands of the partitions it owns and writes each slice in one transaction (P1, P2, P3). Crash-only:
- * after any failure it forgets everything and joins again; the log knows what was committed.
+ * after any failure it forgets everything; the log knows what was committed.
  */
 
 import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
@@ -32,7 +32,7 @@ export interface CommandHandlerOptions {
   readonly instance: string;
   /** Stops it after the slice at hand. */
   readonly signal: AbortSignal;
-  /** Told when it was fenced and joins again. */
+  /** Told when a transaction was fenced: it goes on with the partitions that it still has, after reading their state again. */
   readonly onFenced?: (error: FencedError) => void;
 }
 
