@@ -1,17 +1,23 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { expect, it } from "vitest";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { startGuarded } from "./guarded-process.ts";
 
-const newFolder = () => mkdtempSync(join(tmpdir(), "headwater-guarded-"));
+const fixture = fileURLToPath(new URL("./guarded-process.fixture.ts", import.meta.url));
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "headwater-guarded-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 it("a server is gone, and its folder with it, once the process that started it was killed", async () => {
-  const folder = newFolder();
-  const parent = spawn(process.execPath, [join(import.meta.dirname, "guarded-process.fixture.ts"), folder], {
+  const parent = spawn(process.execPath, [fixture, folder], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = (await once(createInterface(parent.stdout), "line")) as [string];
@@ -23,7 +29,6 @@ it("a server is gone, and its folder with it, once the process that started it w
 });
 
 it("a server that was ended leaves its folder for the next start", async () => {
-  const folder = newFolder();
   await using cleaning = new AsyncDisposableStack();
   const server = startGuarded(process.execPath, ["--eval", "console.log('up'); setInterval(() => {}, 1_000)"], folder);
   cleaning.defer(() => server.end("SIGKILL"));
@@ -34,7 +39,7 @@ it("a server that was ended leaves its folder for the next start", async () => {
 });
 
 it("a program that does not exist ends at once and says why", async () => {
-  const server = startGuarded("no-such-program", [], newFolder());
+  const server = startGuarded("no-such-program", [], folder);
   await server.exited;
   expect(server.output()).toContain("ENOENT");
 });

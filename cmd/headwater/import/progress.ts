@@ -47,7 +47,7 @@ export function startProgress({ account, stream, commandUrl, timeoutMs }: Progre
   };
 }
 
-export function describeProgress({ rows, settledRows, rejectedRows, commands, startedAtMs }: Account): string {
+function describeProgress({ rows, settledRows, rejectedRows, commands, startedAtMs }: Account): string {
   const seconds = Math.max(1, Date.now() - startedAtMs) / 1000;
   const rate = Math.round(commands / seconds);
   const left = settledRows === 0 ? "?" : Math.ceil(((rows - settledRows) * seconds) / settledRows);

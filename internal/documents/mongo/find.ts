@@ -1,0 +1,74 @@
+/** Queries of the port in MongoDB's terms, such that the indexes of the collection serve them. */
+
+import type { Collection, Filter, SortDirection } from "mongodb";
+import { type Condition, type Find, type Page, type SortKey, SortKeyError, type StoredDocument } from "../../cqrs/documents.ts";
+import { checkedPath, documentFromStored, type Stored, valueAt } from "./stored.ts";
+
+/** After this the server ends a query itself, so that no one waits for an answer that it works on in vain. */
+const MAX_QUERY_MS = 10_000;
+
+export async function loadDocuments(
+  collection: Collection<Stored>,
+  ids: readonly string[],
+): Promise<readonly (StoredDocument | undefined)[]> {
+  if (ids.length === 0) return [];
+  const found = await collection
+    .find({ _id: { $in: [...new Set(ids)] } }, { batchSize: ids.length + 1, maxTimeMS: MAX_QUERY_MS })
+    .toArray();
+  const documents = new Map(found.map((stored) => [stored._id, documentFromStored(stored)]));
+  return ids.map((id) => documents.get(id));
+}
+
+/** One page, and one document more that tells whether there is another. @throws {SortKeyError} `after` does not fit `sort` */
+export async function findDocuments(collection: Collection<Stored>, query: Find): Promise<Page> {
+  const { where, sort, after, limit } = query;
+  const columns = columnsOf(sort);
+  const filters = where.map(filterOf);
+  if (after !== undefined) filters.push(behind(columns, checkedKey(columns, after)));
+  const found = await collection
+    .find(filters.length === 0 ? {} : { $and: filters }, { limit: limit + 1, batchSize: limit + 2, maxTimeMS: MAX_QUERY_MS })
+    .sort(columns.map(({ field, descending }): [string, SortDirection] => [field, descending ? -1 : 1]))
+    .toArray();
+  const documents = found.slice(0, limit).map(documentFromStored);
+  const last = documents.at(-1);
+  return last !== undefined && found.length > limit ? { documents, next: sortKeyOf(query, last) } : { documents };
+}
+
+type Column = Find["sort"][number];
+
+/** What a query sorts by, to the last tie: its fields, then the id, in which every index ends. */
+function columnsOf(sort: Find["sort"]): readonly Column[] {
+  const fields = sort.map(({ field, descending }) => ({ field: checkedPath(field), descending }));
+  return [...fields, { field: "_id", descending: sort.at(-1)?.descending ?? false }];
+}
+
+/** Every value stands behind an operator, and so is data, whatever it is. */
+function filterOf({ field, op, value }: Condition): Filter<Stored> {
+  return { [checkedPath(field)]: { [`$${op}`]: value } };
+}
+
+/** Everything behind a key: behind its first value, or equal in that and behind the others. The bound on the first serves the index. */
+function behind([first, ...rest]: readonly Column[], [value, ...values]: SortKey): Filter<Stored> {
+  if (first === undefined) return {};
+  const { field, descending } = first;
+  const beyond = { [field]: { [descending ? "$lt" : "$gt"]: value } };
+  if (rest.length === 0) return beyond;
+  return { [field]: { [descending ? "$lte" : "$gte"]: value }, $or: [beyond, behind(rest, values)] };
+}
+
+function checkedKey(columns: readonly Column[], key: SortKey): SortKey {
+  if (key.length !== columns.length) {
+    throw new SortKeyError(`a sort key of ${key.length} values does not fit a sort by ${columns.length - 1} fields`);
+  }
+  if (typeof key.at(-1) !== "string") throw new SortKeyError("a sort key must end in an id");
+  if (!key.every(isSortValue)) throw new SortKeyError("a sort key must consist of strings, numbers, booleans and dates");
+  return key;
+}
+
+function isSortValue(value: unknown): boolean {
+  return ["string", "number", "boolean"].includes(typeof value) || (value instanceof Date && !Number.isNaN(value.getTime()));
+}
+
+function sortKeyOf({ sort }: Find, { id, fields }: StoredDocument): SortKey {
+  return [...sort.map(({ field }) => valueAt(fields, field) as SortKey[number]), id];
+}
