@@ -60,7 +60,8 @@ export interface Log extends AsyncDisposable {
 
   /**
    * Appends records, in order per partition, and resolves with their offsets when they are durable. Not a transaction: if it rejects, any
-   * part may have been written. For records of "live" topics the offset is -1.
+   * part may have been written, and where a server fails some may be written twice. For records of "live" and "latest" topics the offset
+   * is -1.
    *
    * @throws {LogUnavailableError} the log cannot be reached or cannot take more now
    */
@@ -145,12 +146,14 @@ export interface Consumer extends AsyncDisposable {
 export interface Owner extends Consumer {
   /**
    * The latest committed values of keys of the state topic. For a partition that `poll` reported as gained (and not as lost since), they
-   * include everything that any former owner committed or will ever commit.
+   * include everything that any former owner committed or will ever commit, and what was appended to the state topic before. What others
+   * append to it while this owner holds the partition may be missed: then only the owner writes there.
    */
   load(partition: number, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
 
   /**
    * Appends records to any topics in one transaction together with the offsets consumed: all of it or nothing, durable when it resolves.
+   * At least one partition must have been consumed: it is what a former owner is fenced by.
    *
    * @throws {FencedError} a partition in `consumed` is no longer this member's, or not in the generation it knows; nothing was written.
    *   Forget all state, `reset`, and poll on

@@ -6,11 +6,7 @@
 import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
 import { unavailable } from "./fetcher.ts";
 import { Kafka, type KafkaConfig } from "./kafkajs.ts";
-import { baseOffsets, chosenPartition, MAX_RECORD_BYTES, type Placed, topicMessages } from "./produce.ts";
-
-/** What one request takes at most: well below what a broker accepts. */
-const MAX_BATCH_RECORDS = 2_000;
-const MAX_BATCH_BYTES = 1024 * 1024;
+import { chosenPartition, fitsRequest, type Placed, sendInOrder, sizeOf } from "./produce.ts";
 
 /** What may wait for its turn before callers are told to come back. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
@@ -38,13 +34,14 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
   let queue: Waiting[] = [];
   let queuedBytes = 0;
   let sending: Promise<void> | undefined;
+  let closed = false;
 
   return {
     append(records) {
+      if (closed) return Promise.reject(new LogUnavailableError("the log is closed"));
       const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
-      const large = records.find((record) => sizeOf(record) > MAX_RECORD_BYTES);
-      if (large !== undefined) return Promise.reject(new RangeError(`a record for ${large.topic} has more than ${MAX_RECORD_BYTES} bytes`));
-      if (queuedBytes + bytes > MAX_QUEUED_BYTES) return Promise.reject(new LogUnavailableError("Kafka takes records too slowly; try again"));
+      if (queuedBytes + bytes > MAX_QUEUED_BYTES)
+        return Promise.reject(new LogUnavailableError("Kafka takes records too slowly; try again"));
       return new Promise((resolve, reject) => {
         queue.push({ records, bytes, resolve, reject });
         queuedBytes += bytes;
@@ -52,6 +49,7 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
       });
     },
     async [Symbol.asyncDispose]() {
+      closed = true;
       await sending;
       await producer.disconnect();
     },
@@ -68,7 +66,7 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
     const end = queue.findIndex((waiting, index) => {
       records += waiting.records.length;
       bytes += waiting.bytes;
-      return index > 0 && (records > MAX_BATCH_RECORDS || bytes > MAX_BATCH_BYTES);
+      return index > 0 && !fitsRequest({ records, bytes });
     });
     const batch = end === -1 ? queue : queue.slice(0, end);
     queue = end === -1 ? [] : queue.slice(end);
@@ -78,9 +76,8 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
   async function send(batch: readonly Waiting[]): Promise<void> {
     const records = batch.flatMap((waiting) => waiting.records);
     try {
-      const placed = records.length === 0 ? [] : baseOffsets(await producer.sendBatch({ acks: -1, topicMessages: topicMessages(records) }), records);
-      const next = offsetsOf(placed);
-      for (const waiting of batch) waiting.resolve(waiting.records.map(next));
+      const offsets = offsetsOf(await sendInOrder(producer, records), records);
+      for (const waiting of batch) waiting.resolve(offsets.splice(0, waiting.records.length));
     } catch (error) {
       for (const waiting of batch) waiting.reject(error instanceof LogUnavailableError ? error : unavailable(error));
     } finally {
@@ -89,16 +86,15 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
   }
 }
 
-/** Gives the offset of each record in the order in which they were sent. */
-function offsetsOf(placed: readonly Placed[]): (record: NewRecord) => number {
-  const offsets = new Map(placed.map(({ topic, partition, baseOffset }) => [`${partition}/${topic}`, baseOffset]));
-  return ({ topic, partition }) => {
-    const offset = offsets.get(`${partition}/${topic}`) ?? -1;
-    offsets.set(`${partition}/${topic}`, offset + 1);
-    return offset;
-  };
+/** The offset of each record, in the order in which they were sent. */
+function offsetsOf(placed: readonly Placed[], records: readonly NewRecord[]): number[] {
+  const runs = Map.groupBy(placed, ({ topic, partition }) => `${partition}/${topic}`);
+  const next = new Map(
+    [...runs].map(([place, ofPlace]) => [place, ofPlace.flatMap(({ baseOffset, count }) => range(baseOffset, count)).values()]),
+  );
+  return records.map(({ topic, partition }) => next.get(`${partition}/${topic}`)?.next().value ?? -1);
 }
 
-function sizeOf({ key, value }: NewRecord): number {
-  return key.length + (value?.length ?? 0);
+function range(start: number, count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => start + index);
 }

@@ -25,7 +25,10 @@ export function namedAssigner(topic: string, instance: string, owned: () => read
     version: 0,
     protocol: ({ topics }) => {
       const facts: MemberFacts = { instance, joinedAtMs, owned: owned() };
-      return { name: NAME, metadata: AssignerProtocol.MemberMetadata.encode({ version: 0, topics, userData: Buffer.from(JSON.stringify(facts)) }) };
+      return {
+        name: NAME,
+        metadata: AssignerProtocol.MemberMetadata.encode({ version: 0, topics, userData: Buffer.from(JSON.stringify(facts)) }),
+      };
     },
     assign({ members }) {
       const partitions = cluster.findTopicPartitionMetadata(topic).length;

@@ -17,7 +17,15 @@ it("transactions that lie interleaved are told apart, in whatever order the brok
 });
 
 it("several transactions that begin before one message are all known at it", () => {
-  expect(visible([data(5, "a"), data(6, "b"), abort(7, "a"), abort(8, "b")], [["a", 1], ["b", 2]])).toEqual([]);
+  expect(
+    visible(
+      [data(5, "a"), data(6, "b"), abort(7, "a"), abort(8, "b")],
+      [
+        ["a", 1],
+        ["b", 2],
+      ],
+    ),
+  ).toEqual([]);
 });
 
 it("a data record whose key looks like an abort marker ends nothing", () => {
@@ -41,7 +49,15 @@ function visible(messages: readonly FetchedMessage[], aborted: readonly (readonl
 
 function data(offset: number, producerId: string): FetchedMessage {
   const batchContext = { producerId, inTransaction: true };
-  return { offset: String(offset), timestamp: "0", key: Buffer.from("key"), value: Buffer.from("v"), headers: {}, isControlRecord: false, batchContext };
+  return {
+    offset: String(offset),
+    timestamp: "0",
+    key: Buffer.from("key"),
+    value: Buffer.from("v"),
+    headers: {},
+    isControlRecord: false,
+    batchContext,
+  };
 }
 
 function abort(offset: number, producerId: string): FetchedMessage {

@@ -4,7 +4,10 @@ import type { FetchedMessage, FetchedPartition } from "./kafkajs.ts";
  * The messages of a fetch without control records and without those of aborted transactions. The broker lists aborted transactions in the
  * order of their markers, several may lie interleaved, and only an abort marker of its own producer ends one.
  */
-export function committedMessages({ messages, abortedTransactions }: Pick<FetchedPartition, "messages" | "abortedTransactions">): FetchedMessage[] {
+export function committedMessages({
+  messages,
+  abortedTransactions,
+}: Pick<FetchedPartition, "messages" | "abortedTransactions">): FetchedMessage[] {
   const aborted = (abortedTransactions ?? []).toSorted((a, b) => Number(a.firstOffset) - Number(b.firstOffset));
   const aborting = new Set<string>();
   let next = 0;

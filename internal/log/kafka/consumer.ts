@@ -20,7 +20,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
   let reported: Assignment | undefined;
   let known: readonly number[] = [];
   let generation = 0;
-  let left = false;
+  let leaving: Promise<unknown> | undefined;
 
   return {
     membership,
@@ -39,7 +39,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
       const deadline = timeout(waitMs);
       try {
         while (true) {
-          if (left) throw new FencedError(`this member has left ${group}`);
+          if (leaving !== undefined) throw new FencedError(`this member has left ${group}`);
           membership.check();
           if (membership.assignment !== undefined && membership.assignment !== reported) {
             const changes = change(membership.assignment);
@@ -54,9 +54,8 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
       }
     },
     async [Symbol.asyncDispose]() {
-      if (left) return;
-      left = true;
-      await Promise.all([membership[Symbol.asyncDispose](), fetcher.close()]);
+      leaving ??= Promise.all([membership[Symbol.asyncDispose](), fetcher.close()]);
+      await leaving;
     },
   };
 

@@ -33,7 +33,6 @@ interface Place {
   offset: number;
   /** Counts the seeks: what was fetched before the last one is thrown away. */
   epoch: number;
-  fetching: boolean;
   /** The last fetch brought nothing although there is more: it is asked for alone, and then stepped over. */
   blocked: boolean;
 }
@@ -42,11 +41,16 @@ export class Fetcher {
   readonly #cluster: Cluster;
   readonly #topic: string;
   readonly #places = new Map<number, Place>();
-  readonly #stableOffsets = new Map<number, number>();
-  #buffer: KafkaRecord[] = [];
+  /** What has arrived, per partition; the one whose turn is next comes first. */
+  readonly #arrived = new Map<number, KafkaRecord[]>();
+  #buffered = 0;
+  /** The leaders that a fetch is under way to. A second one would wait behind the first's long poll. */
+  readonly #busy = new Set<string>();
+  #scheduled = false;
   #changed = Promise.withResolvers<void>();
   #failure: Error | undefined;
-  #troubleSinceMs: number | undefined;
+  /** Since when a leader does not answer; "" stands for partitions without one. */
+  readonly #troubleSinceMs = new Map<string, number>();
   #epochs = 0;
   #closed = false;
 
@@ -62,6 +66,7 @@ export class Fetcher {
   }
 
   async close(): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
     this.#places.clear();
     this.#changed.resolve();
@@ -70,14 +75,15 @@ export class Fetcher {
 
   /** Reads a partition from an offset on. */
   seek(partition: number, offset: number): void {
-    this.#buffer = this.#buffer.filter((record) => record.partition !== partition);
-    this.#places.set(partition, { offset, epoch: ++this.#epochs, fetching: this.#places.get(partition)?.fetching ?? false, blocked: false });
-    this.#dispatch();
+    this.drop(partition);
+    this.#places.set(partition, { offset, epoch: ++this.#epochs, blocked: false });
+    this.#schedule();
   }
 
   /** Stops reading a partition. */
   drop(partition: number): void {
-    this.#buffer = this.#buffer.filter((record) => record.partition !== partition);
+    this.#buffered -= this.#arrived.get(partition)?.length ?? 0;
+    this.#arrived.delete(partition);
     this.#places.delete(partition);
   }
 
@@ -92,17 +98,25 @@ export class Fetcher {
   }
 
   /**
-   * The records that have arrived, at most so many.
+   * The records that have arrived, at most so many, and of each partition its share.
    *
    * @throws {OffsetOutOfRangeError | LogUnavailableError}
    */
   take(maxRecords: number): KafkaRecord[] {
     if (this.#failure !== undefined) throw this.#failure;
-    const records = this.#buffer.length <= maxRecords ? this.#buffer : this.#buffer.slice(0, maxRecords);
-    this.#buffer = this.#buffer.slice(records.length);
+    const records: KafkaRecord[] = [];
+    while (records.length < maxRecords && this.#arrived.size > 0) {
+      const share = Math.ceil((maxRecords - records.length) / this.#arrived.size);
+      for (const [partition, arrived] of [...this.#arrived].slice(0, maxRecords - records.length)) {
+        records.push(...arrived.splice(0, Math.min(share, maxRecords - records.length)));
+        this.#arrived.delete(partition);
+        if (arrived.length > 0) this.#arrived.set(partition, arrived);
+      }
+    }
+    this.#buffered -= records.length;
     this.#changed = Promise.withResolvers();
-    if (this.#buffer.length > 0) this.#changed.resolve();
-    this.#dispatch();
+    if (this.#buffered > 0) this.#changed.resolve();
+    this.#schedule();
     return records;
   }
 
@@ -136,50 +150,49 @@ export class Fetcher {
     return found;
   }
 
-  /** Sends a fetch to each leader of partitions that none is under way for. */
-  #dispatch(): void {
-    if (this.#closed || this.#failure !== undefined || this.#buffer.length > MAX_BUFFERED_RECORDS) return;
-    const idle = [...this.#places].filter(([, place]) => !place.fetching).map(([partition]) => partition);
-    if (idle.length === 0) return;
-    let leaders: Readonly<Record<string, readonly number[]>>;
-    try {
-      leaders = this.#cluster.findLeaderForPartitions(this.#topic, idle);
-    } catch (error) {
-      this.#run(idle, () => Promise.reject(error instanceof Error ? error : new Error(String(error))));
-      return;
-    }
-    const led = Object.values(leaders).flat();
-    for (const [nodeId, partitions] of Object.entries(leaders)) {
-      const blocked = partitions.filter((partition) => this.#places.get(partition)?.blocked);
-      if (blocked.length === 0) this.#run(partitions, () => this.#fetch(nodeId, partitions));
-      else for (const partition of blocked.slice(0, 1)) this.#run([partition], () => this.#fetch(nodeId, [partition]));
-    }
-    const unled = idle.filter((partition) => !led.includes(partition));
-    if (unled.length > 0) this.#run(unled, () => Promise.reject(new Error(`partition ${unled.join()} of ${this.#topic} has no leader`)));
+  /** Partitions that are sought one after the other share a fetch. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#dispatch();
+    });
   }
 
-  #run(partitions: readonly number[], fetch: () => Promise<void>): void {
-    const places = partitions.map((partition) => this.#places.get(partition)).filter((place) => place !== undefined);
-    for (const place of places) place.fetching = true;
-    const done = (): void => {
-      for (const partition of partitions) {
-        const place = this.#places.get(partition);
-        if (place !== undefined) place.fetching = false;
-      }
-    };
-    void fetch().then(
+  /** Sends a fetch to each leader that none is under way to. */
+  #dispatch(): void {
+    if (this.#closed || this.#failure !== undefined || this.#buffered > MAX_BUFFERED_RECORDS || this.#places.size === 0) return;
+    let leaders: Readonly<Record<string, readonly number[]>>;
+    try {
+      leaders = this.#cluster.findLeaderForPartitions(this.#topic, [...this.#places.keys()]);
+    } catch (error) {
+      this.#run("", () => Promise.reject(error instanceof Error ? error : new Error(String(error))));
+      return;
+    }
+    for (const [nodeId, partitions] of Object.entries(leaders)) {
+      const blocked = partitions.find((partition) => this.#places.get(partition)?.blocked);
+      this.#run(nodeId, () => this.#fetch(nodeId, blocked === undefined ? partitions : [blocked]));
+    }
+    const led = new Set(Object.values(leaders).flat());
+    const unled = [...this.#places.keys()].filter((partition) => !led.has(partition));
+    if (unled.length === 0) this.#troubleSinceMs.delete("");
+    else this.#run("", () => Promise.reject(new Error(`partition ${unled.join()} of ${this.#topic} has no leader`)));
+  }
+
+  #run(nodeId: string, fetch: () => Promise<void>): void {
+    if (this.#busy.has(nodeId)) return;
+    this.#busy.add(nodeId);
+    const fetched = fetch().then(
       () => {
-        this.#troubleSinceMs = undefined;
-        done();
-        if (this.#buffer.length > 0) this.#changed.resolve();
-        this.#dispatch();
+        this.#troubleSinceMs.delete(nodeId);
       },
-      async (error: unknown) => {
-        await this.#trouble(error);
-        done();
-        this.#dispatch();
-      },
+      (error: unknown) => this.#trouble(nodeId, error),
     );
+    void fetched.then(() => {
+      this.#busy.delete(nodeId);
+      this.#schedule();
+    });
   }
 
   async #fetch(nodeId: string, partitions: readonly number[]): Promise<void> {
@@ -211,7 +224,6 @@ export class Fetcher {
   #accept(place: Place, fetched: FetchedPartition, alone: boolean): void {
     const { partition } = fetched;
     const stableOffset = Number(fetched.lastStableOffset);
-    this.#stableOffsets.set(partition, stableOffset);
     const last = fetched.messages.at(-1);
     if (last === undefined) {
       // A batch that compaction has emptied holds the place without a record. Only a fetch of this partition alone proves it.
@@ -223,12 +235,17 @@ export class Fetcher {
     place.blocked = false;
     const fresh = (message: FetchedMessage): boolean => Number(message.offset) >= place.offset;
     const records = committedMessages(fetched).filter(fresh);
-    this.#buffer.push(...records.map((message) => recordFromMessage(message, partition, this.#topic)));
+    if (records.length > 0) {
+      const arrived = this.#arrived.get(partition) ?? [];
+      for (const message of records) arrived.push(recordFromMessage(message, partition, this.#topic));
+      this.#arrived.set(partition, arrived);
+      this.#buffered += records.length;
+    }
     place.offset = Number(last.offset) + 1;
     this.#changed.resolve();
   }
 
-  async #trouble(error: unknown): Promise<void> {
+  async #trouble(nodeId: string, error: unknown): Promise<void> {
     if (this.#closed) return;
     if (typeOf(error) === "OFFSET_OUT_OF_RANGE") {
       this.#fail(new OffsetOutOfRangeError(`records of ${this.#topic} that were to be read next are gone; retention must not delete them`));
@@ -238,8 +255,9 @@ export class Fetcher {
       this.#fail(error);
       return;
     }
-    this.#troubleSinceMs ??= Date.now();
-    if (Date.now() - this.#troubleSinceMs > OUTAGE_AFTER_MS) this.#fail(unavailable(error));
+    const sinceMs = this.#troubleSinceMs.get(nodeId) ?? Date.now();
+    this.#troubleSinceMs.set(nodeId, sinceMs);
+    if (Date.now() - sinceMs > OUTAGE_AFTER_MS) this.#fail(unavailable(error));
     else await this.#recover();
   }
 

@@ -8,8 +8,8 @@
  */
 
 import { createRequire } from "node:module";
-import type { KafkaConfig, Logger } from "kafkajs";
 import type * as KafkaJs from "kafkajs";
+import type { KafkaConfig, Logger } from "kafkajs";
 
 const SUPPORTED_VERSION = "2.2.4";
 const THROTTLE_CHECK_MS = 10;
@@ -60,7 +60,10 @@ interface TxnOffsetCommit {
   readonly groupId: string;
   readonly producerId: string;
   readonly producerEpoch: number;
-  readonly topics: readonly { readonly topic: string; readonly partitions: readonly { readonly partition: number; readonly offset: string }[] }[];
+  readonly topics: readonly {
+    readonly topic: string;
+    readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+  }[];
 }
 
 /** What kafkajs's encoder and decoder offer for the flexible message formats. */
@@ -226,7 +229,9 @@ export interface FetchedMessage {
   readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean };
 }
 
-export const { Kafka, logLevel, CompressionTypes, CompressionCodecs, AssignerProtocol } = require("kafkajs") as typeof KafkaJs;
+export const { Kafka, AssignerProtocol } = require("kafkajs") as typeof KafkaJs;
+
+const SILENT = 0;
 const ClusterClass = require("kafkajs/src/cluster") as new (options: object) => Cluster;
 const createLogger = require("kafkajs/src/loggers").createLogger as (options: object) => Logger;
 const socketFactory = require("kafkajs/src/network/socketFactory") as () => unknown;
@@ -242,8 +247,8 @@ export function createCluster(config: KafkaConfig): Cluster {
     maxInFlightRequests: null,
     isolationLevel: 1,
     ...config,
-    logger: createLogger({ level: config.logLevel ?? logLevel.NOTHING, logCreator: config.logCreator ?? (() => () => undefined) }),
-    socketFactory: socketFactory(),
+    logger: createLogger({ level: config.logLevel ?? SILENT, logCreator: config.logCreator ?? (() => () => undefined) }),
+    socketFactory: config.socketFactory ?? socketFactory(),
   });
 }
 

@@ -13,6 +13,9 @@ const SESSION_TIMEOUT_MS = 6_000;
 const HEARTBEAT_MS = 500;
 const REBALANCE_TIMEOUT_MS = 10_000;
 
+/** How long the group's coordinator may be away before it is an outage and not an election. */
+const OUTAGE_AFTER_MS = 30_000;
+
 /** An assignment of the group. */
 export interface Assignment extends MemberGeneration {
   readonly partitions: readonly number[];
@@ -37,7 +40,7 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
     // A consumer that is paused everywhere sleeps so long between two looks at its heartbeat.
     maxWaitTimeInMs: HEARTBEAT_MS / 2,
     allowAutoTopicCreation: false,
-    retry: { ...config.retry, restartOnFailure: () => Promise.resolve(false) },
+    retry: { ...config.retry, restartOnFailure: () => Promise.resolve(mayRestart()) },
   });
   let assignment: Assignment | undefined;
   let failure: Error | undefined;
@@ -46,7 +49,14 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
     changed.resolve();
     changed = Promise.withResolvers();
   };
+  let troubleSinceMs: number | undefined;
+  let leaving = false;
+  const mayRestart = (): boolean => {
+    troubleSinceMs ??= Date.now();
+    return !leaving && Date.now() - troubleSinceMs < OUTAGE_AFTER_MS;
+  };
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    troubleSinceMs = undefined;
     const partitions = payload.memberAssignment[topic] ?? [];
     consumer.pause([{ topic }]);
     if (isReplaced(payload.memberId)) failure = new FencedError(`another ${instance} has joined ${group}`);
@@ -54,7 +64,8 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
     announce();
   });
   consumer.on(consumer.events.CRASH, ({ payload }) => {
-    failure = new LogUnavailableError(`the membership of ${group} was lost: ${payload.error.message}`);
+    if (payload.restart) return;
+    failure ??= new LogUnavailableError(`the membership of ${group} was lost: ${payload.error.message}`);
     announce();
   });
   await consumer.connect();
@@ -71,6 +82,7 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
       if (failure !== undefined) throw failure;
     },
     async [Symbol.asyncDispose]() {
+      leaving = true;
       await consumer.disconnect();
     },
   };

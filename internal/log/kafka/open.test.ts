@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, describe } from "vitest";
-import { kafka } from "../../../test/support/servers.ts";
 import { type KafkaServer, startKafka } from "../../../test/support/kafka-server.ts";
+import { kafka } from "../../../test/support/servers.ts";
 import { describeLog } from "../../cqrs/testing/log-contract.ts";
 import { openKafkaLog } from "./open.ts";
 

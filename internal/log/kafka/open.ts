@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
-import type { ConsumeOptions, Log, LogRecord, OwnOptions, TailOptions, Topic } from "../../cqrs/log.ts";
+import type { ConsumeOptions, Log, LogRecord, NewRecord, OwnOptions, TailOptions, Topic } from "../../cqrs/log.ts";
 import { startAppender } from "./appender.ts";
 import { type KafkaConnection, kafkaConfig } from "./config.ts";
 import { startConsumer } from "./consumer.ts";
+import { throughElections } from "./elections.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { startOwner } from "./owner.ts";
+import { MAX_RECORD_BYTES, sizeOf } from "./produce.ts";
 import { ensureTopics } from "./topics.ts";
 
 export interface KafkaLogOptions extends KafkaConnection {
@@ -30,7 +32,7 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
   const admin = new Kafka(config).admin();
   await admin.connect();
   stack.defer(() => admin.disconnect());
-  const live = new Set(topics.filter(({ retention }) => retention === "live" || retention === "latest").map(({ name }) => name));
+  const retentions = new Map(topics.map(({ name, retention }) => [name, retention]));
   const open = new Set<AsyncDisposable>();
   const owned = stack.move();
 
@@ -39,15 +41,15 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
     partitions,
     guarantees: { durable: true, gaplessOffsets: false },
     async append(records) {
-      for (const { topic, partition } of records) check(topic, partition);
+      records.forEach(check);
       const offsets = await appender.append(records);
-      return offsets.map((offset, index) => (live.has(records[index]?.topic ?? "") ? -1 : offset));
+      return offsets.map((offset, index) => (hasOffsets(records[index]?.topic ?? "") ? offset : -1));
     },
     consume: (consume: ConsumeOptions) => kept(startConsumer(config, consume)),
-    own: (own: OwnOptions) => kept(startOwner({ config, logId: id, stateDirectory }, own)),
+    own: (own: OwnOptions) => kept(startOwner({ config, logId: id, stateDirectory, check }, own)),
     tail: (tail) => startTail(config, tail),
     async ends(topic) {
-      const offsets = await admin.fetchTopicOffsets(topic);
+      const offsets = await throughElections(() => admin.fetchTopicOffsets(topic));
       return byPartition(offsets.map(({ partition, high }) => [partition, Number(high)]));
     },
     async committed(group, topic) {
@@ -60,15 +62,34 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
     },
   };
 
-  function check(topic: string, partition: number): void {
-    if (!topics.some(({ name }) => name === topic)) throw new TypeError(`the log was opened without the topic ${topic}`);
-    if (!(partition >= 0 && partition < partitions)) throw new RangeError(`${topic} has no partition ${partition}`);
+  /** What a broker would refuse, or take although it must not, is refused before it spoils the batch that it would travel in. */
+  function check(record: NewRecord): void {
+    const { topic, partition, value } = record;
+    const retention = retentions.get(topic);
+    if (retention === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
+    if (!Number.isInteger(partition) || partition < 0 || partition >= partitions)
+      throw new RangeError(`${topic} has no partition ${partition}`);
+    if (value === null && retention !== "latest")
+      throw new TypeError(`${topic} does not keep the latest value of a key: nothing to delete`);
+    if (sizeOf(record) > MAX_RECORD_BYTES) throw new RangeError(`a record for ${topic} has more than ${MAX_RECORD_BYTES} bytes`);
   }
 
+  function hasOffsets(topic: string): boolean {
+    const retention = retentions.get(topic);
+    return retention === "forever" || retention === "days";
+  }
+
+  /** Closes a member with the log, unless it has left before. */
   async function kept<Member extends AsyncDisposable>(starting: Promise<Member>): Promise<Member> {
     const member = await starting;
+    const leave = member[Symbol.asyncDispose].bind(member);
     open.add(member);
-    return member;
+    return Object.assign(member, {
+      [Symbol.asyncDispose]: async () => {
+        open.delete(member);
+        await leave();
+      },
+    });
   }
 
   function byPartition(entries: readonly (readonly [number, number])[]): readonly number[] {
@@ -77,7 +98,10 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
   }
 }
 
-async function startTail(config: KafkaConfig, { topic, partition, from, signal }: TailOptions): Promise<AsyncIterable<readonly LogRecord[]>> {
+async function startTail(
+  config: KafkaConfig,
+  { topic, partition, from, signal }: TailOptions,
+): Promise<AsyncIterable<readonly LogRecord[]>> {
   const fetcher = new Fetcher(createCluster({ ...config, clientId: `${config.clientId ?? "headwater"}-tail-${randomUUID()}` }), topic);
   await fetcher.open();
   const start = from === "end" ? ((await fetcher.ends([partition])).get(partition) ?? 0) : from;

@@ -6,7 +6,7 @@
  * there, read-committed, we know all of it.
  */
 
-import { FencedError, LogUnavailableError, type Owner, type OwnOptions } from "../../cqrs/log.ts";
+import { FencedError, LogUnavailableError, type NewRecord, type Owner, type OwnOptions } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
 import { Fetcher, typeOf } from "./fetcher.ts";
 import { createCluster, type KafkaConfig } from "./kafkajs.ts";
@@ -36,9 +36,11 @@ export interface OwnerContext {
   readonly logId: string;
   /** Where the local copy of the state lies; null keeps it in memory. */
   readonly stateDirectory: string | null;
+  /** @throws {TypeError | RangeError} a record is impossible */
+  readonly check: (record: NewRecord) => void;
 }
 
-export async function startOwner({ config, logId, stateDirectory }: OwnerContext, options: OwnOptions): Promise<Owner> {
+export async function startOwner({ config, logId, stateDirectory, check }: OwnerContext, options: OwnOptions): Promise<Owner> {
   const { group, topic, stateTopic, instance } = options;
   const writer = `${group}/${instance}`;
   const transactor = new Transactor(config, writer);
@@ -47,6 +49,7 @@ export async function startOwner({ config, logId, stateDirectory }: OwnerContext
   await stateFetcher.open();
   await transactor.initialise();
   const consumer = await startConsumer(config, options);
+  let leaving: Promise<void> | undefined;
 
   return {
     writer,
@@ -59,34 +62,45 @@ export async function startOwner({ config, logId, stateDirectory }: OwnerContext
     },
     load: (partition, keys) => Promise.resolve(store.load(partition, keys)),
     async transact({ records, consumed }) {
+      records.forEach(check);
+      if (consumed.size === 0) throw new RangeError("a transaction without consumed offsets would not be fenced");
       const assignment = consumer.reported;
       const foreign = [...consumed.keys()].filter((partition) => !assignment?.partitions.includes(partition));
       if (assignment === undefined || foreign.length > 0 || consumer.membership.assignment !== assignment) {
         throw new FencedError(`the partitions of ${group} have been dealt anew`);
       }
-      const signed = records.map((record) => (record.topic === stateTopic ? { ...record, headers: { ...record.headers, [WRITER_HEADER]: writer } } : record));
+      const signed = records.map((record) =>
+        record.topic === stateTopic ? { ...record, headers: { ...record.headers, [WRITER_HEADER]: writer } } : record,
+      );
       const placed = await transactor.run({ records: signed, group, topic, consumed, assignment }).catch(async (error: unknown) => {
         // The broker knows of a new generation before this member does: to try again before it has heard of it would be in vain.
         if (error instanceof FencedError && rebalanceErrors.has(typeOf(error.cause) ?? "")) await newAssignment(assignment);
         throw error;
       });
+      const written = Map.groupBy(
+        records.filter((record) => record.topic === stateTopic),
+        ({ partition }) => partition,
+      );
+      const ends = new Map(
+        placed.filter((place) => place.topic === stateTopic).map(({ partition, baseOffset, count }) => [partition, baseOffset + count]),
+      );
       store.apply(
-        placed
-          .filter((place) => place.topic === stateTopic)
-          .map(({ partition, baseOffset, count }) => ({
-            partition,
-            records: records.filter((record) => record.topic === stateTopic && record.partition === partition),
-            position: { nextOffset: baseOffset + count, writer },
-          })),
+        [...written].map(([partition, changes]) => ({
+          partition,
+          records: changes,
+          position: { nextOffset: ends.get(partition) ?? 0, writer },
+        })),
       );
     },
-    async [Symbol.asyncDispose]() {
-      await consumer[Symbol.asyncDispose]();
-      await transactor.discard();
-      await stateFetcher.close();
-      store.close();
-    },
+    [Symbol.asyncDispose]: () => (leaving ??= leave()),
   };
+
+  async function leave(): Promise<void> {
+    await consumer[Symbol.asyncDispose]();
+    await transactor.discard();
+    await stateFetcher.close();
+    store.close();
+  }
 
   async function newAssignment(old: Assignment): Promise<void> {
     if (consumer.membership.assignment !== old) return;
@@ -101,13 +115,15 @@ export async function startOwner({ config, logId, stateDirectory }: OwnerContext
       stateFetcher.seek(partition, store.position(partition).nextOffset);
     }
     const deadlineMs = Date.now() + TAKE_OVER_DEADLINE_MS;
-    const behind = (): readonly number[] => partitions.filter((partition) => (stateFetcher.position(partition) ?? 0) < (ends.get(partition) ?? 0));
+    const behind = (): readonly number[] =>
+      partitions.filter((partition) => (stateFetcher.position(partition) ?? 0) < (ends.get(partition) ?? 0));
     for (let waiting = behind(), sinceMs = Date.now(); waiting.length > 0; waiting = behind()) {
       const before = waiting.map((partition) => stateFetcher.position(partition)).join();
       await Promise.race([stateFetcher.changed, new Promise((resolve) => setTimeout(resolve, STUCK_AFTER_MS))]);
       copy(stateFetcher.take(STATE_BATCH));
       if (waiting.map((partition) => stateFetcher.position(partition)).join() !== before) sinceMs = Date.now();
-      else if (Date.now() > deadlineMs) throw new LogUnavailableError(`the state of partition ${waiting.join()} is held back by an open transaction`);
+      else if (Date.now() > deadlineMs)
+        throw new LogUnavailableError(`the state of partition ${waiting.join()} is held back by an open transaction`);
       else if (Date.now() - sinceMs > STUCK_AFTER_MS) {
         await endForeignTransactions(waiting);
         sinceMs = Date.now();
@@ -118,7 +134,9 @@ export async function startOwner({ config, logId, stateDirectory }: OwnerContext
   }
 
   async function endForeignTransactions(partitions: readonly number[]): Promise<void> {
-    const writers = new Set(partitions.map((partition) => store.position(partition).writer).filter((name) => name !== undefined && name !== writer));
+    const writers = new Set(
+      partitions.map((partition) => store.position(partition).writer).filter((name) => name !== undefined && name !== writer),
+    );
     for (const name of writers) if (name !== undefined) await endTransactionOf(config, name);
   }
 
@@ -129,7 +147,11 @@ export async function startOwner({ config, logId, stateDirectory }: OwnerContext
         nextOffset: (last?.offset ?? -1) + 1,
         writer: last?.headers?.[WRITER_HEADER] ?? store.position(partition).writer,
       };
-      return { partition, records: ofPartition.map(({ key, value, deleted }): StateRecord => ({ key, value: deleted === true ? null : value })), position };
+      return {
+        partition,
+        records: ofPartition.map(({ key, value, deleted }): StateRecord => ({ key, value: deleted === true ? null : value })),
+        position,
+      };
     });
     store.apply(changes);
   }

@@ -1,6 +1,6 @@
 /** What sending records has in common, in a transaction or not. */
 
-import type { PartitionerArgs, RecordMetadata, TopicMessages } from "kafkajs";
+import type { PartitionerArgs, Producer, RecordMetadata, TopicMessages } from "kafkajs";
 import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
 import { messageFromRecord } from "./record.ts";
 
@@ -20,7 +20,48 @@ export function chosenPartition() {
   return ({ message }: PartitionerArgs): number => message.partition ?? 0;
 }
 
-export function topicMessages(records: readonly NewRecord[]): TopicMessages[] {
+/** What one request takes at most: well below what a broker accepts for a partition. */
+const MAX_REQUEST_RECORDS = 2_000;
+const MAX_REQUEST_BYTES = 1024 * 1024;
+
+/** Whether so much goes in one request. */
+export function fitsRequest({ records, bytes }: { readonly records: number; readonly bytes: number }): boolean {
+  return records <= MAX_REQUEST_RECORDS && bytes <= MAX_REQUEST_BYTES;
+}
+
+export function sizeOf({ key, value }: NewRecord): number {
+  return Buffer.byteLength(key) + (value?.length ?? 0);
+}
+
+/**
+ * Sends records in as many requests as they need, one after the other.
+ *
+ * @throws {LogUnavailableError} nobody knows what was written
+ */
+export async function sendInOrder(sender: Pick<Producer, "sendBatch">, records: readonly NewRecord[]): Promise<readonly Placed[]> {
+  const placed: Placed[] = [];
+  for (const request of requests(records)) {
+    placed.push(...baseOffsets(await sender.sendBatch({ acks: -1, topicMessages: topicMessages(request) }), request));
+  }
+  return placed;
+}
+
+function requests(records: readonly NewRecord[]): readonly (readonly NewRecord[])[] {
+  const found: NewRecord[][] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const last = found.at(-1);
+    bytes += sizeOf(record);
+    if (last !== undefined && fitsRequest({ records: last.length + 1, bytes })) last.push(record);
+    else {
+      found.push([record]);
+      bytes = sizeOf(record);
+    }
+  }
+  return found;
+}
+
+function topicMessages(records: readonly NewRecord[]): TopicMessages[] {
   return [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, ofTopic]) => ({ topic, messages: ofTopic.map(messageFromRecord) }));
 }
 

@@ -14,7 +14,12 @@ export class CorruptRecordError extends Error {
 
 export function messageFromRecord({ partition, key, value, headers }: NewRecord) {
   const checksum = value === null ? {} : { [CHECKSUM_HEADER]: crc32(value).toString(16) };
-  return { partition, key, value: value === null ? null : Buffer.from(value.buffer, value.byteOffset, value.byteLength), headers: { ...headers, ...checksum } };
+  return {
+    partition,
+    key,
+    value: value === null ? null : Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+    headers: { ...headers, ...checksum },
+  };
 }
 
 /** A record as it is read: a null value deletes its key. */

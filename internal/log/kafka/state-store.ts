@@ -52,7 +52,9 @@ export class StateStore {
       this.#db.prepare("INSERT INTO source (log_id) VALUES (?)").run(source.logId);
     }
     this.#load = this.#db.prepare("SELECT value FROM state WHERE slot = ? AND key = ?");
-    this.#upsert = this.#db.prepare("INSERT INTO state (slot, key, value) VALUES (?, ?, ?) ON CONFLICT (slot, key) DO UPDATE SET value = excluded.value");
+    this.#upsert = this.#db.prepare(
+      "INSERT INTO state (slot, key, value) VALUES (?, ?, ?) ON CONFLICT (slot, key) DO UPDATE SET value = excluded.value",
+    );
     this.#remove = this.#db.prepare("DELETE FROM state WHERE slot = ? AND key = ?");
     this.#position = this.#db.prepare("SELECT next_offset, writer FROM positions WHERE slot = ?");
     this.#setPosition = this.#db.prepare("INSERT OR REPLACE INTO positions (slot, next_offset, writer) VALUES (?, ?, ?)");
@@ -68,7 +70,9 @@ export class StateStore {
   }
 
   /** Takes records over, together with the position behind them. */
-  apply(changes: readonly { readonly partition: number; readonly records: readonly StateRecord[]; readonly position: StatePosition }[]): void {
+  apply(
+    changes: readonly { readonly partition: number; readonly records: readonly StateRecord[]; readonly position: StatePosition }[],
+  ): void {
     this.#db.exec("BEGIN");
     for (const { partition, records, position } of changes) {
       for (const { key, value } of records) {

@@ -1,7 +1,8 @@
 /** Creates topics with the settings that the log's promises need, and refuses those that have others. */
 
-import { ConfigResourceTypes } from "kafkajs";
+import { type Admin, ConfigResourceTypes } from "kafkajs";
 import type { Retention, Topic } from "../../cqrs/log.ts";
+import { throughElections } from "./elections.ts";
 import { Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { MAX_RECORD_BYTES } from "./produce.ts";
 
@@ -47,7 +48,7 @@ export async function ensureTopics(config: KafkaConfig, { topics, partitions, re
     const missing = topics.filter(({ name }) => !existing.has(name));
     if (missing.length > 0) {
       await admin.createTopics({
-        waitForLeaders: true,
+        waitForLeaders: false,
         topics: missing.map(({ name, retention }) => ({
           topic: name,
           numPartitions: partitions,
@@ -57,11 +58,15 @@ export async function ensureTopics(config: KafkaConfig, { topics, partitions, re
       });
     }
     const present = topics.filter(({ name }) => existing.has(name));
-    const { topics: described } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
+    const { topics: described } = await throughElections(() => admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) }));
     for (const { name, partitions: found } of described) {
       if (found.length === partitions) continue;
-      throw new Error(`the topic ${name} has ${found.length} partitions, not ${partitions}: the number is fixed, since keys would change their partition`);
+      throw new Error(
+        `the topic ${name} has ${found.length} partitions, not ${partitions}: the number is fixed, since keys would change their partition`,
+      );
     }
+    // A leader that is named may not know it yet. Who appends before it does gets an error, and writes twice when it tries again.
+    for (const { name } of missing) await throughElections(() => admin.fetchTopicOffsets(name));
     if (present.length > 0) await checkSettings(admin, present);
     const { clusterId } = await admin.describeCluster();
     return clusterId;
@@ -70,7 +75,7 @@ export async function ensureTopics(config: KafkaConfig, { topics, partitions, re
   }
 }
 
-async function checkSettings(admin: ReturnType<InstanceType<typeof Kafka>["admin"]>, topics: readonly Topic[]): Promise<void> {
+async function checkSettings(admin: Admin, topics: readonly Topic[]): Promise<void> {
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: topics.map(({ name }) => ({ type: ConfigResourceTypes.TOPIC, name, configNames: [...checkedSettings] })),

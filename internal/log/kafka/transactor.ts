@@ -8,13 +8,20 @@ import { FencedError, LogUnavailableError, type NewRecord } from "../../cqrs/log
 import { typeOf, unavailable } from "./fetcher.ts";
 import { fenceOffsets, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
-import { baseOffsets, chosenPartition, type Placed, topicMessages } from "./produce.ts";
+import { chosenPartition, type Placed, sendInOrder } from "./produce.ts";
 
 /** A transaction of a process that died blocks its readers until then. A live one takes milliseconds. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
 
 /** kafkajs restarts a partition's sequence at 0 where it should wrap at 2^31: a new producer long before that. */
 const MAX_RECORDS_PER_PRODUCER = 1_000_000_000;
+
+/**
+ * What a coordinator answers to a commit that it refuses before it has written anything: a younger producer of this name has ended the
+ * transaction, or is ending it, or its time was up. The last answer could also mean that a commit is under way, but kafkajs sends one only
+ * once. Every other error may follow a commit.
+ */
+const refusals: ReadonlySet<string> = new Set(["INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "CONCURRENT_TRANSACTIONS"]);
 
 export interface Transaction {
   readonly records: readonly NewRecord[];
@@ -51,7 +58,7 @@ export class Transactor {
    * All sends first, the fenced offsets last, then the commit: what precedes the offsets precedes the next generation.
    *
    * @throws {FencedError} nothing was written
-   * @throws {LogUnavailableError} nobody knows what was written
+   * @throws {LogUnavailableError} the commit was not answered: nobody knows what was written
    */
   async run({ records, group, topic, consumed, assignment }: Transaction): Promise<readonly Placed[]> {
     await this.initialise();
@@ -61,7 +68,7 @@ export class Transactor {
     try {
       fenceOffsets(this.id, assignment);
       const transaction = await producer.transaction();
-      const placed = records.length === 0 ? [] : baseOffsets(await transaction.sendBatch({ acks: -1, topicMessages: topicMessages(records) }), records);
+      const placed = await sendInOrder(transaction, records);
       const partitions = [...consumed].map(([partition, offset]) => ({ partition, offset: String(offset) }));
       await transaction.sendOffsets({ consumerGroupId: group, topics: [{ topic, partitions }] });
       committing = true;
@@ -71,7 +78,7 @@ export class Transactor {
       return placed;
     } catch (error) {
       await this.discard();
-      if (committing) throw unavailable(error);
+      if (committing && !refusals.has(typeOf(error) ?? "")) throw unavailable(error);
       // Without its commit, a transaction is ended by whoever initialises the next producer.
       throw new FencedError(`the transaction was given up: ${typeOf(error) ?? (error instanceof Error ? error.message : String(error))}`, {
         cause: error,

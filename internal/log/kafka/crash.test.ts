@@ -1,0 +1,101 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { startKafka } from "../../../test/support/kafka-server.ts";
+import { kafka } from "../../../test/support/servers.ts";
+import { FencedError, LogUnavailableError, type Owner } from "../../cqrs/log.ts";
+import { openKafkaLog } from "./open.ts";
+
+/** What is written before the broker is killed, and again after it is back. */
+const ROUNDS = 20;
+const WAIT_MS = 200;
+
+describe.skipIf(kafka?.kind !== "program")("a broker that is killed", () => {
+  it("has everything that it acknowledged, and owner, tail and append go on by themselves", async () => {
+    await using server = await startKafka();
+    const name = randomUUID();
+    const topics = { events: `${name}.events`, out: `${name}.out`, state: `${name}.state` };
+    const log = await openKafkaLog({
+      brokers: server.brokers,
+      clientId: name,
+      partitions: 1,
+      stateDirectory: null,
+      topics: [
+        { name: topics.events, retention: "forever" },
+        { name: topics.out, retention: "forever" },
+        { name: topics.state, retention: "latest" },
+      ],
+    });
+    onTestFinished(() => log[Symbol.asyncDispose]());
+    const owner = await log.own({ group: name, instance: "one", topic: topics.events, stateTopic: topics.state });
+    const controller = new AbortController();
+    const tail = await log.tail({ topic: topics.out, partition: 0, from: 0, signal: controller.signal });
+    const acknowledged: string[] = [];
+    const append = async (key: string): Promise<void> => {
+      await log.append([{ topic: topics.events, partition: 0, key, value: encode(key) }]);
+      acknowledged.push(key);
+    };
+    const copying = copy(owner, topics.out, topics.state, controller.signal);
+
+    for (let round = 0; round < ROUNDS; round += 1) await append(`before-${round}`);
+    await server.kill();
+    const restarted = server.restart();
+    const failure = await append("while it was away").catch((error: unknown) => error);
+    expect(failure === undefined || failure instanceof LogUnavailableError).toBe(true);
+    await restarted;
+    for (let round = 0; round < ROUNDS; round += 1) await append(`after-${round}`);
+    await append("last");
+
+    const copied: string[] = [];
+    for await (const batch of tail) {
+      copied.push(...batch.map(({ key }) => key));
+      if (copied.at(-1) === "last") break;
+    }
+    controller.abort();
+    await copying;
+    // What was not acknowledged may have been written even so, once or more than once.
+    const certain = copied.filter((key) => key !== "while it was away" || acknowledged.includes(key));
+    expect(new Set(certain)).toEqual(new Set(acknowledged));
+    expect(copied).toEqual(await keysOf(log, topics.events));
+  });
+});
+
+/** Copies the partition with exactly-once effect, and goes on where the state says after whatever happens. */
+async function copy(owner: Owner, out: string, state: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const poll = await owner.poll({ maxRecords: 10, waitMs: WAIT_MS });
+      for (const partition of poll.gained) {
+        const [position] = await owner.load(partition, ["position"]);
+        owner.seek(partition, Number(decode(position) ?? 0));
+      }
+      const next = (poll.records.at(-1)?.offset ?? -1) + 1;
+      if (next === 0) continue;
+      const copies = poll.records.map(({ key, value }) => ({ topic: out, partition: 0, key, value }));
+      await owner.transact({
+        records: [...copies, { topic: state, partition: 0, key: "position", value: encode(String(next)) }],
+        consumed: new Map([[0, next]]),
+      });
+    } catch (error) {
+      // After an unknown outcome a process ends and joins again; to forget everything and take over anew comes to the same.
+      if (!(error instanceof FencedError || error instanceof LogUnavailableError)) throw error;
+      owner.reset();
+    }
+  }
+}
+
+async function keysOf(log: Awaited<ReturnType<typeof openKafkaLog>>, topic: string): Promise<readonly string[]> {
+  const keys: string[] = [];
+  for await (const batch of await log.tail({ topic, partition: 0, from: 0, signal: new AbortController().signal })) {
+    keys.push(...batch.map(({ key }) => key));
+    if (keys.at(-1) === "last") break;
+  }
+  return keys;
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function decode(value: Uint8Array | undefined): string | undefined {
+  return value === undefined ? undefined : new TextDecoder().decode(value);
+}
