@@ -36,10 +36,20 @@ describe("the rows of a file", () => {
     ["1,2010-12-01T08:26:00Z,7,France,3.5,1", "quantity"],
     ["1,2010-12-01T08:26:00Z,7,France,9999999999,1", "quantity"],
     ["1,2010-12-01T08:26:00Z,7,France,3,free", "unit_price_gbp"],
-    ['"1,2010-12-01T08:26:00Z,7,France,3,1', "quotes"],
+    ["1,2011-02-30T08:26:00Z,7,France,3,1", "invoice_date"],
   ])("%s is malformed by its %s, and the rows before it are not", (row, part) => {
-    const { rows, malformed } = parseRows(`${invoices}\n1,2010-12-01T08:26:00Z,7,France,3,1\n${row}\n`);
+    const { rows, malformed } = parseRows(`${invoices}\n2,2010-12-01T08:26:00Z,7,France,3,1\n${row}\n`);
     expect(rows).toHaveLength(1);
     expect(malformed).toEqual([`MALFORMED_ROW ${part}`]);
   });
+
+  it("are not part of an invoice of which one row is malformed", () => {
+    const row = "1,2010-12-01T08:26:00Z,7,France,3,1";
+    const { rows, malformed } = parseRows([invoices, row, "1,2010-12-01T08:26:00Z,7,France,three,1", row.replace("1", "2")].join("\n"));
+    expect(rows.map(({ invoiceNumber }) => invoiceNumber)).toEqual(["2"]);
+    expect(malformed).toEqual(["MALFORMED_ROW quantity", "INVOICE_INCOMPLETE"]);
+  });
+
+  it("cannot be told from one another behind a quote that is never closed", () =>
+    expect(() => parseRows(`${invoices}\n1,"2010-12-01T08:26:00Z,7,France,3,1\n2,2010-12-01T08:26:00Z,7,France,3,1\n`)).toThrow("quote"));
 });

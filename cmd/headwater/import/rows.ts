@@ -17,7 +17,7 @@ export interface Row {
 
 export interface RowsOfFile {
   readonly rows: readonly Row[];
-  /** For each row that cannot be read, the reason. */
+  /** For each row that cannot be sent, the reason. A row that cannot be read takes its invoice along: no invoice is sent in part. */
   readonly malformed: readonly string[];
 }
 
@@ -38,7 +38,7 @@ const NO_CUSTOMER = "(blank)";
 /** The contract's quantities have 32 bits. */
 const MAX_QUANTITY = 2 ** 31 - 1;
 
-/** @throws {FileError} the header is neither of the two */
+/** @throws {Error} the header is neither of the two, or a quote is never closed: then nobody knows how many rows it has swallowed */
 export function parseRows(text: string): RowsOfFile {
   const malformed: string[] = [];
   const records: readonly (readonly string[])[] = parse(text, {
@@ -46,18 +46,24 @@ export function parseRows(text: string): RowsOfFile {
     relaxColumnCount: true,
     relaxQuotes: true,
     skipEmptyLines: true,
-    skipRecordsWithError: true,
-    onSkip: () => void malformed.push(malformedBy("quotes")),
   });
   const [header = [], ...body] = records;
   const fieldsOf = fieldReader(header);
   const rows: Row[] = [];
+  const incomplete = new Set<string>();
   for (const record of body) {
     const row = record.length === header.length ? parseRow(fieldsOf(record)) : malformedBy("number of columns");
-    if (typeof row === "string") malformed.push(row);
-    else rows.push(row);
+    if (typeof row === "string") {
+      malformed.push(row);
+      // Under both headers the invoice's number comes first.
+      incomplete.add(record[0] ?? "");
+    } else {
+      rows.push(row);
+    }
   }
-  return { rows, malformed };
+  const whole = rows.filter(({ invoiceNumber }) => !incomplete.has(invoiceNumber));
+  const parts = Array.from({ length: rows.length - whole.length }, () => "INVOICE_INCOMPLETE");
+  return { rows: whole, malformed: [...malformed, ...parts] };
 }
 
 type Fields = Readonly<Record<string, string>>;
@@ -80,12 +86,17 @@ function parseRow(fields: Fields): Row | string {
   const { invoice_date: date = "", unit_price_gbp: price = "", customer_id: customer = "", country = "" } = fields;
   if (invoiceNumber === "") return malformedBy("invoice_no");
   if (!/^-?\d{1,10}$/.test(quantity) || Math.abs(Number(quantity)) > MAX_QUANTITY) return malformedBy("quantity");
-  const occurredAtMs = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(date) ? Date.parse(date) : Number.NaN;
-  if (Number.isNaN(occurredAtMs)) return malformedBy("invoice_date");
+  const occurredAtMs = Date.parse(date);
+  if (!isTime(date, occurredAtMs)) return malformedBy("invoice_date");
   const unitPriceMinorUnits = parseMinorUnits(price);
   if (unitPriceMinorUnits === undefined) return malformedBy("unit_price_gbp");
   const customerId = customer === NO_CUSTOMER ? "" : customer;
   return { invoiceNumber, sku, description, quantity: Number(quantity), occurredAtMs, unitPriceMinorUnits, customerId, country };
+}
+
+/** The 30th of February parses as the 2nd of March: a time is one only if it is written back the same. */
+function isTime(text: string, timeMs: number): boolean {
+  return !Number.isNaN(timeMs) && new Date(timeMs).toISOString() === text.replace(/Z$/, ".000Z");
 }
 
 function malformedBy(part: string): string {

@@ -83,7 +83,8 @@ async function sendCreditNote(creditNote: Invoice, holdings: Holdings, bulk: Bul
 }
 
 /** The reason of the refusal; undefined if the command is accepted. */
-async function send(command: BulkCommand, bulk: Bulk, { account, signal, onReceipt }: SendOptions): Promise<string | undefined> {
+async function send(command: BulkCommand, bulk: Bulk, options: SendOptions): Promise<string | undefined> {
+  const { account, signal, onReceipt } = options;
   signal?.throwIfAborted();
   try {
     const receipt = await bulk.execute(command);
@@ -95,8 +96,20 @@ async function send(command: BulkCommand, bulk: Bulk, { account, signal, onRecei
     const refusal = refusalOf(error);
     if (refusal === undefined) throw error;
     account.noteAnswer();
-    return refusal;
+    const createdAtMs = error instanceof OrderRejectedError ? await createdBefore(error, options) : undefined;
+    if (createdAtMs === undefined) return refusal;
+    account.noteAccepted(createdAtMs);
+    return undefined;
   }
+}
+
+/** When the very command that is refused has created the order: an order remembers its latest commands only, its history all of them. */
+async function createdBefore(refused: OrderRejectedError, { headwater, timeoutMs }: SendOptions): Promise<number | undefined> {
+  const { reason, orderId, commandId, consistencyToken } = refused;
+  if (reason !== "ORDER_ALREADY_EXISTS") return undefined;
+  const { events } = await headwater.session({ token: consistencyToken, timeoutMs }).listOrderEvents({ orderId, pageSize: 1 });
+  const created = events[0]?.metadata;
+  return created?.commandId === commandId && created.recordedAt !== undefined ? timestampMs(created.recordedAt) : undefined;
 }
 
 function refusalOf(error: unknown): string | undefined {

@@ -26,7 +26,11 @@ export interface Imported {
 export interface Readable {
   readonly orders: ReadonlyMap<string, string>;
   readonly histories: ReadonlyMap<string, readonly string[]>;
+  /** Of every event of an order, in the order of its history. */
   readonly versions: ReadonlyMap<string, readonly number[]>;
+  /** The command behind every event of an order, in the order of its history. */
+  readonly commands: ReadonlyMap<string, readonly string[]>;
+  readonly customers: ReadonlyMap<string, string>;
   readonly days: readonly string[];
 }
 
@@ -46,9 +50,14 @@ export async function readEverything(addresses: Addresses, token: string): Promi
   using headwater = connect(addresses);
   const session = headwater.session({ token, timeoutMs: 120_000 });
   const orders = new Map<string, string>();
-  for await (const order of session.orders({ pageSize: 500 })) orders.set(order.orderId, comparable(order));
+  const customerIds = new Set<string>();
+  for await (const order of session.orders({ pageSize: 500 })) {
+    orders.set(order.orderId, comparable(order));
+    if (order.customerId !== "") customerIds.add(order.customerId);
+  }
   const histories = new Map<string, readonly string[]>();
   const versions = new Map<string, readonly number[]>();
+  const commands = new Map<string, readonly string[]>();
   const orderIds = orders.keys();
   const read = async (): Promise<void> => {
     for (const orderId of orderIds) {
@@ -57,11 +66,22 @@ export async function readEverything(addresses: Addresses, token: string): Promi
         orderId,
         events.map(({ metadata }) => metadata?.version ?? 0),
       );
+      commands.set(
+        orderId,
+        events.map(({ metadata }) => metadata?.commandId ?? ""),
+      );
       histories.set(orderId, events.map(comparable));
     }
   };
+  const unread = customerIds.values();
+  const customers = new Map<string, string>();
+  const readCustomers = async (): Promise<void> => {
+    for (const customerId of unread)
+      customers.set(customerId, comparable((await session.getCustomerSummary({ customerId })).summary ?? {}));
+  };
   await Promise.all(Array.from({ length: READERS }, read));
-  return { orders, histories, versions, days: await Array.fromAsync(session.dailySales(), comparable) };
+  await Promise.all(Array.from({ length: READERS }, readCustomers));
+  return { orders, histories, versions, commands, customers, days: await Array.fromAsync(session.dailySales(), comparable) };
 }
 
 async function historyOf(session: Session, orderId: string) {
