@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { startCommandHandler } from "../cmd/command-handler/app.ts";
-import { startProjector } from "../cmd/projector/app.ts";
+import { runOrderHandler } from "../cmd/command-handler/app.ts";
+import { runOrderProjector } from "../cmd/projector/app.ts";
 import type { Log, NewRecord } from "../internal/cqrs/log.ts";
 import { partitionOf } from "../internal/cqrs/partition.ts";
 import { openEmbeddedDocuments } from "../internal/documents/embedded/open.ts";
@@ -14,6 +14,7 @@ import { OrderCommandRecordSchema } from "../internal/gen/headwater/orders/v1/or
 import { openEmbeddedLog } from "../internal/log/embedded/open.ts";
 import { orderViews } from "../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../internal/orders/topics.ts";
+import { startBackground } from "../internal/platform/background.ts";
 import { createLogger } from "../internal/platform/logging.ts";
 import type { Bench } from "./measurement.ts";
 import { COMMANDS_PER_ORDER, commandsOf, submission } from "./orders.ts";
@@ -57,7 +58,8 @@ async function fill({ folder, progress }: Bench, events: number): Promise<Filled
   const directory = join(folder, `log-${events}`);
   const orders = Math.ceil(events / COMMANDS_PER_ORDER);
   await using log = await openEmbeddedLog({ directory, topics: Object.values(orderTopics) });
-  await using _handler = startCommandHandler({ instance: "bench" }, { log, logger: createLogger({ app: "bench", level: "warn" }) });
+  const logger = createLogger({ app: "bench", level: "warn" });
+  await using _handler = startBackground((signal) => runOrderHandler({ instance: "bench" }, { log, logger }, signal));
   for (let from = 0; from < orders; from += BATCH_ORDERS) {
     const records = Array.from({ length: Math.min(BATCH_ORDERS, orders - from) }, (_, index) => recordsOf(log, from + index)).flat();
     await decided(log);
@@ -93,7 +95,7 @@ async function build({ progress }: Bench, filledBefore: FilledLog): Promise<Buil
   await using documents = await openEmbeddedDocuments({ directory });
   const end = sum(await log.ends(orderTopics.events.name));
   const startedMs = performance.now();
-  await using _projector = startProjector({ instance: "bench" }, { log, documents });
+  await using _projector = startBackground((signal) => runOrderProjector({ instance: "bench" }, { log, documents }, signal));
   while (true) {
     const checkpoints = await Promise.all(orderViews.map((view) => documents.checkpoints(view.collection.name)));
     const applied = Math.min(...checkpoints.map((ofView) => sum(ofView.map(({ nextOffset }) => nextOffset))));

@@ -2,7 +2,6 @@ import { runCommandHandler } from "../../internal/cqrs/command-handler.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderGroups } from "../../internal/orders/topics.ts";
-import { type BackgroundApp, startBackground } from "../../internal/platform/background.ts";
 import type { Logger } from "../../internal/platform/logging.ts";
 
 export interface CommandHandlerConfig {
@@ -10,19 +9,18 @@ export interface CommandHandlerConfig {
   readonly instance: string;
 }
 
-/** Decides the commands of its share of the partitions. Needs the log only. */
-export function startCommandHandler(
+/** Decides the commands of its share of the partitions, until the signal aborts. Needs the log only. */
+export function runOrderHandler(
   config: CommandHandlerConfig,
   { log, logger }: { readonly log: Log; readonly logger: Logger },
-): BackgroundApp {
-  return startBackground((signal) =>
-    runCommandHandler({
-      log,
-      domain: orderDomain,
-      group: orderGroups.handler,
-      instance: config.instance,
-      signal,
-      onFenced: (error) => logger.warn({ err: error }, "a transaction was fenced; reading the state again"),
-    }),
-  );
+  signal: AbortSignal,
+): Promise<void> {
+  return runCommandHandler({
+    log,
+    domain: orderDomain,
+    group: orderGroups.handler,
+    instance: config.instance,
+    signal,
+    onFenced: (error) => logger.warn({ err: error }, "a transaction was fenced; reading the state again"),
+  });
 }

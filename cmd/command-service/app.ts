@@ -23,6 +23,8 @@ export async function startCommandService(config: CommandServiceConfig, { log, l
   return {
     address: server.address,
     port: server.port,
+    setServing: server.setServing,
+    check: gateway.check,
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
       await gateway[Symbol.asyncDispose]();

@@ -3,9 +3,10 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { connectEmbeddedDocuments } from "../../internal/documents/embedded/connect.ts";
 import { connectEmbeddedLog } from "../../internal/log/embedded/client.ts";
+import { startBackground } from "../../internal/platform/background.ts";
 import { createLogger, type LogLevel } from "../../internal/platform/logging.ts";
-import { startCommandHandler } from "../command-handler/app.ts";
-import { startProjector } from "../projector/app.ts";
+import { runOrderHandler } from "../command-handler/app.ts";
+import { runOrderProjector } from "../projector/app.ts";
 
 export interface BackgroundData {
   readonly log: MessagePort;
@@ -18,7 +19,10 @@ const data = workerData as BackgroundData;
 const logger = createLogger({ app: "headwater-background", level: data.logLevel });
 const log = await connectEmbeddedLog(data.log, { durable: data.durable });
 const documents = connectEmbeddedDocuments(data.documents);
-const apps = [startCommandHandler({ instance: "dev" }, { log, logger }), startProjector({ instance: "dev" }, { log, documents })];
+const apps = [
+  startBackground((signal) => runOrderHandler({ instance: "dev" }, { log, logger }, signal)),
+  startBackground((signal) => runOrderProjector({ instance: "dev" }, { log, documents }, signal)),
+];
 
 parentPort?.on("message", () => void stop());
 parentPort?.postMessage("ready");

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { resolve } from "node:path";
+import { ConfigError } from "../../internal/platform/config.ts";
 import { createLogger } from "../../internal/platform/logging.ts";
-import { ConfigError, type DevConfig, describeOptions, parseDevConfig } from "./config.ts";
+import { type DevConfig, describeDevOptions, parseDevConfig } from "./config.ts";
 import { type DevApp, startDev } from "./dev-app.ts";
 
 export const devHelp = `headwater dev: the whole system in one process, on an embedded log and document store
@@ -9,13 +10,13 @@ export const devHelp = `headwater dev: the whole system in one process, on an em
 Usage: headwater dev [options]
 
 Options:
-${describeOptions()}
+${describeDevOptions()}
 `;
 
 /** Runs until SIGTERM or SIGINT, or until a part of it fails. Returns the exit code. */
 export async function dev(args: readonly string[]): Promise<number> {
   try {
-    const config = parseDevConfig(args, process.env);
+    const config = parseDevConfig({ args, environment: process.env });
     const logger = createLogger({ app: "headwater", level: config.logLevel });
     await using app = await startDev(config, logger);
     process.stdout.write(startScreen(app, config));

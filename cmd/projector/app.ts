@@ -4,7 +4,6 @@ import { runProjector } from "../../internal/cqrs/projector.ts";
 import { OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
-import { type BackgroundApp, startBackground } from "../../internal/platform/background.ts";
 import { systemClock } from "../../internal/platform/clock.ts";
 
 export interface ProjectorConfig {
@@ -12,22 +11,21 @@ export interface ProjectorConfig {
   readonly instance: string;
 }
 
-/** Keeps the documents of all views for its share of the partitions. Needs the log and the documents. */
-export function startProjector(
+/** Keeps the documents of all views for its share of the partitions, until the signal aborts. Needs the log and the documents. */
+export function runOrderProjector(
   config: ProjectorConfig,
   { log, documents }: { readonly log: Log; readonly documents: Documents },
-): BackgroundApp {
-  return startBackground((signal) =>
-    runProjector({
-      log,
-      documents,
-      clock: systemClock,
-      eventSchema: OrderEventSchema,
-      topics: orderTopics,
-      views: orderViews,
-      group: orderGroups.projector,
-      instance: config.instance,
-      signal,
-    }),
-  );
+  signal: AbortSignal,
+): Promise<void> {
+  return runProjector({
+    log,
+    documents,
+    clock: systemClock,
+    eventSchema: OrderEventSchema,
+    topics: orderTopics,
+    views: orderViews,
+    group: orderGroups.projector,
+    instance: config.instance,
+    signal,
+  });
 }

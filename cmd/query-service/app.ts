@@ -25,6 +25,7 @@ export async function startQueryService(
   return {
     address: server.address,
     port: server.port,
+    setServing: server.setServing,
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
       await freshness[Symbol.asyncDispose]();

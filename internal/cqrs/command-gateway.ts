@@ -17,15 +17,19 @@ import {
 } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Domain } from "./domain.ts";
-import { type Log, type LogRecord, LogUnavailableError } from "./log.ts";
+import { type Log, type LogRecord, LogUnavailableError, type TailOptions } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 import { createProgress } from "./progress.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** How many commands may wait for their outcome at once: each holds a few hundred bytes here and a stream at the caller's. */
 const DEFAULT_MAX_IN_FLIGHT = 20_000;
 
 /** A reply normally takes milliseconds. After so long the gateway asks for it through the log. */
 const INQUIRE_AFTER_MS = 2_000;
+
+/** Until replies that were lost with a connection are listened to again. */
+const LISTEN_AGAIN_MS = 500;
 
 /** A command to submit. */
 export interface Submission {
@@ -73,6 +77,13 @@ export interface CommandGateway extends AsyncDisposable {
    * @throws {LogUnavailableError} the log did not take it, or nobody knows whether it did
    */
   submit(submission: Submission, wait: Wait): Promise<Submitted>;
+
+  /**
+   * Sends itself a reply through the log: resolves when it has come back, so that commands would be taken and answered.
+   *
+   * @throws {LogUnavailableError}
+   */
+  check(signal: AbortSignal): Promise<void>;
 }
 
 /** Too many commands are waiting; nothing was appended, and the same command may come again. */
@@ -110,6 +121,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   const { topics } = domain;
   const maxInFlight = options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
   const waiters = new Map<string, Waiter>();
+  const checks = new Map<string, () => void>();
   const progress = createProgress();
   const stopped = new AbortController();
   let inFlight = 0;
@@ -122,12 +134,12 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     signal: stopped.signal,
   } as const;
   const listening = [
-    listen(CommandReplySchema, await log.tail(replies), settle),
-    listen(ViewProgressSchema, await log.tail({ ...replies, topic: topics.progress.name, partition: 0 }), note),
+    await listen(CommandReplySchema, replies, settle),
+    await listen(ViewProgressSchema, { ...replies, topic: topics.progress.name, partition: 0 }, note),
   ];
   let cancelInquiries = scheduleInquiries();
 
-  return { submit, [Symbol.asyncDispose]: dispose };
+  return { submit, check, [Symbol.asyncDispose]: dispose };
 
   async function submit(submission: Submission, wait: Wait): Promise<Submitted> {
     if (inFlight >= maxInFlight) throw new OverloadedError(`${inFlight} commands are waiting for their outcome`);
@@ -137,7 +149,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       const metadata = stamp(submission);
       const acceptedAtMs = clock.now();
       if (wait.stage === CommandStage.ACCEPTED) {
-        await append(metadata, partition, submission.command);
+        await appendInTime(metadata, partition, submission.command, wait.signal);
         return { partition, acceptedAtMs, stage: CommandStage.ACCEPTED, pendingViews: [] };
       }
       const outcome = await decided(metadata, partition, submission.command, wait.signal);
@@ -160,7 +172,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     // The append's own failure is thrown below; the waiter may lose the race without anybody listening.
     outcome.promise.catch(() => undefined);
     try {
-      await append(metadata, partition, command);
+      await appendInTime(metadata, partition, command, signal);
       waiter.inquireAtMs = clock.now() + INQUIRE_AFTER_MS;
       if (signal.aborted) giveUp();
       return await outcome.promise;
@@ -168,6 +180,12 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       signal.removeEventListener("abort", giveUp);
       waiters.delete(metadata.requestId);
     }
+  }
+
+  /** Whoever waits is told while he still listens; the log may take the command yet. */
+  async function appendInTime(metadata: CommandMetadata, partition: number, command: Message | undefined, signal: AbortSignal) {
+    const appended = append(metadata, partition, command).then(() => true);
+    if (!(await untilAborted(appended, signal))) throw new LogUnavailableError("the log has not confirmed the command in time");
   }
 
   async function append(metadata: CommandMetadata, partition: number, command: Message | undefined): Promise<void> {
@@ -194,8 +212,24 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     });
   }
 
+  async function check(signal: AbortSignal): Promise<void> {
+    attempts += 1;
+    const requestId = `${instance}/${attempts}`;
+    const value = toBinary(CommandReplySchema, create(CommandReplySchema, { requestId, replyTo: instance }));
+    const answered = Promise.withResolvers<boolean>();
+    checks.set(requestId, () => answered.resolve(true));
+    try {
+      await log.append([{ topic: topics.replies.name, partition: replies.partition, key: instance, value }]);
+      if (!(await untilAborted(answered.promise, signal))) throw new LogUnavailableError("a reply has not come back in time");
+    } finally {
+      checks.delete(requestId);
+    }
+  }
+
   function settle({ replyTo, requestId, outcome }: CommandReply): void {
-    if (replyTo === instance) waiters.get(requestId)?.resolve(outcome);
+    if (replyTo !== instance) return;
+    waiters.get(requestId)?.resolve(outcome);
+    checks.get(requestId)?.();
   }
 
   function note({ view, partition, sequence }: ViewProgress): void {
@@ -215,24 +249,42 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     });
   }
 
+  /** Resolves when it listens, with a promise of the end. After a failure it listens anew: what was missed is asked for by inquiries. */
+  async function listen<Schema extends DescMessage>(
+    schema: Schema,
+    source: TailOptions,
+    take: (notification: MessageShape<Schema>) => void,
+  ) {
+    const first = await log.tail(source);
+    return { ended: keepListening(first) };
+
+    async function keepListening(opened: AsyncIterable<readonly LogRecord[]> | undefined): Promise<void> {
+      for (let records = opened; !stopped.signal.aborted; records = undefined) {
+        try {
+          await takeAll(records ?? (await log.tail(source)));
+        } catch {
+          const again = Promise.withResolvers<void>();
+          clock.after(LISTEN_AGAIN_MS, again.resolve);
+          await untilAborted(again.promise, stopped.signal);
+        }
+      }
+    }
+
+    async function takeAll(records: AsyncIterable<readonly LogRecord[]>): Promise<void> {
+      for await (const batch of records) {
+        for (const { value } of batch) {
+          const notification = decode(schema, value);
+          if (notification !== undefined) take(notification);
+        }
+      }
+    }
+  }
+
   async function dispose(): Promise<void> {
     cancelInquiries();
     stopped.abort();
     for (const waiter of waiters.values()) waiter.reject(new LogUnavailableError("the command service is stopping"));
-    await Promise.all(listening);
-  }
-}
-
-async function listen<Schema extends DescMessage>(
-  schema: Schema,
-  records: AsyncIterable<readonly LogRecord[]>,
-  take: (notification: MessageShape<Schema>) => void,
-): Promise<void> {
-  for await (const batch of records) {
-    for (const { value } of batch) {
-      const notification = decode(schema, value);
-      if (notification !== undefined) take(notification);
-    }
+    await Promise.all(listening.map(({ ended }) => ended));
   }
 }
 

@@ -11,7 +11,7 @@ import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import { createDocumentCache, type FoldedDocument } from "./document-cache.ts";
 import type { Checkpoint, Documents } from "./documents.ts";
-import { type Consumer, FencedError, type Log, type LogRecord, type NewRecord } from "./log.ts";
+import type { Consumer, Log, LogRecord, NewRecord } from "./log.ts";
 import type { Projection } from "./projection.ts";
 import { untilAborted } from "./until-aborted.ts";
 
@@ -52,21 +52,18 @@ export class GapError extends Error {
  * Runs until the signal aborts.
  *
  * @throws {GapError} the partition sequence has a gap
+ * @throws {FencedError} another projector has joined under this instance's name: this one must end
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
-  const { log, documents, views, group, instance, signal, topics } = options;
+  const { log, documents, views, group, instance, topics } = options;
   await documents.prepare(views.map((view) => view.collection));
-  while (!signal.aborted) {
-    await using consumer = await log.consume({ group, instance, topic: topics.events.name });
-    const partitions = createPartitions(options, consumer);
-    try {
-      await projectWhileMember(options, consumer, partitions);
-    } catch (error) {
-      if (!(error instanceof FencedError)) throw error;
-    } finally {
-      partitions.close();
-    }
+  await using consumer = await log.consume({ group, instance, topic: topics.events.name });
+  const partitions = createPartitions(options, consumer);
+  try {
+    await projectWhileMember(options, consumer, partitions);
+  } finally {
+    partitions.close();
   }
 }
 

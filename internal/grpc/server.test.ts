@@ -246,8 +246,10 @@ describe("health", () => {
     await using test = await startTestServer();
     expect(await healthOf(test.client, "")).toBe("SERVING");
     expect(await healthOf(test.client, OrderQueryService.typeName)).toBe("SERVING");
-    test.server.setServing(OrderQueryService.typeName, false);
+    test.server.setServing(false);
     expect(await healthOf(test.client, OrderQueryService.typeName)).toBe("NOT_SERVING");
+    expect(await healthOf(test.client, "")).toBe("NOT_SERVING");
+    test.server.setServing(true);
     expect(await healthOf(test.client, "")).toBe("SERVING");
     await expect(healthOf(test.client, "nothing")).rejects.toMatchObject({ code: Code.NOT_FOUND });
   });

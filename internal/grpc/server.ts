@@ -27,8 +27,8 @@ export interface GrpcServer extends AsyncDisposable {
   readonly port: number;
   /** host:port */
   readonly address: string;
-  /** What grpc.health.v1 says of a service, or of the whole server by the name "". All are serving from the start. */
-  setServing(service: string, isServing: boolean): void;
+  /** What grpc.health.v1 says of the server and of each of its services: they are serving from the start. */
+  setServing(isServing: boolean): void;
   callsInProgress(): number;
 }
 
@@ -48,7 +48,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     services.map(({ descriptor }) => descriptor),
   );
   const listener = await listen(server, options, limits);
-  const setServing = (service: string, isServing: boolean): void => health.setStatus(service, isServing ? "SERVING" : "NOT_SERVING");
+  let isDraining = false;
+  const setServing = (isServing: boolean): void => {
+    for (const name of names) health.setStatus(name, isServing && !isDraining ? "SERVING" : "NOT_SERVING");
+  };
 
   return {
     port: listener.port,
@@ -56,7 +59,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     setServing,
     callsInProgress: calls.inProgress,
     async [Symbol.asyncDispose]() {
-      for (const name of names) setServing(name, false);
+      isDraining = true;
+      setServing(false);
       const isFinished = await calls.drain(limits.drainTimeoutMs);
       if (!isFinished) logger.warn({ calls: calls.inProgress() }, "calls are cut off: they did not finish in time");
       await listener.close(isFinished ? goodbyeMs : 0);

@@ -17,8 +17,13 @@ export interface GuardedProcess {
 }
 
 /** Starts a program, and beside it a guard that kills it and removes its folder once this process is gone. */
-export function startGuarded(program: string, args: readonly string[], folder: string): GuardedProcess {
-  const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+export function startGuarded(
+  program: string,
+  args: readonly string[],
+  folder: string,
+  environment: Readonly<Record<string, string>> = {},
+): GuardedProcess {
+  const child = spawn(program, args, { cwd: folder, env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   const exited = once(child, "exit").then(
     () => undefined,

@@ -14,6 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "internal/log/*": ["internal/cqrs", "internal/gen", "internal/platform", "npm", "node:"],
   "internal/documents/*": ["internal/cqrs", "internal/gen", "internal/platform", "npm", "node:"],
   "internal/grpc": ["internal/cqrs", "internal/gen", "internal/platform", "npm", "node:"],
+  "internal/process": ["internal/cqrs", "internal/log", "internal/documents", "internal/grpc", "internal/platform", "npm", "node:"],
   "internal/platform": ["npm", "node:"],
   "cmd/*": ["internal", "sdk", "npm", "node:"],
   "cmd/headwater": ["cmd", "internal", "sdk", "npm", "node:"],

@@ -229,7 +229,7 @@ export interface FetchedMessage {
   readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean };
 }
 
-export const { Kafka, AssignerProtocol } = require("kafkajs") as typeof KafkaJs;
+export const { Kafka, AssignerProtocol, ConfigResourceTypes } = require("kafkajs") as typeof KafkaJs;
 
 const SILENT = 0;
 const ClusterClass = require("kafkajs/src/cluster") as new (options: object) => Cluster;

@@ -59,7 +59,8 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
     troubleSinceMs = undefined;
     const partitions = payload.memberAssignment[topic] ?? [];
     consumer.pause([{ topic }]);
-    if (isReplaced(payload.memberId)) failure = new FencedError(`another ${instance} has joined ${group}`);
+    if (isReplaced(payload.memberId))
+      failure = new FencedError(`another ${instance} has joined ${group}: each instance needs a name of its own`);
     assignment = { memberId: payload.memberId, generation: generationOf(payload.memberId) ?? 0, partitions };
     announce();
   });

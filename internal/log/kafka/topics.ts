@@ -1,9 +1,9 @@
 /** Creates topics with the settings that the log's promises need, and refuses those that have others. */
 
-import { type Admin, ConfigResourceTypes } from "kafkajs";
+import type { Admin } from "kafkajs";
 import type { Retention, Topic } from "../../cqrs/log.ts";
 import { throughElections } from "./elections.ts";
-import { Kafka, type KafkaConfig } from "./kafkajs.ts";
+import { ConfigResourceTypes, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { MAX_RECORD_BYTES } from "./produce.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

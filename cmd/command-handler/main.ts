@@ -1,0 +1,32 @@
+import { join } from "node:path";
+import { orderTopics } from "../../internal/orders/topics.ts";
+import { startBackgroundProcess } from "../../internal/process/background.ts";
+import { openKafka } from "../../internal/process/kafka.ts";
+import { handlerPortOption, hostOption, instanceOption, kafkaOptions, stateOption } from "../../internal/process/options.ts";
+import { runProcess } from "../../internal/process/run.ts";
+import { runOrderHandler } from "./app.ts";
+
+const name = "command-handler";
+
+await runProcess({
+  name,
+  about: "decides commands and writes their events; instances share the partitions",
+  options: { ...instanceOption, ...stateOption, ...hostOption, ...handlerPortOption, ...kafkaOptions },
+  async start(config, context) {
+    const { logger, signal, stack } = context;
+    const { instance, host } = config;
+    const client = {
+      clientId: `headwater-${name}-${instance}`,
+      topics: Object.values(orderTopics),
+      stateDirectory: join(config.state, instance),
+    };
+    const log = stack.use(await openKafka(config, client, { logger, signal }));
+    return startBackgroundProcess({
+      ...context,
+      host,
+      healthPort: config["handler-health-port"],
+      run: (stopped) => runOrderHandler({ instance }, { log, logger }, stopped),
+      check: () => log.ends(orderTopics.commands.name),
+    });
+  },
+});

@@ -1,0 +1,26 @@
+import { orderTopics } from "../../internal/orders/topics.ts";
+import { openKafka } from "../../internal/process/kafka.ts";
+import { commandPortOption, hostOption, kafkaOptions } from "../../internal/process/options.ts";
+import { watchHealth } from "../../internal/process/outages.ts";
+import { runProcess } from "../../internal/process/run.ts";
+import { startCommandService } from "./app.ts";
+
+const name = "command-service";
+
+await runProcess({
+  name,
+  about: "takes commands over gRPC and answers with their outcome; as many as wanted may run",
+  options: { ...hostOption, ...commandPortOption, ...kafkaOptions },
+  async start(config, { logger, signal, stack }) {
+    const log = stack.use(
+      await openKafka(
+        config,
+        { clientId: `headwater-${name}`, topics: Object.values(orderTopics), stateDirectory: null },
+        { logger, signal },
+      ),
+    );
+    const app = stack.use(await startCommandService({ host: config.host, port: config["command-port"] }, { log, logger }));
+    stack.use(watchHealth({ check: app.check, onChange: app.setServing, logger }));
+    return { status: `serves on ${app.address}` };
+  },
+});

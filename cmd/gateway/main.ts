@@ -1,0 +1,14 @@
+import { gatewayOptions } from "../../internal/process/options.ts";
+import { runProcess } from "../../internal/process/run.ts";
+import { startGateway } from "./app.ts";
+
+await runProcess({
+  name: "gateway",
+  about: "offers both services to browsers, as Connect, gRPC-Web and JSON; as many as wanted may run",
+  options: gatewayOptions,
+  async start(config, { logger, stack }) {
+    const { host, "gateway-port": port, "command-url": commandUrl, "query-url": queryUrl, "allowed-origins": allowedOrigins } = config;
+    const gateway = stack.use(await startGateway({ host, port, commandUrl, queryUrl, allowedOrigins, logger }));
+    return { status: `serves on http://${gateway.address}` };
+  },
+});

@@ -1,0 +1,30 @@
+import { orders } from "../../internal/orders/projection/order.ts";
+import { orderTopics } from "../../internal/orders/topics.ts";
+import { startBackgroundProcess } from "../../internal/process/background.ts";
+import { openKafka } from "../../internal/process/kafka.ts";
+import { openMongo } from "../../internal/process/mongo.ts";
+import { hostOption, instanceOption, kafkaOptions, mongoOptions, projectorPortOption } from "../../internal/process/options.ts";
+import { runProcess } from "../../internal/process/run.ts";
+import { runOrderProjector } from "./app.ts";
+
+const name = "projector";
+
+await runProcess({
+  name,
+  about: "keeps the documents of all views up to date with the events; instances share the partitions",
+  options: { ...instanceOption, ...hostOption, ...projectorPortOption, ...kafkaOptions, ...mongoOptions },
+  async start(config, context) {
+    const { logger, signal, stack } = context;
+    const { instance, host } = config;
+    const client = { clientId: `headwater-${name}-${instance}`, topics: Object.values(orderTopics), stateDirectory: null };
+    const log = stack.use(await openKafka(config, client, { logger, signal }));
+    const documents = stack.use(await openMongo(config, { logger, signal }));
+    return startBackgroundProcess({
+      ...context,
+      host,
+      healthPort: config["projector-health-port"],
+      run: (stopped) => runOrderProjector({ instance }, { log, documents }, stopped),
+      check: () => Promise.all([log.ends(orderTopics.events.name), documents.checkpoints(orders.collection.name)]),
+    });
+  },
+});

@@ -1,0 +1,27 @@
+import type { MongoDocuments } from "../../internal/documents/mongo/connect.ts";
+import { orderViews } from "../../internal/orders/projection/views.ts";
+import { openMongo } from "../../internal/process/mongo.ts";
+import { hostOption, mongoOptions, partitionsOption, queryPortOption } from "../../internal/process/options.ts";
+import { watchHealth } from "../../internal/process/outages.ts";
+import { runProcess } from "../../internal/process/run.ts";
+import { startQueryService } from "./app.ts";
+
+await runProcess({
+  name: "query-service",
+  about: "answers queries over gRPC from the documents; as many as wanted may run",
+  options: { ...hostOption, ...queryPortOption, ...partitionsOption, ...mongoOptions },
+  async start(config, { logger, signal, stack }) {
+    const { host, "query-port": port, partitions } = config;
+    const documents = stack.use(await openMongo(config, { logger, signal }));
+    const app = stack.use(await startQueryService({ host, port, partitions }, { documents, logger }));
+    stack.use(watchHealth({ check: () => checkIndexes(documents), onChange: app.setServing, logger }));
+    return { status: `serves on ${app.address}` };
+  },
+});
+
+/** @throws {Error} an index is missing: its queries would read whole collections */
+async function checkIndexes(documents: MongoDocuments): Promise<void> {
+  const [missing] = await documents.missingIndexes(orderViews.map(({ collection }) => collection));
+  if (missing === undefined) return;
+  throw new Error(`the index ${missing.index} of ${missing.collection} is missing; has a projector run?`);
+}

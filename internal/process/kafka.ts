@@ -1,0 +1,59 @@
+/** Kafka, as the processes are configured to reach it. */
+
+import type { Log, Topic } from "../cqrs/log.ts";
+import { type KafkaLogOptions, openKafkaLog } from "../log/kafka/open.ts";
+import { ConfigError, readOptionFile, type ValuesOf, variableOf } from "../platform/config.ts";
+import type { kafkaOptions } from "./options.ts";
+import { type Attempts, throughOutages } from "./outages.ts";
+
+type KafkaConfig = ValuesOf<typeof kafkaOptions>;
+
+/** Which process connects, and where it keeps its copy of the state. */
+export interface KafkaClient {
+  readonly clientId: string;
+  readonly topics: readonly Topic[];
+  /** null: nothing on disk. */
+  readonly stateDirectory: string | null;
+}
+
+/** Opens the log, and waits for Kafka while it is away. @throws {ConfigError} settings that cannot be used */
+export function openKafka(config: KafkaConfig, { clientId, topics, stateDirectory }: KafkaClient, attempts: Attempts): Promise<Log> {
+  const options: KafkaLogOptions = {
+    brokers: config["kafka-brokers"],
+    clientId,
+    topics,
+    partitions: config.partitions,
+    replicationFactor: config["replication-factor"],
+    stateDirectory,
+    ...tlsOf(config),
+    ...saslOf(config),
+  };
+  return throughOutages(() => openKafkaLog(options), attempts);
+}
+
+function tlsOf(config: KafkaConfig): Pick<KafkaLogOptions, "ssl"> {
+  const files = { ca: "kafka-ca-file", cert: "kafka-cert-file", key: "kafka-key-file" } as const;
+  const given = Object.entries(files).filter(([, name]) => config[name] !== "");
+  const [, first] = given[0] ?? [];
+  if (!config["kafka-tls"]) {
+    if (first !== undefined) throw new ConfigError(`--${first} (${variableOf(first)}) needs --kafka-tls (${variableOf("kafka-tls")})`);
+    return {};
+  }
+  if ((config["kafka-cert-file"] === "") !== (config["kafka-key-file"] === "")) {
+    throw new ConfigError("--kafka-cert-file and --kafka-key-file belong together");
+  }
+  return { ssl: Object.fromEntries(given.map(([key, name]) => [key, readOptionFile(name, config[name], (content) => content)])) };
+}
+
+function saslOf(config: KafkaConfig): Pick<KafkaLogOptions, "sasl"> {
+  const { "kafka-sasl": mechanism, "kafka-username": username, "kafka-password-file": path } = config;
+  const password =
+    path === "" ? config["kafka-password"] : readOptionFile("kafka-password-file", path, (content) => content.replace(/\r?\n$/, ""));
+  if (mechanism === "none") {
+    if (username !== "" || password !== "") throw new ConfigError(`a user or password needs --kafka-sasl (${variableOf("kafka-sasl")})`);
+    return {};
+  }
+  if (username === "" || password === "") throw new ConfigError(`--kafka-sasl ${mechanism} needs a user and a password`);
+  // A union of one member per mechanism: the type is told which, though all look alike.
+  return { sasl: { mechanism, username, password } as NonNullable<KafkaLogOptions["sasl"]> };
+}

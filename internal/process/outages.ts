@@ -1,0 +1,94 @@
+/** What processes do while Kafka or MongoDB is away: wait, say so, and go on by themselves. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { DocumentsUnavailableError } from "../cqrs/documents.ts";
+import { LogUnavailableError } from "../cqrs/log.ts";
+import { untilAborted } from "../cqrs/until-aborted.ts";
+import type { Logger } from "../platform/logging.ts";
+
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 5_000;
+
+/** Work that ran so long had recovered: the next failure is a new one. */
+const RECOVERED_AFTER_MS = 30_000;
+
+const CHECK_EVERY_MS = 1_000;
+
+/** A check that takes longer counts as failed. Callers' deadlines are mostly longer, so they hear of an outage in time. */
+const CHECK_TIMEOUT_MS = 3_000;
+
+export interface Attempts {
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs something until it succeeds: while a store is away it is tried again, at growing intervals.
+ *
+ * @throws the signal's reason when it aborts, and every error that is no outage
+ */
+export async function throughOutages<Result>(run: (signal: AbortSignal) => Promise<Result>, { logger, signal }: Attempts): Promise<Result> {
+  let waitMs = FIRST_WAIT_MS;
+  for (;;) {
+    const startedAtMs = performance.now();
+    try {
+      return await run(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isOutage(error)) throw error;
+      if (performance.now() - startedAtMs > RECOVERED_AFTER_MS) waitMs = FIRST_WAIT_MS;
+      logger.warn({ retryInMs: waitMs }, error.message);
+    }
+    await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
+  }
+}
+
+export interface HealthOptions {
+  /** Fails or hangs while what the process needs is away. */
+  readonly check: (signal: AbortSignal) => Promise<unknown>;
+  readonly onChange: (isServing: boolean) => void;
+  readonly logger: Logger;
+}
+
+/** Checks again and again, and tells when the answer changes; until the first check it is taken to be serving. */
+export function watchHealth({ check, onChange, logger }: HealthOptions): AsyncDisposable {
+  const stop = new AbortController();
+  const watching = watch();
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await watching;
+    },
+  };
+
+  async function watch(): Promise<void> {
+    let wasServing = true;
+    while (!stop.signal.aborted) {
+      const failure = await failureOf(check);
+      if (stop.signal.aborted) return;
+      const isServing = failure === undefined;
+      if (isServing !== wasServing) {
+        onChange(isServing);
+        logger.warn(isServing ? {} : { reason: failure }, isServing ? "serving again" : "not serving");
+      }
+      wasServing = isServing;
+      await delay(CHECK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+    }
+  }
+
+  async function failureOf(run: HealthOptions["check"]): Promise<string | undefined> {
+    const timeout = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+    const signal = AbortSignal.any([timeout, stop.signal]);
+    try {
+      await untilAborted(run(signal), signal);
+      return timeout.aborted ? `no answer within ${CHECK_TIMEOUT_MS} ms` : undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+}
+
+function isOutage(error: unknown): error is Error {
+  return error instanceof LogUnavailableError || error instanceof DocumentsUnavailableError;
+}

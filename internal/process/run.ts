@@ -1,0 +1,60 @@
+/** What every process does the same way: reads its configuration, says that it runs, ends cleanly on SIGTERM, and never ends without a last line. */
+
+import { once } from "node:events";
+import { ConfigError, describeOptions, type Options, parseConfig, type ValuesOf } from "../platform/config.ts";
+import { createLogger, type Logger, type LogLevel } from "../platform/logging.ts";
+import { allOptions, loggingOptions } from "./options.ts";
+
+/** What a process is given to start with. */
+export interface ProcessContext {
+  readonly logger: Logger;
+  /** Aborts when the process is told to stop. */
+  readonly signal: AbortSignal;
+  /** What is used here is disposed of when the process ends, the last first. */
+  readonly stack: AsyncDisposableStack;
+}
+
+/** A process that runs. */
+export interface Running {
+  /** What it does and where, for the line that says that it runs. */
+  readonly status: string;
+  /** Rejects if it cannot go on; absent if nothing can end it. */
+  readonly ended?: Promise<void>;
+}
+
+export interface ProcessSpec<Declared extends Options> {
+  /** Its folder in cmd/. */
+  readonly name: string;
+  /** What it does, for --help. */
+  readonly about: string;
+  readonly options: Declared;
+  start(config: ValuesOf<Declared>, context: ProcessContext): Promise<Running>;
+}
+
+/** Runs a process until SIGTERM or SIGINT, or until it cannot go on; then the exit code is 1, or 2 for a bad configuration. */
+export async function runProcess<Declared extends Options>({ name, about, options, start }: ProcessSpec<Declared>): Promise<void> {
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(`headwater ${name}: ${about}\n\nUsage: npm run start:${name} -- [options]\n\nOptions:\n`);
+    process.stdout.write(`${describeOptions({ ...options, ...loggingOptions })}\n`);
+    return;
+  }
+  const stop = new AbortController();
+  try {
+    const source = { args, environment: process.env, shared: allOptions };
+    // The type of a spread of options that are not known here cannot be told; each parses its own value.
+    const config = parseConfig<Options>({ ...options, ...loggingOptions }, source);
+    const logger = createLogger({ app: name, level: config["log-level"] as LogLevel });
+    const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => stop.abort());
+    await using stack = new AsyncDisposableStack();
+    const running = await start(config as ValuesOf<Declared>, { logger, signal: stop.signal, stack });
+    process.stdout.write(`${name} ${running.status}\n`);
+    await Promise.race([stopped, ...(running.ended === undefined ? [] : [running.ended])]);
+    process.stdout.write(`${name} is stopping\n`);
+  } catch (error) {
+    if (stop.signal.aborted && error === stop.signal.reason) return;
+    const hint = error instanceof ConfigError ? `\nnpm run start:${name} -- --help shows all options.` : "";
+    process.stderr.write(`${name} has ended: ${error instanceof Error ? error.message : String(error)}${hint}\n`);
+    process.exitCode = error instanceof ConfigError ? 2 : 1;
+  }
+}
