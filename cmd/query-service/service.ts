@@ -7,6 +7,7 @@ import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshnes
 import { PageTokenError } from "../../internal/cqrs/page-token.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
 import { formatToken, mergeSequences, parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
+import { untilAborted } from "../../internal/cqrs/until-aborted.ts";
 import { createWitness, type Witness } from "../../internal/cqrs/witness.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
@@ -19,7 +20,7 @@ import { listDailySales } from "../../internal/orders/query/list-daily-sales.ts"
 import { listOrderEvents } from "../../internal/orders/query/list-order-events.ts";
 import { listOrders } from "../../internal/orders/query/list-orders.ts";
 
-/** How long a query waits for its token's position at most; normally it takes milliseconds. */
+/** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
 const MAX_WAIT_MS = 10_000;
 
 const RETRY_WHEN_STALE_MS = 100;
@@ -73,24 +74,28 @@ async function read<Request extends QueryRequest, Answer>(
   request: Request,
   call: Call,
 ): Promise<{ readonly answer: Answer; readonly consistencyToken: string }> {
+  using wait = boundedWait(call, MAX_WAIT_MS);
   try {
-    const wanted = await untilVisible(freshness, query.view, request.consistencyToken, call);
+    const wanted = await untilVisible(freshness, query.view, request.consistencyToken, wait.signal);
     const complete = freshness.sequences(query.view);
     const witness = createWitness(documents);
-    const answer = await query(witness, request);
+    const found = await untilAborted(
+      query(witness, request).then((answer) => ({ answer })),
+      wait.signal,
+    );
+    if (found === undefined) throw new DocumentsUnavailableError("the documents did not answer in time");
     const { log } = freshness;
     const consistencyToken = log === undefined ? "" : formatToken(log.id, mergeSequences(complete, wanted, witness.seen));
-    return { answer, consistencyToken };
+    return { answer: found.answer, consistencyToken };
   } catch (error) {
     throw statusErrorOf(error);
   }
 }
 
-async function untilVisible(freshness: Freshness, view: Projection, token: string, call: Call): Promise<Sequences> {
+async function untilVisible(freshness: Freshness, view: Projection, token: string, signal: AbortSignal): Promise<Sequences> {
   if (token === "") return new Map();
-  using wait = boundedWait(call, MAX_WAIT_MS);
-  const sequences = parseToken(token, await freshness.known(wait.signal));
-  await freshness.waitFor(view, sequences, wait.signal);
+  const sequences = parseToken(token, await freshness.known(signal));
+  await freshness.waitFor(view, sequences, signal);
   return sequences;
 }
 

@@ -10,17 +10,21 @@ const infrastructure = "/grpc.";
 export interface Admission {
   readonly interceptor: ServerInterceptor;
   inProgress(): number;
+  /** Whether new calls are let in: what would wait in vain is better told at once. They are, to begin with. */
+  setServing(isServing: boolean): void;
   /** Refuses new calls, and waits for the running ones. False: they did not finish in time. */
   drain(timeoutMs: number): Promise<boolean>;
 }
 
-/** Counts the calls in progress, and refuses new ones while there are too many or the server stops. */
+/** Counts the calls in progress, and refuses new ones while there are too many, or the server stops or cannot serve. */
 export function createAdmission({ maxCalls, errorDomain }: { readonly maxCalls: number; readonly errorDomain: string }): Admission {
   let inProgress = 0;
+  let isServing = true;
   let drained: PromiseWithResolvers<boolean> | undefined;
 
   const refusal = (): StatusError | undefined => {
     if (drained !== undefined) return unavailable("the server is stopping", { reason: "SERVER_STOPPING" }, retryAfterMs);
+    if (!isServing) return unavailable("what the server needs is away; try again", { reason: "NOT_SERVING" }, retryAfterMs);
     if (inProgress < maxCalls) return undefined;
     return resourceExhausted("too many calls are in progress", { reason: "TOO_MANY_CALLS" }, retryAfterMs);
   };
@@ -50,6 +54,9 @@ export function createAdmission({ maxCalls, errorDomain }: { readonly maxCalls: 
   return {
     interceptor,
     inProgress: () => inProgress,
+    setServing(value) {
+      isServing = value;
+    },
     async drain(timeoutMs) {
       drained ??= Promise.withResolvers<boolean>();
       if (inProgress === 0) drained.resolve(true);

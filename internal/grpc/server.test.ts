@@ -249,6 +249,7 @@ describe("health", () => {
     test.server.setServing(false);
     expect(await healthOf(test.client, OrderQueryService.typeName)).toBe("NOT_SERVING");
     expect(await healthOf(test.client, "")).toBe("NOT_SERVING");
+    expect((await failureOf(unary(test.client, listOrders, {}))).code).toBe(Code.UNAVAILABLE);
     test.server.setServing(true);
     expect(await healthOf(test.client, "")).toBe("SERVING");
     await expect(healthOf(test.client, "nothing")).rejects.toMatchObject({ code: Code.NOT_FOUND });

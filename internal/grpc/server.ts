@@ -27,7 +27,7 @@ export interface GrpcServer extends AsyncDisposable {
   readonly port: number;
   /** host:port */
   readonly address: string;
-  /** What grpc.health.v1 says of the server and of each of its services: they are serving from the start. */
+  /** What grpc.health.v1 says of the server and of each of its services, and whether calls are let in. They are serving from the start. */
   setServing(isServing: boolean): void;
   callsInProgress(): number;
 }
@@ -50,6 +50,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const listener = await listen(server, options, limits);
   let isDraining = false;
   const setServing = (isServing: boolean): void => {
+    calls.setServing(isServing);
     for (const name of names) health.setStatus(name, isServing && !isDraining ? "SERVING" : "NOT_SERVING");
   };
 
@@ -60,8 +61,9 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     callsInProgress: calls.inProgress,
     async [Symbol.asyncDispose]() {
       isDraining = true;
+      const draining = calls.drain(limits.drainTimeoutMs);
       setServing(false);
-      const isFinished = await calls.drain(limits.drainTimeoutMs);
+      const isFinished = await draining;
       if (!isFinished) logger.warn({ calls: calls.inProgress() }, "calls are cut off: they did not finish in time");
       await listener.close(isFinished ? goodbyeMs : 0);
     },

@@ -7,7 +7,7 @@ import { untilAborted } from "../cqrs/until-aborted.ts";
 import type { Logger } from "../platform/logging.ts";
 
 const FIRST_WAIT_MS = 250;
-const LONGEST_WAIT_MS = 5_000;
+const LONGEST_WAIT_MS = 2_000;
 
 /** Work that ran so long had recovered: the next failure is a new one. */
 const RECOVERED_AFTER_MS = 30_000;

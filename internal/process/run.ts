@@ -31,6 +31,9 @@ export interface ProcessSpec<Declared extends Options> {
   start(config: ValuesOf<Declared>, context: ProcessContext): Promise<Running>;
 }
 
+/** A server's calls may take so long to finish, and a little more for what is behind it. */
+const CLOSE_TIMEOUT_MS = 40_000;
+
 /** Runs a process until SIGTERM or SIGINT, or until it cannot go on; then the exit code is 1, or 2 for a bad configuration. */
 export async function runProcess<Declared extends Options>({ name, about, options, start }: ProcessSpec<Declared>): Promise<void> {
   const args = process.argv.slice(2);
@@ -40,21 +43,25 @@ export async function runProcess<Declared extends Options>({ name, about, option
     return;
   }
   const stop = new AbortController();
+  const stack = new AsyncDisposableStack();
   try {
     const source = { args, environment: process.env, shared: allOptions };
     // The type of a spread of options that are not known here cannot be told; each parses its own value.
     const config = parseConfig<Options>({ ...options, ...loggingOptions }, source);
     const logger = createLogger({ app: name, level: config["log-level"] as LogLevel });
     const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => stop.abort());
-    await using stack = new AsyncDisposableStack();
     const running = await start(config as ValuesOf<Declared>, { logger, signal: stop.signal, stack });
     process.stdout.write(`${name} ${running.status}\n`);
     await Promise.race([stopped, ...(running.ended === undefined ? [] : [running.ended])]);
     process.stdout.write(`${name} is stopping\n`);
   } catch (error) {
-    if (stop.signal.aborted && error === stop.signal.reason) return;
-    const hint = error instanceof ConfigError ? `\nnpm run start:${name} -- --help shows all options.` : "";
-    process.stderr.write(`${name} has ended: ${error instanceof Error ? error.message : String(error)}${hint}\n`);
-    process.exitCode = error instanceof ConfigError ? 2 : 1;
+    if (!stop.signal.aborted || error !== stop.signal.reason) {
+      const hint = error instanceof ConfigError ? `\nnpm run start:${name} -- --help shows all options.` : "";
+      process.stderr.write(`${name} has ended: ${error instanceof Error ? error.message : String(error)}${hint}\n`);
+      process.exitCode = error instanceof ConfigError ? 2 : 1;
+    }
   }
+  // What does not close in time is left to the system: a process that has said its last line must end.
+  setTimeout(() => process.exit(), CLOSE_TIMEOUT_MS).unref();
+  await stack.disposeAsync();
 }

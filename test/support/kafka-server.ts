@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Kafka, logLevel } from "kafkajs";
+import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { type GuardedProcess, startGuarded } from "./guarded-process.ts";
 import { freePorts } from "./ports.ts";
 import { kafka, type ServerSource } from "./servers.ts";
@@ -18,6 +18,12 @@ const JVM_OPTIONS = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", 
 export interface KafkaOptions {
   /** Settings of server.properties beside ours, or in their place. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** Listeners of a single broker beside the plain one: the address of each security protocol, such as SASL_SSL. */
+  readonly listeners?: Readonly<Record<string, string>>;
+  /** The passwords of users who log in by SCRAM. */
+  readonly scramPasswords?: Readonly<Record<string, string>>;
+  /** What clients and other brokers are told instead of a broker's address, such as the address of a proxy before it. */
+  readonly advertise?: (address: string) => Promise<string>;
 }
 
 export interface KafkaBroker {
@@ -63,17 +69,24 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServe
 }
 
 /** Starts brokers that replicate everything to one another and acknowledge when all but one have it. Each is a controller too. */
-export async function startKafkaCluster(size: number, { settings = {} }: KafkaOptions = {}): Promise<KafkaCluster> {
+export async function startKafkaCluster(size: number, options: KafkaOptions = {}): Promise<KafkaCluster> {
+  const { settings = {}, listeners = {}, scramPasswords = {}, advertise = (address) => Promise.resolve(address) } = options;
   const source = found();
   if (source.kind === "running") throw new Error("a cluster is started from the jars, not taken from KAFKA_BROKERS");
   const ports = await freePorts(2 * size);
   const brokers = ports.slice(0, size).map((port) => `127.0.0.1:${port}`);
   const controllers = ports.slice(size).map((port) => `127.0.0.1:${port}`);
   const clusterId = `h${randomBytes(16).toString("base64url").slice(1)}`;
+  const common = {
+    libraries: source.path,
+    clusterId,
+    controllers,
+    settings: { ...replication(size), ...settings },
+    listeners,
+    scramPasswords,
+  };
   const nodes = await Promise.all(
-    brokers.map((address, index) =>
-      createNode({ libraries: source.path, clusterId, index, address, controllers, settings: { ...replication(size), ...settings } }),
-    ),
+    brokers.map(async (address, index) => createNode({ ...common, index, address, advertised: await advertise(address) })),
   );
   const stop = async (): Promise<void> => void (await Promise.all(nodes.map((node) => node.remove())));
   try {
@@ -91,8 +104,11 @@ interface NodeOptions {
   readonly clusterId: string;
   readonly index: number;
   readonly address: string;
+  readonly advertised: string;
   readonly controllers: readonly string[];
   readonly settings: Readonly<Record<string, string | number | boolean>>;
+  readonly listeners: Readonly<Record<string, string>>;
+  readonly scramPasswords: Readonly<Record<string, string>>;
 }
 
 interface KafkaNode extends KafkaBroker {
@@ -103,7 +119,8 @@ interface KafkaNode extends KafkaBroker {
   remove(): Promise<void>;
 }
 
-async function createNode({ libraries, clusterId, index, address, controllers, settings }: NodeOptions): Promise<KafkaNode> {
+async function createNode({ libraries, clusterId, scramPasswords, ...options }: NodeOptions): Promise<KafkaNode> {
+  const { address, controllers } = options;
   const folder = await mkdtemp(join(tmpdir(), "headwater-kafka-"));
   const dataDirectory = join(folder, "data");
   const properties = join(folder, "server.properties");
@@ -115,8 +132,11 @@ async function createNode({ libraries, clusterId, index, address, controllers, s
 
   const start = async (): Promise<void> => {
     if (!formatted) {
-      await writeFile(properties, propertiesOf({ index, address, controllers, settings, dataDirectory }));
-      await java("kafka.tools.StorageTool", "format", "-t", clusterId, "-c", properties).exited;
+      await writeFile(properties, propertiesOf({ ...options, dataDirectory }));
+      const users = Object.entries(scramPasswords).flatMap(([name, password]) =>
+        ["SCRAM-SHA-256", "SCRAM-SHA-512"].flatMap((mechanism) => ["--add-scram", `${mechanism}=[name=${name},password=${password}]`]),
+      );
+      await java("kafka.tools.StorageTool", "format", "-t", clusterId, "-c", properties, ...users).exited;
       formatted = true;
     }
     const started = java("kafka.Kafka", properties);
@@ -154,19 +174,29 @@ async function createNode({ libraries, clusterId, index, address, controllers, s
 function propertiesOf({
   index,
   address,
+  advertised,
   controllers,
   settings,
+  listeners,
   dataDirectory,
-}: Omit<NodeOptions, "libraries" | "clusterId"> & { readonly dataDirectory: string }): string {
+}: Omit<NodeOptions, "libraries" | "clusterId" | "scramPasswords"> & { readonly dataDirectory: string }): string {
+  const others = Object.entries(listeners);
+  const offeredAt = (plain: string): readonly string[] => [
+    `PLAINTEXT://${plain}`,
+    ...others.map(([protocol, other]) => `${protocol}://${other}`),
+  ];
   const all = {
     "process.roles": "broker,controller",
     "node.id": index + 1,
     "controller.quorum.voters": controllers.map((controller, voter) => `${voter + 1}@${controller}`).join(","),
-    listeners: `PLAINTEXT://${address},CONTROLLER://${controllers[index]}`,
-    "advertised.listeners": `PLAINTEXT://${address}`,
+    listeners: [...offeredAt(address), `CONTROLLER://${controllers[index]}`].join(","),
+    "advertised.listeners": offeredAt(advertised).join(","),
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": [
+      "CONTROLLER:PLAINTEXT",
+      ...["PLAINTEXT", ...Object.keys(listeners)].map((name) => `${name}:${name}`),
+    ].join(),
     "log.dirs": dataDirectory,
     "auto.create.topics.enable": false,
     // Few, so that the first group and the first transaction do not wait for fifty folders.
@@ -200,7 +230,7 @@ function replication(size: number): Readonly<Record<string, number>> {
 
 /** Waits until the brokers say that there are so many of them, with a controller. */
 async function untilAnswering(brokers: string[], size: number, failure: () => string | undefined): Promise<void> {
-  const client = new Kafka({ brokers, clientId: "test-support", logLevel: logLevel.NOTHING, retry: { retries: 0 } });
+  const client = new Kafka({ brokers, clientId: "test-support", logLevel: 0, retry: { retries: 0 } });
   const deadline = Date.now() + START_DEADLINE_MS;
   for (;;) {
     const failed = failure();
@@ -211,7 +241,7 @@ async function untilAnswering(brokers: string[], size: number, failure: () => st
   }
 }
 
-async function answers(client: Kafka, size: number): Promise<boolean> {
+async function answers(client: InstanceType<typeof Kafka>, size: number): Promise<boolean> {
   const admin = client.admin();
   try {
     await admin.connect();

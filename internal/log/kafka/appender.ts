@@ -4,7 +4,7 @@
  */
 
 import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
-import { unavailable } from "./fetcher.ts";
+import { unavailable } from "./errors.ts";
 import { Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { chosenPartition, fitsRequest, type Placed, sendInOrder, sizeOf } from "./produce.ts";
 

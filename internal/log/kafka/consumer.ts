@@ -15,8 +15,11 @@ export interface GroupConsumer extends Consumer {
 export async function startConsumer(config: KafkaConfig, options: ConsumeOptions): Promise<GroupConsumer> {
   const { group, topic } = options;
   const fetcher = new Fetcher(createCluster(config), topic);
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => fetcher.close());
   await fetcher.open();
   const membership = await joinGroup(config, options);
+  opened.move();
   let reported: Assignment | undefined;
   let known: readonly number[] = [];
   let generation = 0;

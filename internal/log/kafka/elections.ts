@@ -1,4 +1,4 @@
-import { typeOf } from "./fetcher.ts";
+import { typeOf } from "./errors.ts";
 
 /** What brokers say of a partition that was created a moment ago, or whose leader is being elected. */
 const passing: ReadonlySet<string> = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION"]);

@@ -3,8 +3,8 @@
  * resets by itself where records are missing; this reads where it is told, and fails where records are missing.
  */
 
-import { LogUnavailableError } from "../../cqrs/log.ts";
 import { committedMessages } from "./committed.ts";
+import { typeOf, unavailable } from "./errors.ts";
 import type { Cluster, FetchedMessage, FetchedPartition } from "./kafkajs.ts";
 import { type KafkaRecord, recordFromMessage } from "./record.ts";
 
@@ -270,13 +270,4 @@ export class Fetcher {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     if (!this.#closed) await this.#cluster.refreshMetadata().catch(() => undefined);
   }
-}
-
-export function unavailable(error: unknown): LogUnavailableError {
-  return new LogUnavailableError(`Kafka does not answer: ${error instanceof Error ? error.message : String(error)}`);
-}
-
-/** The name of a broker's error code. */
-export function typeOf(error: unknown): string | undefined {
-  return error instanceof Error && "type" in error && typeof error.type === "string" ? error.type : undefined;
 }

@@ -69,9 +69,12 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
     failure ??= new LogUnavailableError(`the membership of ${group} was lost: ${payload.error.message}`);
     announce();
   });
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => consumer.disconnect());
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
   await consumer.run({ autoCommit: false, eachBatch: () => Promise.resolve() });
+  const joined = opened.move();
   return {
     get assignment() {
       return assignment;
@@ -84,7 +87,7 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
     },
     async [Symbol.asyncDispose]() {
       leaving = true;
-      await consumer.disconnect();
+      await joined.disposeAsync();
     },
   };
 }

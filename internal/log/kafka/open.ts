@@ -4,6 +4,7 @@ import { startAppender } from "./appender.ts";
 import { type KafkaConnection, kafkaConfig } from "./config.ts";
 import { startConsumer } from "./consumer.ts";
 import { throughElections } from "./elections.ts";
+import { reaching } from "./errors.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { startOwner } from "./owner.ts";
@@ -22,8 +23,17 @@ export interface KafkaLogOptions extends KafkaConnection {
 
 const TAIL_BATCH = 1_000;
 
-/** Opens the log on a Kafka cluster, and creates the topics that are missing. @throws {Error} topics with other settings */
-export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
+/**
+ * Opens the log on a Kafka cluster, and creates the topics that are missing.
+ *
+ * @throws {LogUnavailableError} the cluster does not answer
+ * @throws {Error} it refuses this client, or has topics with other settings
+ */
+export function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
+  return reaching(() => open(options));
+}
+
+async function open(options: KafkaLogOptions): Promise<Log> {
   const { topics, partitions, replicationFactor = -1, stateDirectory } = options;
   const config = kafkaConfig(options);
   const id = await ensureTopics(config, { topics, partitions, replicationFactor });
@@ -33,7 +43,7 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
   await admin.connect();
   stack.defer(() => admin.disconnect());
   const retentions = new Map(topics.map(({ name, retention }) => [name, retention]));
-  const open = new Set<AsyncDisposable>();
+  const members = new Set<AsyncDisposable>();
   const owned = stack.move();
 
   return {
@@ -45,19 +55,19 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
       const offsets = await appender.append(records);
       return offsets.map((offset, index) => (hasOffsets(records[index]?.topic ?? "") ? offset : -1));
     },
-    consume: (consume: ConsumeOptions) => kept(startConsumer(config, consume)),
-    own: (own: OwnOptions) => kept(startOwner({ config, logId: id, stateDirectory, check }, own)),
-    tail: (tail) => startTail(config, tail),
+    consume: (consume: ConsumeOptions) => kept(reaching(() => startConsumer(config, consume))),
+    own: (own: OwnOptions) => kept(reaching(() => startOwner({ config, logId: id, stateDirectory, check }, own))),
+    tail: (tail) => reaching(() => startTail(config, tail)),
     async ends(topic) {
-      const offsets = await throughElections(() => admin.fetchTopicOffsets(topic));
+      const offsets = await reaching(() => throughElections(() => admin.fetchTopicOffsets(topic)));
       return byPartition(offsets.map(({ partition, high }) => [partition, Number(high)]));
     },
     async committed(group, topic) {
-      const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
+      const [found] = await reaching(() => admin.fetchOffsets({ groupId: group, topics: [topic] }));
       return byPartition((found?.partitions ?? []).map(({ partition, offset }) => [partition, Math.max(0, Number(offset))]));
     },
     async [Symbol.asyncDispose]() {
-      for (const member of open) await member[Symbol.asyncDispose]();
+      for (const member of members) await member[Symbol.asyncDispose]();
       await owned.disposeAsync();
     },
   };
@@ -83,10 +93,10 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
   async function kept<Member extends AsyncDisposable>(starting: Promise<Member>): Promise<Member> {
     const member = await starting;
     const leave = member[Symbol.asyncDispose].bind(member);
-    open.add(member);
+    members.add(member);
     return Object.assign(member, {
       [Symbol.asyncDispose]: async () => {
-        open.delete(member);
+        members.delete(member);
         await leave();
       },
     });
@@ -103,9 +113,12 @@ async function startTail(
   { topic, partition, from, signal }: TailOptions,
 ): Promise<AsyncIterable<readonly LogRecord[]>> {
   const fetcher = new Fetcher(createCluster({ ...config, clientId: `${config.clientId ?? "headwater"}-tail-${randomUUID()}` }), topic);
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => fetcher.close());
   await fetcher.open();
   const start = from === "end" ? ((await fetcher.ends([partition])).get(partition) ?? 0) : from;
   fetcher.seek(partition, start);
+  opened.move();
   return follow(fetcher, signal);
 }
 

@@ -8,7 +8,8 @@
 
 import { FencedError, LogUnavailableError, type NewRecord, type Owner, type OwnOptions } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
-import { Fetcher, typeOf } from "./fetcher.ts";
+import { typeOf } from "./errors.ts";
+import { Fetcher } from "./fetcher.ts";
 import { createCluster, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
 import type { KafkaRecord } from "./record.ts";
@@ -46,9 +47,14 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
   const transactor = new Transactor(config, writer);
   const store = new StateStore(stateDirectory, { logId, topic: stateTopic });
   const stateFetcher = new Fetcher(createCluster(config), stateTopic);
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => store.close());
+  opened.defer(() => stateFetcher.close());
+  opened.defer(() => transactor.discard());
   await stateFetcher.open();
   await transactor.initialise();
   const consumer = await startConsumer(config, options);
+  const owned = opened.move();
   let leaving: Promise<void> | undefined;
 
   return {
@@ -97,9 +103,7 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
 
   async function leave(): Promise<void> {
     await consumer[Symbol.asyncDispose]();
-    await transactor.discard();
-    await stateFetcher.close();
-    store.close();
+    await owned.disposeAsync();
   }
 
   async function newAssignment(old: Assignment): Promise<void> {

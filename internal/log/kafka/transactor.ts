@@ -5,7 +5,7 @@
 
 import type { Producer } from "kafkajs";
 import { FencedError, LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
-import { typeOf, unavailable } from "./fetcher.ts";
+import { typeOf, unavailable } from "./errors.ts";
 import { fenceOffsets, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
 import { chosenPartition, type Placed, sendInOrder } from "./produce.ts";

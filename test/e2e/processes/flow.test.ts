@@ -9,6 +9,7 @@ import { OrderQueryService } from "../../../internal/gen/headwater/orders/v1/ord
 import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
 import { type KafkaServer, startKafka } from "../../support/kafka-server.ts";
 import { type MongoServer, startMongo } from "../../support/mongo-server.ts";
+import { newOrder } from "../../support/orders.ts";
 import { startProcess, startSystem, type TestSystem } from "../../support/processes.ts";
 import { kafka as kafkaSource, mongo as mongoSource } from "../../support/servers.ts";
 
@@ -40,7 +41,7 @@ describe.skipIf(kafkaSource === undefined || mongoSource === undefined)("process
     const order = newOrder(orderId);
     await commands.call(createOrder, order);
     await commands.call(placeOrder, { orderId });
-    await commands.call(recordPayment, { orderId, amount: { currencyCode: "EUR", minorUnits: 900n }, method: "card" });
+    await commands.call(recordPayment, { orderId, amount: { currencyCode: "EUR", minorUnits: 2_150n }, method: "card" });
     const { receipt } = await commands.call(shipOrder, { orderId });
     const { order: read } = await queries.call(getOrder, { orderId, consistencyToken: receipt?.consistencyToken ?? "" });
     expect(read).toMatchObject({ orderId, version: 4, status: OrderStatus.SHIPPED });
@@ -81,14 +82,3 @@ describe.skipIf(kafkaSource === undefined || mongoSource === undefined)("process
     expect(receipt?.version).toBe(1);
   });
 });
-
-function newOrder(orderId: string) {
-  const unitPrice = { currencyCode: "EUR", minorUnits: 450n };
-  return {
-    orderId,
-    currencyCode: "EUR",
-    customerId: "ada",
-    shippingAddress: { country: "Ireland" },
-    lines: [{ sku: "TEA", quantity: 2, unitPrice }],
-  };
-}

@@ -1,0 +1,179 @@
+/** Brokers that demand TLS, passwords, certificates and rights, and what a process says when it has the wrong ones. */
+
+import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from "kafkajs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { Kafka } from "../../../internal/log/kafka/kafkajs.ts";
+import { createGrpcClient } from "../../support/grpc-client.ts";
+import { startMongo } from "../../support/mongo-server.ts";
+import { newOrder } from "../../support/orders.ts";
+import { type ProcessName, startProcess, type TestProcess } from "../../support/processes.ts";
+import { type SecureKafka, startSecureKafka } from "../../support/secure-kafka.ts";
+import { kafka as kafkaSource, mongo as mongoSource } from "../../support/servers.ts";
+
+const root = join(import.meta.dirname, "..", "..", "..");
+
+/** A process that waits instead of ending is ended by then. */
+const END_TIMEOUT_MS = 30_000;
+
+const passwords = { admin: "open sesame", nobody: "nothing", "command-service": "one", "command-handler": "two", projector: "three" };
+
+describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "program")("a broker that asks who is there", () => {
+  let secure: SecureKafka;
+  /** Environments of processes. */
+  let tls: Readonly<Record<string, string>>;
+  let mutual: Readonly<Record<string, string>>;
+  const admin = login("plain", "admin", passwords.admin);
+
+  beforeAll(async () => {
+    secure = await startSecureKafka({ passwords, superUsers: ["admin"] });
+    tls = { HEADWATER_KAFKA_TLS: "true", HEADWATER_KAFKA_CA_FILE: secure.authority.certificate };
+    mutual = { ...tls, HEADWATER_KAFKA_CERT_FILE: secure.client.certificate, HEADWATER_KAFKA_KEY_FILE: secure.client.key };
+  });
+  afterAll(() => secure[Symbol.asyncDispose]());
+
+  it.each([
+    ["a password", "SASL_PLAINTEXT", () => admin],
+    ["a salted password", "SASL_PLAINTEXT", () => login("scram-sha-512", "admin", passwords.admin)],
+    ["a password over TLS", "SASL_SSL", () => ({ ...tls, ...admin })],
+    ["a salted password over TLS", "SASL_SSL", () => ({ ...tls, ...login("scram-sha-512", "admin", passwords.admin) })],
+    ["a certificate", "SSL", () => mutual],
+  ] as const)("lets a process in that has %s", async (_, protocol, environment) => {
+    await using process = await start("command-service", protocol, environment());
+    expect(process.output()).toContain("command-service serves on");
+  });
+
+  it("lets a process in whose password is in a file, with or without a newline at its end", async () => {
+    const path = join(secure.folder, "password");
+    for (const content of [passwords.admin, `${passwords.admin}\n`]) {
+      await writeFile(path, content);
+      const environment = { ...login("scram-sha-512", "admin", ""), HEADWATER_KAFKA_PASSWORD_FILE: path };
+      await using process = await start("command-service", "SASL_PLAINTEXT", environment);
+      expect(process.output()).toContain("command-service serves on");
+    }
+  });
+
+  it.each([
+    ["a wrong password", "SASL_PLAINTEXT", () => login("plain", "admin", "wrong"), /refuses this client.*check its user, password/],
+    [
+      "a wrong salted password",
+      "SASL_SSL",
+      () => ({ ...tls, ...login("scram-sha-512", "admin", "wrong") }),
+      /refuses this client.*password/,
+    ],
+    ["an unknown user", "SASL_PLAINTEXT", () => login("scram-sha-512", "who", "wrong"), /refuses this client.*check its user/],
+    ["a mechanism that is off", "SASL_PLAINTEXT", () => login("scram-sha-256", "admin", passwords.admin), /refuses this client.*SASL/],
+    ["no rights", "SASL_PLAINTEXT", () => login("plain", "nobody", passwords.nobody), /refuses this client.*ACLs/],
+    ["no trust in the broker's authority", "SASL_SSL", () => ({ HEADWATER_KAFKA_TLS: "true", ...admin }), /no TLS with Kafka.*certificate/],
+    [
+      "trust in another authority",
+      "SASL_SSL",
+      () => ({ ...tls, HEADWATER_KAFKA_CA_FILE: secure.stranger.certificate, ...admin }),
+      /no TLS with Kafka.*certificate/,
+    ],
+    ["no certificate", "SSL", () => tls, /no TLS with Kafka: ssl\/tls alert bad certificate; check/],
+  ] as const)("ends a process that has %s, with what to do as its last line", async (_, protocol, environment, lastLine) => {
+    const { code, output } = await end("command-service", protocol, environment());
+    expect(output.trimEnd().split("\n").at(-1)).toMatch(lastLine);
+    expect(output).toMatch(/^command-service has ended: /m);
+    expect(output).not.toContain(passwords.admin);
+    expect(code).toBe(1);
+  });
+
+  it("needs no more rights for the whole flow than docs/production.md lists", async () => {
+    const rights = readRights();
+    expect(new Set(rights.map(({ process }) => process))).toEqual(new Set(["command-service", "command-handler", "projector"]));
+    await grant(rights);
+    await using stack = new AsyncDisposableStack();
+    const mongo = stack.use(await startMongo());
+    const startAs = async (name: keyof typeof passwords & ProcessName): Promise<TestProcess> =>
+      stack.use(await start(name, "SASL_SSL", { ...tls, ...login("scram-sha-512", name, passwords[name]) }, mongo.uri));
+    await startAs("command-handler");
+    await startAs("projector");
+    const { address } = await startAs("command-service");
+    using commands = createGrpcClient(address);
+    const { createOrder, placeOrder } = OrderCommandService.method;
+    const orderId = randomUUID();
+    await commands.call(createOrder, newOrder(orderId));
+    const { receipt } = await commands.call(placeOrder, { orderId, options: { waitFor: CommandStage.PROJECTED } });
+    expect(receipt).toMatchObject({ version: 2, stage: CommandStage.PROJECTED, pendingViews: [] });
+  });
+
+  function start(
+    name: ProcessName,
+    protocol: keyof SecureKafka["addresses"],
+    environment: Readonly<Record<string, string>>,
+    mongoUri = "",
+  ) {
+    return startProcess(name, { brokers: [secure.addresses[protocol]], mongoUri, environment });
+  }
+
+  function end(name: ProcessName, protocol: keyof SecureKafka["addresses"], environment: Readonly<Record<string, string>>) {
+    const env = { ...process.env, HEADWATER_KAFKA_BROKERS: secure.addresses[protocol], HEADWATER_COMMAND_PORT: "0", ...environment };
+    return new Promise<{ readonly code: number | null; readonly output: string }>((resolve) => {
+      const options = { cwd: secure.folder, env, timeout: END_TIMEOUT_MS };
+      const child = execFile(process.execPath, [join(root, "cmd", name, "main.ts")], options, (_, stdout, stderr) => {
+        resolve({ code: child.exitCode, output: stdout + stderr });
+      });
+    });
+  }
+
+  async function grant(rights: readonly Right[]): Promise<void> {
+    const client = new Kafka({ brokers: secure.kafka.brokers, clientId: "test", logLevel: 0 }).admin();
+    await client.connect();
+    const acl = rights.flatMap(({ process, resource, name, operations }) =>
+      operations.map((operation) => ({
+        resourceType: resourceTypes[resource],
+        resourceName: name.replace(/\*$/, ""),
+        resourcePatternType: name.endsWith("*") ? ResourcePatternTypes.PREFIXED : ResourcePatternTypes.LITERAL,
+        principal: `User:${process}`,
+        host: "*",
+        operation: operationTypes[operation],
+        permissionType: AclPermissionTypes.ALLOW,
+      })),
+    );
+    await client.createAcls({ acl });
+    await client.disconnect();
+  }
+});
+
+interface Right {
+  readonly process: string;
+  readonly resource: keyof typeof resourceTypes;
+  readonly name: string;
+  readonly operations: readonly (keyof typeof operationTypes)[];
+}
+
+const resourceTypes = {
+  topic: AclResourceTypes.TOPIC,
+  group: AclResourceTypes.GROUP,
+  "transactional id": AclResourceTypes.TRANSACTIONAL_ID,
+} as const;
+
+const operationTypes = {
+  Read: AclOperationTypes.READ,
+  Write: AclOperationTypes.WRITE,
+  Create: AclOperationTypes.CREATE,
+  Describe: AclOperationTypes.DESCRIBE,
+  DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
+} as const;
+
+/** The table of ACLs. */
+function readRights(): readonly Right[] {
+  const text = readFileSync(join(root, "docs", "production.md"), "utf8");
+  const row = /^\| `(?<process>[\w-]+)` \| (?<resource>topic|group|transactional id) \| `(?<name>\S+)` \| (?<operations>[\w, ]+) \|$/gm;
+  return [...text.matchAll(row)].map(({ groups }) => {
+    const { process = "", resource, name = "", operations = "" } = groups ?? {};
+    return { process, resource, name, operations: operations.split(", ") } as Right;
+  });
+}
+
+function login(mechanism: string, username: string, password: string): Readonly<Record<string, string>> {
+  return { HEADWATER_KAFKA_SASL: mechanism, HEADWATER_KAFKA_USERNAME: username, HEADWATER_KAFKA_PASSWORD: password };
+}
