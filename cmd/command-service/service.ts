@@ -13,6 +13,7 @@ import {
 } from "../../internal/cqrs/command-gateway.ts";
 import { LogUnavailableError } from "../../internal/cqrs/log.ts";
 import { formatToken, mergeSequences, parseToken, type Sequences, TokenError, type TokenLog } from "../../internal/cqrs/token.ts";
+import { traceHeadersOf } from "../../internal/cqrs/trace-context.ts";
 import { type CommandOptions, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
   type GetCommandOutcomeRequest,
@@ -75,7 +76,8 @@ async function executeCommand(options: CommandServiceOptions, command: AnyOrderC
   const views = checkedViews(commandOptions, options.views);
   const session = sessionOf(commandOptions, options.log);
   checkTime(commandOptions);
-  const submission = submissionOf(command, { newId: randomUUID, hash: sha256, actor: actorOf(call) });
+  const trace = traceHeadersOf((name) => call.header(name));
+  const submission = submissionOf(command, { newId: randomUUID, hash: sha256, actor: actorOf(call), trace });
   const stage = commandOptions?.waitFor || CommandStage.DECIDED;
   const submitted = await submit(options, submission, { stage, views, call });
   if (submitted.outcome === undefined && stage !== CommandStage.ACCEPTED) throw outcomePending(submission);

@@ -20,6 +20,7 @@ import type { Domain } from "./domain.ts";
 import { type Log, type LogRecord, LogUnavailableError, type TailOptions } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 import { createProgress } from "./progress.ts";
+import type { TraceHeaders } from "./trace-context.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /** How many commands may wait for their outcome at once: each holds a few hundred bytes here and a stream at the caller's. */
@@ -45,6 +46,8 @@ export interface Submission {
   readonly actor: string;
   readonly correlationId: string;
   readonly causationId: string;
+  /** The trace context that it came with; its events carry it on. */
+  readonly trace?: TraceHeaders;
 }
 
 /** How far to wait for a command, and how long. */
@@ -149,10 +152,10 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       const metadata = stamp(submission);
       const acceptedAtMs = clock.now();
       if (wait.stage === CommandStage.ACCEPTED) {
-        await appendInTime(metadata, partition, submission.command, wait.signal);
+        await appendInTime(metadata, partition, submission, wait.signal);
         return { partition, acceptedAtMs, stage: CommandStage.ACCEPTED, pendingViews: [] };
       }
-      const outcome = await decided(metadata, partition, submission.command, wait.signal);
+      const outcome = await decided(metadata, partition, submission, wait.signal);
       if (outcome === undefined) return { partition, acceptedAtMs, stage: CommandStage.DECIDED, pendingViews: [] };
       if (wait.stage !== CommandStage.PROJECTED) return { partition, acceptedAtMs, stage: CommandStage.DECIDED, outcome, pendingViews: [] };
       const pendingViews = await progress.reached(wait.views, partition, Number(outcome.sequence), wait.signal);
@@ -163,7 +166,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     }
   }
 
-  async function decided(metadata: CommandMetadata, partition: number, command: Message | undefined, signal: AbortSignal) {
+  async function decided(metadata: CommandMetadata, partition: number, submission: Submission, signal: AbortSignal) {
     const outcome = Promise.withResolvers<CommandOutcome | undefined>();
     const giveUp = () => outcome.reject(new OutcomeUnknownError("the command is accepted, but not decided yet"));
     const waiter: Waiter = { metadata, partition, resolve: outcome.resolve, reject: outcome.reject, inquireAtMs: Number.POSITIVE_INFINITY };
@@ -172,7 +175,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     // The append's own failure is thrown below; the waiter may lose the race without anybody listening.
     outcome.promise.catch(() => undefined);
     try {
-      await appendInTime(metadata, partition, command, signal);
+      await appendInTime(metadata, partition, submission, signal);
       waiter.inquireAtMs = clock.now() + INQUIRE_AFTER_MS;
       if (signal.aborted) giveUp();
       return await outcome.promise;
@@ -183,15 +186,17 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   }
 
   /** Whoever waits is told while he still listens; the log may take the command yet. */
-  async function appendInTime(metadata: CommandMetadata, partition: number, command: Message | undefined, signal: AbortSignal) {
-    const appended = append(metadata, partition, command).then(() => true);
+  async function appendInTime(metadata: CommandMetadata, partition: number, submission: Submission, signal: AbortSignal) {
+    const appended = append(metadata, partition, submission).then(() => true);
     if (!(await untilAborted(appended, signal))) throw new LogUnavailableError("the log has not confirmed the command in time");
   }
 
-  async function append(metadata: CommandMetadata, partition: number, command: Message | undefined): Promise<void> {
+  /** Without a command it is an inquiry. */
+  async function append(metadata: CommandMetadata, partition: number, { command, trace }: Pick<Submission, "command" | "trace">) {
     const record = create(domain.commandRecordSchema, command === undefined ? { metadata } : { metadata, command });
     const value = toBinary(domain.commandRecordSchema, record);
-    await log.append([{ topic: topics.commands.name, partition, key: metadata.aggregateId, value }]);
+    const headers = trace === undefined ? {} : { headers: trace };
+    await log.append([{ topic: topics.commands.name, partition, key: metadata.aggregateId, value, ...headers }]);
   }
 
   function stamp(submission: Submission): CommandMetadata {
@@ -243,7 +248,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       for (const waiter of waiters.values()) {
         if (waiter.inquireAtMs > nowMs) continue;
         waiter.inquireAtMs = nowMs + INQUIRE_AFTER_MS;
-        append(waiter.metadata, waiter.partition, undefined).catch(() => undefined);
+        append(waiter.metadata, waiter.partition, {}).catch(() => undefined);
       }
       cancelInquiries = scheduleInquiries();
     });

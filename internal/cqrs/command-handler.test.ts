@@ -267,7 +267,7 @@ it("a caller who does not wait long enough learns that the command is accepted, 
   const gateway = await openGateway(log);
   const command = submission("order-1", createOrder);
   await expect(gateway.submit(command, { ...patient, signal: AbortSignal.timeout(50) })).rejects.toThrow(OutcomeUnknownError);
-  await expect(gateway.submit(command, { ...patient, signal: AbortSignal.abort() })).rejects.toThrow(OutcomeUnknownError);
+  await expect(gateway.submit(command, { ...patient, signal: AbortSignal.abort() })).rejects.toThrow(LogUnavailableError);
   startHandler(log);
   expect((await submit(gateway, command)).outcome).toMatchObject({ version: 1 });
   expect(await eventCount(log)).toBe(1);

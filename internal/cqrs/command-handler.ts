@@ -8,9 +8,11 @@ import { type CommandMetadata, CommandReplySchema } from "../gen/headwater/cqrs/
 import { DeadLetterSchema, PartitionPositionSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { type Decided, decideCommand } from "./decide-command.ts";
 import type { Domain } from "./domain.ts";
+import { createEventHeaders } from "./event-headers.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
+import { traceHeadersOf } from "./trace-context.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
@@ -85,6 +87,7 @@ interface Slice {
 function createSlices(domain: Domain, owner: Owner, partitions: number) {
   const { topics, aggregate, commandRecordSchema } = domain;
   const snapshots: Snapshots = createSnapshots(aggregate);
+  const headersOf = createEventHeaders(domain);
   const positions = new Map<number, Position>();
 
   return {
@@ -148,8 +151,10 @@ function createSlices(domain: Domain, owner: Owner, partitions: number) {
     const decided = decideCommand(domain, snapshot, command, position.sequence);
     position.sequence += decided.events.length;
     if (decided.poison !== undefined) slice.records.push(deadLetter(domain, record, decided.poison));
+    const trace = traceHeadersOf((name) => record.headers?.[name]);
     for (const event of decided.events) {
-      slice.records.push({ topic: topics.events.name, partition, key, value: toBinary(aggregate.eventSchema, event) });
+      const value = toBinary(aggregate.eventSchema, event);
+      slice.records.push({ topic: topics.events.name, partition, key, value, headers: headersOf(event, trace) });
     }
     if (decided.changed) changed.add(snapshot);
     slice.replies.push(reply(command.metadata, decided, partition));

@@ -24,6 +24,8 @@ export interface Domain {
   readonly aggregate: Aggregate<DescMessage, DescMessage, DescMessage>;
   readonly commandRecordSchema: GenMessage<CommandRecord>;
   readonly topics: DomainTopics;
+  /** Who says so: the CloudEvents `source` of every event, a URI-reference. It is state: consumers know events by source and id. */
+  readonly eventSource: string;
   /** The version of the event schema that this code writes, from 1. */
   readonly schemaVersion: number;
 }

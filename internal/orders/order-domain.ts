@@ -8,5 +8,6 @@ export const orderDomain: Domain = {
   aggregate: order,
   commandRecordSchema: OrderCommandRecordSchema,
   topics: orderTopics,
+  eventSource: "/headwater/orders",
   schemaVersion: 1,
 };

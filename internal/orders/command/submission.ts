@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Submission } from "../../cqrs/command-gateway.ts";
 import type { Member } from "../../cqrs/oneof.ts";
+import type { TraceHeaders } from "../../cqrs/trace-context.ts";
 import type { CommandOptions } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
 
@@ -17,10 +18,12 @@ export interface SubmissionSource {
   readonly hash: (bytes: Uint8Array) => Uint8Array;
   /** Who sends it. */
   readonly actor: string;
+  /** The trace context that it came with, if any. */
+  readonly trace?: TraceHeaders | undefined;
 }
 
 /** An order that is created without an id gets the id of its command, so that a retry names the same order. */
-export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, hash, actor }: SubmissionSource): Submission {
+export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, hash, actor, trace }: SubmissionSource): Submission {
   const options: Partial<CommandOptions> = value.options ?? {};
   const commandId = options.commandId ? options.commandId.toLowerCase() : newId();
   const orderId = value.orderId === "" ? commandId : value.orderId;
@@ -36,6 +39,7 @@ export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, ha
     actor,
     correlationId: options.correlationId || commandId,
     causationId: options.causationId ?? "",
+    ...(trace === undefined ? {} : { trace }),
   };
 }
 
