@@ -79,14 +79,14 @@ async function read<Request extends QueryRequest, Answer>(
     const wanted = await untilVisible(freshness, query.view, request.consistencyToken, wait.signal);
     const complete = freshness.sequences(query.view);
     const witness = createWitness(documents);
-    const found = await untilAborted(
+    const answered = await untilAborted(
       query(witness, request).then((answer) => ({ answer })),
       wait.signal,
     );
-    if (found === undefined) throw new DocumentsUnavailableError("the documents did not answer in time");
+    if (answered === undefined) throw new DocumentsUnavailableError("the documents did not answer in time");
     const { log } = freshness;
     const consistencyToken = log === undefined ? "" : formatToken(log.id, mergeSequences(complete, wanted, witness.seen));
-    return { answer: found.answer, consistencyToken };
+    return { answer: answered.answer, consistencyToken };
   } catch (error) {
     throw statusErrorOf(error);
   }

@@ -17,11 +17,11 @@ for (const error of [
 }
 
 for (const [error, message] of [
-  [new KafkaJSProtocolError({ type: "SASL_AUTHENTICATION_FAILED", code: 58, message: "wrong password" }), "check its user, password and ACLs"],
-  [new KafkaJSProtocolError({ type: "TOPIC_AUTHORIZATION_FAILED", code: 29, message: "not allowed" }), "check its user, password and ACLs"],
+  [protocolError("SASL_AUTHENTICATION_FAILED"), "check its user, password and ACLs"],
+  [protocolError("TOPIC_AUTHORIZATION_FAILED"), "check its user, password and ACLs"],
   [new KafkaJSConnectionError("Connection error: self-signed certificate"), "check the TLS options and certificates"],
 ] as const) {
-  it(`"${error.message}" needs somebody to act, and says how`, async () => {
+  it(`"${error.message}" (${message}) needs somebody to act, and says how`, async () => {
     const failed = reaching(() => Promise.reject(error));
     await expect(failed).rejects.toThrow(message);
     await expect(failed).rejects.not.toBeInstanceOf(LogUnavailableError);
@@ -32,3 +32,7 @@ it("what is no word of Kafka's stays as it is", async () => {
   const error = new RangeError("no such partition");
   await expect(reaching(() => Promise.reject(error))).rejects.toBe(error);
 });
+
+function protocolError(type: string): Error {
+  return new KafkaJSProtocolError(Object.assign(new Error("refused"), { type }));
+}
