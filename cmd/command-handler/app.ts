@@ -7,6 +7,8 @@ import type { Logger } from "../../internal/platform/logging.ts";
 export interface CommandHandlerConfig {
   /** A stable name of this instance, such as a pod's. */
   readonly instance: string;
+  /** Told every few seconds at least while it gets on. */
+  readonly onProgress?: () => void;
 }
 
 /** Decides the commands of its share of the partitions, until the signal aborts. Needs the log only. */
@@ -19,7 +21,7 @@ export function runOrderHandler(
     log,
     domain: orderDomain,
     group: orderGroups.handler,
-    instance: config.instance,
+    ...config,
     signal,
     onFenced: (error) => logger.warn({ err: error }, "a transaction was fenced; reading the state again"),
   });

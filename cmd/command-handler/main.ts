@@ -25,7 +25,7 @@ await runProcess({
       ...context,
       host,
       healthPort: config["handler-health-port"],
-      run: (stopped) => runOrderHandler({ instance }, { log, logger }, stopped),
+      run: (stopped, onProgress) => runOrderHandler({ instance, onProgress }, { log, logger }, stopped),
       check: () => log.ends(orderTopics.commands.name),
     });
   },

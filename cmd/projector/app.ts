@@ -9,6 +9,8 @@ import { systemClock } from "../../internal/platform/clock.ts";
 export interface ProjectorConfig {
   /** A stable name of this instance, such as a pod's. */
   readonly instance: string;
+  /** Told every few seconds at least while it gets on. */
+  readonly onProgress?: () => void;
 }
 
 /** Keeps the documents of all views for its share of the partitions, until the signal aborts. Needs the log and the documents. */
@@ -25,7 +27,7 @@ export function runOrderProjector(
     topics: orderTopics,
     views: orderViews,
     group: orderGroups.projector,
-    instance: config.instance,
+    ...config,
     signal,
   });
 }

@@ -23,7 +23,7 @@ await runProcess({
       ...context,
       host,
       healthPort: config["projector-health-port"],
-      run: (stopped) => runOrderProjector({ instance }, { log, documents }, stopped),
+      run: (stopped, onProgress) => runOrderProjector({ instance, onProgress }, { log, documents }, stopped),
       check: () => Promise.all([log.ends(orderTopics.events.name), documents.checkpoints(orders.collection.name)]),
     });
   },

@@ -34,6 +34,8 @@ export interface CommandHandlerOptions {
   readonly instance: string;
   /** Stops it after the slice at hand. */
   readonly signal: AbortSignal;
+  /** Told again and again, every few seconds at least, while it is a member of its group and gets on. */
+  readonly onProgress?: () => void;
   /** Told when a transaction was fenced: it goes on with the partitions that it still has, after reading their state again. */
   readonly onFenced?: (error: FencedError) => void;
 }
@@ -53,11 +55,12 @@ export async function runCommandHandler(options: CommandHandlerOptions): Promise
 }
 
 /** Decides until the signal aborts. A transaction that is fenced is forgotten with everything that led to it. */
-async function decideWhileMember({ log, domain, signal, onFenced }: CommandHandlerOptions, owner: Owner): Promise<void> {
+async function decideWhileMember({ log, domain, signal, onFenced, onProgress }: CommandHandlerOptions, owner: Owner): Promise<void> {
   let slices = createSlices(domain, owner, log.partitions);
   while (!signal.aborted) {
     const poll = await untilAborted(owner.poll({ maxRecords: SLICE_COMMANDS, waitMs: POLL_WAIT_MS }), signal);
     if (poll === undefined) return;
+    if (poll.generation > 0) onProgress?.();
     try {
       const replies = await slices.decide(poll);
       // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.

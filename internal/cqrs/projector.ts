@@ -24,7 +24,7 @@ const POLL_WAIT_MS = 5_000;
 const MAX_CONFLICT_ROUNDS = 20;
 
 /** Positions are told again so often, for callers that began to listen after they were reached. */
-const REPEAT_PROGRESS_MS = 1_000;
+const REPEAT_PROGRESS_MS = 3_000;
 
 /** An event as the projector knows it: metadata, and facts that only the views look into. */
 export type EventMessage = Message & { readonly metadata?: EventMetadata | undefined };
@@ -41,6 +41,8 @@ export interface ProjectorOptions {
   readonly group: string;
   readonly instance: string;
   readonly signal: AbortSignal;
+  /** Told again and again, every few seconds at least, while it is a member of its group and gets on. */
+  readonly onProgress?: () => void;
 }
 
 /** The log does not continue where the views are: events are missing, and to go on would corrupt every view. */
@@ -67,10 +69,11 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
   }
 }
 
-async function projectWhileMember({ signal }: ProjectorOptions, consumer: Consumer, partitions: Partitions): Promise<void> {
+async function projectWhileMember({ signal, onProgress }: ProjectorOptions, consumer: Consumer, partitions: Partitions): Promise<void> {
   while (!signal.aborted) {
     const poll = await untilAborted(consumer.poll({ maxRecords: BATCH_EVENTS, waitMs: POLL_WAIT_MS }), signal);
     if (poll === undefined) return;
+    if (poll.generation > 0) onProgress?.();
     for (const partition of poll.lost) partitions.release(partition);
     for (const partition of poll.gained) await partitions.takeOver(partition);
     if (poll.records.length > 0) await partitions.apply(poll.records);

@@ -9,6 +9,9 @@ import { addReflection } from "./reflection.ts";
 import type { GrpcService } from "./service.ts";
 import { limitTransfer } from "./transfer.ts";
 
+/** A name in grpc.health.v1 that is SERVING as long as the process answers at all: to restart it would not bring back what it waits for. */
+const ALIVE = "alive";
+
 /** How long a peer may take to close its side of a connection that the server has closed. */
 const goodbyeMs = 500;
 
@@ -37,7 +40,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const { services, errorDomain, logger } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const names = ["", ...services.map(({ descriptor }) => descriptor.typeName)];
-  const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, "SERVING"])));
+  const health = new HealthImplementation(Object.fromEntries([...names, ALIVE].map((name) => [name, "SERVING"])));
   const calls = createAdmission({ maxCalls: limits.maxCallsInProgress, errorDomain });
   const server = new Server({ ...channelOptions(limits), interceptors: [limitTransfer(limits, errorDomain), calls.interceptor] });
 

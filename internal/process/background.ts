@@ -5,26 +5,40 @@ import { startBackground } from "../platform/background.ts";
 import { throughOutages, watchHealth } from "./outages.ts";
 import type { ProcessContext, Running } from "./run.ts";
 
+/** Work that says nothing for so long is stuck, or has a great deal of state to read first. */
+const STUCK_AFTER_MS = 30_000;
+
 export interface BackgroundOptions extends ProcessContext {
   readonly host: string;
   readonly healthPort: number;
   /** The work, until its signal aborts. It is run again after an outage, and must have forgotten everything. */
-  readonly run: (signal: AbortSignal) => Promise<void>;
+  readonly run: (signal: AbortSignal, onProgress: () => void) => Promise<void>;
   /** Fails or hangs while what the work needs is away. */
   readonly check: () => Promise<unknown>;
 }
 
 export async function startBackgroundProcess({ host, healthPort, run, check, logger, stack }: BackgroundOptions): Promise<Running> {
   const server = stack.use(await startGrpcServer({ host, port: healthPort, services: [], errorDomain: "headwater", logger }));
+  server.setServing(false);
+  let progressAtMs: number | undefined;
+  const attempt = (signal: AbortSignal): Promise<void> => {
+    progressAtMs = undefined;
+    return run(signal, () => (progressAtMs = performance.now()));
+  };
   const work = startBackground((signal) =>
-    throughOutages(run, { logger, signal }).catch((error: unknown) => ignoreAbortion(signal, error)),
+    throughOutages(attempt, { logger, signal }).catch((error: unknown) => ignoreAbortion(signal, error)),
   );
-  stack.use(watchHealth({ check, logger, onChange: server.setServing }));
+  stack.use(watchHealth({ check: () => Promise.all([checkProgress(), check()]), logger, onChange: server.setServing }));
   stack.defer(async () => {
     // How it ended, `ended` says.
     await Promise.allSettled([work[Symbol.asyncDispose]()]);
   });
   return { status: `works; its health is at ${server.address}`, ended: work.stopped };
+
+  async function checkProgress(): Promise<void> {
+    if (progressAtMs === undefined) throw new Error("it has not joined its group yet");
+    if (performance.now() - progressAtMs > STUCK_AFTER_MS) throw new Error(`it has not got on for ${STUCK_AFTER_MS} ms`);
+  }
 }
 
 function ignoreAbortion(signal: AbortSignal, error: unknown): void {

@@ -4,7 +4,7 @@ import type { Log, Topic } from "../cqrs/log.ts";
 import { type KafkaLogOptions, openKafkaLog } from "../log/kafka/open.ts";
 import { ConfigError, readOptionFile, type ValuesOf, variableOf } from "../platform/config.ts";
 import type { kafkaOptions } from "./options.ts";
-import { type Attempts, throughOutages } from "./outages.ts";
+import { type Attempts, openThroughOutages } from "./outages.ts";
 
 type KafkaConfig = ValuesOf<typeof kafkaOptions>;
 
@@ -28,7 +28,7 @@ export function openKafka(config: KafkaConfig, { clientId, topics, stateDirector
     ...tlsOf(config),
     ...saslOf(config),
   };
-  return throughOutages(() => openKafkaLog(options), attempts);
+  return openThroughOutages(() => openKafkaLog(options), attempts);
 }
 
 function tlsOf(config: KafkaConfig): Pick<KafkaLogOptions, "ssl"> {

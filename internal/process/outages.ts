@@ -44,6 +44,13 @@ export async function throughOutages<Result>(run: (signal: AbortSignal) => Promi
   }
 }
 
+/** The same for what is opened: when the process is told to stop, it waits for no answer any more. */
+export function openThroughOutages<Opened>(open: () => Promise<Opened>, attempts: Attempts): Promise<Opened> {
+  const { signal } = attempts;
+  const stopped = new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  return Promise.race([throughOutages(open, attempts), stopped]);
+}
+
 export interface HealthOptions {
   /** Fails or hangs while what the process needs is away. */
   readonly check: (signal: AbortSignal) => Promise<unknown>;
@@ -51,7 +58,7 @@ export interface HealthOptions {
   readonly logger: Logger;
 }
 
-/** Checks again and again, and tells when the answer changes; until the first check it is taken to be serving. */
+/** Checks again and again, and tells the first answer and every other one. */
 export function watchHealth({ check, onChange, logger }: HealthOptions): AsyncDisposable {
   const stop = new AbortController();
   const watching = watch();
@@ -63,14 +70,15 @@ export function watchHealth({ check, onChange, logger }: HealthOptions): AsyncDi
   };
 
   async function watch(): Promise<void> {
-    let wasServing = true;
+    let wasServing: boolean | undefined;
     while (!stop.signal.aborted) {
       const failure = await failureOf(check);
       if (stop.signal.aborted) return;
       const isServing = failure === undefined;
       if (isServing !== wasServing) {
         onChange(isServing);
-        logger.warn(isServing ? {} : { reason: failure }, isServing ? "serving again" : "not serving");
+        if (!isServing) logger.warn({ reason: failure }, "not serving");
+        else logger.info(wasServing === undefined ? "serving" : "serving again");
       }
       wasServing = isServing;
       await delay(CHECK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => undefined);

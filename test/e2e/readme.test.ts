@@ -60,14 +60,17 @@ describe.skipIf(grpcurl === undefined)("the README's first order", () => {
 describe("the README's scripts", () => {
   it("exist", async () => {
     const { scripts } = JSON.parse(await readFile("package.json", "utf8")) as { readonly scripts: Readonly<Record<string, string>> };
-    const named = [...readme.matchAll(/npm run ([a-z:]+)|npm (start|test)/g)].map(([, script, short]) => script ?? short ?? "");
+    const named = [...readme.matchAll(/npm run ([a-z:-]+)|npm (start|test)/g)].map(([, script, short]) => script ?? short ?? "");
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
     expect(named.length).toBeGreaterThan(5);
   });
 
-  it("npm start shows its options with --help", async () => {
-    const { stdout } = await run("npm", ["start", "--silent", "--", "--help"]);
-    expect(stdout).toContain("--in-memory");
+  it.each([
+    ["start", "--in-memory"],
+    ["start:command-service", "--kafka-brokers"],
+  ])("npm run %s shows its options with --help", async (script, option) => {
+    const { stdout } = await run("npm", ["run", script, "--silent", "--", "--help"]);
+    expect(stdout).toContain(option);
   });
 
   it("the import of real orders ends with an account that adds up", async () => {

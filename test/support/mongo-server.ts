@@ -14,6 +14,11 @@ const RETRY_MS = 50;
 const REPLICA_SET = "rs0";
 const NOT_YET_INITIALIZED = 94;
 
+export interface MongoOptions {
+  /** Of mongod, beside ours. */
+  readonly args?: readonly string[];
+}
+
 export interface MongoServer extends AsyncDisposable {
   readonly uri: string;
   /** Its process, to stop and continue it. */
@@ -25,12 +30,12 @@ export interface MongoServer extends AsyncDisposable {
 }
 
 /** Starts a server, or takes the one at MONGODB_URI: that one cannot be killed, and other tests may have left databases there. */
-export async function startMongo(): Promise<MongoServer> {
+export async function startMongo({ args = [] }: MongoOptions = {}): Promise<MongoServer> {
   if (mongo === undefined) throw new Error("mongod is missing: npm run servers fetches it");
-  return mongo.kind === "running" ? foreignServer(mongo.address) : startOwnServer(mongo.path);
+  return mongo.kind === "running" ? foreignServer(mongo.address) : startOwnServer(mongo.path, args);
 }
 
-async function startOwnServer(mongod: string): Promise<MongoServer> {
+async function startOwnServer(mongod: string, further: readonly string[]): Promise<MongoServer> {
   const folder = await mkdtemp(join(tmpdir(), "headwater-mongo-"));
   const dataDirectory = join(folder, "data");
   await mkdir(dataDirectory);
@@ -40,7 +45,7 @@ async function startOwnServer(mongod: string): Promise<MongoServer> {
   const thrift = ["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false", "--nounixsocket"];
   let running: GuardedProcess;
   const start = async (): Promise<void> => {
-    running = startGuarded(mongod, [...args, ...thrift], folder);
+    running = startGuarded(mongod, [...args, ...thrift, ...further], folder);
     await untilPrimary(address, running);
   };
   const remove = async (): Promise<void> => {

@@ -1,0 +1,63 @@
+/** `headwater health`: asks a process how it is, where no other probe is at hand. */
+
+import { parseArgs } from "node:util";
+import { ChannelCredentials, Client } from "@grpc/grpc-js";
+import { service as healthService } from "grpc-health-check";
+
+export const healthHelp = `headwater health: ask a process whether it is serving, by grpc.health.v1
+
+Usage: headwater health <host:port> [options]
+
+It ends with 0 if the answer is SERVING, with 1 for another answer or none, and with 2 if it is called wrongly.
+
+Options:
+  --service   full name of one of its services (default: the process as a whole)
+  --timeout   how many seconds to wait (default 5)
+`;
+
+interface Question {
+  readonly address: string;
+  readonly service: string;
+  readonly timeoutMs: number;
+}
+
+/** Returns the exit code. */
+export async function health(args: readonly string[]): Promise<number> {
+  const question = parseQuestion(args);
+  if (typeof question === "string") {
+    process.stderr.write(`headwater health: ${question}\nheadwater health --help shows all options.\n`);
+    return 2;
+  }
+  const status = await ask(question);
+  process.stdout.write(`${status}\n`);
+  return status === "SERVING" ? 0 : 1;
+}
+
+/** The status, or why there is none. */
+function ask({ address, service, timeoutMs }: Question): Promise<string> {
+  const { Check: check } = healthService;
+  if (check === undefined) throw new TypeError("grpc-health-check has no Check");
+  const client = new Client(address, ChannelCredentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = check;
+  return new Promise((resolve) => {
+    const options = { deadline: Date.now() + timeoutMs };
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service }, options, (error, answer) => {
+      client.close();
+      resolve(error === null ? (answer as { readonly status: string }).status : error.details);
+    });
+  });
+}
+
+/** Or what is wrong with it. */
+function parseQuestion(args: readonly string[]): Question | string {
+  try {
+    const options = { service: { type: "string", default: "" }, timeout: { type: "string", default: "5" } } as const;
+    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
+    const [address, ...others] = positionals;
+    if (address === undefined || others.length > 0 || !/:\d+$/.test(address)) return "name one address, such as 127.0.0.1:50051";
+    if (!/^[1-9]\d{0,3}$/.test(values.timeout)) return "--timeout must be a whole number from 1 to 9999";
+    return { address, service: values.service, timeoutMs: Number(values.timeout) * 1000 };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
