@@ -3,7 +3,8 @@
  * notification may be lost; an inquiry through the log then fetches the truth, in order with all commands.
  */
 
-import { create, type DescMessage, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type CommandMetadata,
@@ -36,8 +37,8 @@ const LISTEN_AGAIN_MS = 500;
 export interface Submission {
   readonly aggregateId: string;
   readonly commandId: string;
-  /** The command's facts, without options; absent for an inquiry after the outcome of `commandId`. */
-  readonly command?: Message;
+  /** The encoded command, without its options; absent for an inquiry after the outcome of `commandId`. */
+  readonly command?: Uint8Array;
   /** Hash of the facts and of what else makes two commands different. */
   readonly fingerprint: Uint8Array;
   readonly expectedVersion?: number;
@@ -193,8 +194,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
 
   /** Without a command it is an inquiry. */
   async function append(metadata: CommandMetadata, partition: number, { command, trace }: Pick<Submission, "command" | "trace">) {
-    const record = create(domain.commandRecordSchema, command === undefined ? { metadata } : { metadata, command });
-    const value = toBinary(domain.commandRecordSchema, record);
+    const value = encodeRecord(domain, metadata, command);
     const headers = trace === undefined ? {} : { headers: trace };
     await log.append([{ topic: topics.commands.name, partition, key: metadata.aggregateId, value, ...headers }]);
   }
@@ -291,6 +291,15 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     for (const waiter of waiters.values()) waiter.reject(new LogUnavailableError("the command service is stopping"));
     await Promise.all(listening.map(({ ended }) => ended));
   }
+}
+
+/** A command record: the command is encoded already, for its fingerprint, so it is put in as it is. */
+function encodeRecord({ commandRecordSchema }: Domain, metadata: CommandMetadata, command: Uint8Array | undefined): Uint8Array {
+  const record = toBinary(commandRecordSchema, create(commandRecordSchema, { metadata }));
+  if (command === undefined) return record;
+  const field = commandRecordSchema.field["command"];
+  if (field === undefined) throw new TypeError(`${commandRecordSchema.typeName} has no field for the command`);
+  return new BinaryWriter().raw(record).tag(field.number, WireType.LengthDelimited).bytes(command).finish();
 }
 
 /** A notification that cannot be read is as good as lost: it must not end the process of all who wait. */

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { createOrder, orders, submission } from "../../test/support/order-runtime.ts";
 import { CommandMetadataSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
@@ -13,8 +13,9 @@ function newOrder(): Snapshot {
 }
 
 function commandToCreate() {
-  const { aggregateId, commandId, fingerprint, command } = submission("order-1", createOrder);
-  return { metadata: create(CommandMetadataSchema, { aggregateId, commandId, fingerprint }), command };
+  const { aggregateId, commandId, fingerprint, command = new Uint8Array() } = submission("order-1", createOrder);
+  const metadata = create(CommandMetadataSchema, { aggregateId, commandId, fingerprint });
+  return { metadata, command: fromBinary(aggregate.commandSchema, command) };
 }
 
 it("events follow the last sequence of the partition and the version of the order", () => {

@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { readHistory } from "../../test/support/history-checker.ts";
 import {
@@ -12,7 +12,7 @@ import {
   submission,
   submit,
 } from "../../test/support/order-runtime.ts";
-import { OrderCommandRecordSchema } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema, OrderCommandSchema } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { Log } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 
@@ -32,9 +32,10 @@ async function headersOfEvents(log: Log) {
 
 /** Appends a command as something else than the gateway might write it. */
 async function appendCommand(log: Log, headers: Readonly<Record<string, string>>, seconds = 0n): Promise<void> {
-  const { command, commandId, fingerprint } = submission("order-1", createOrder);
+  const { command: bytes = new Uint8Array(), commandId, fingerprint } = submission("order-1", createOrder);
+  const command = fromBinary(OrderCommandSchema, bytes);
   const metadata = { aggregateId: "order-1", commandId, fingerprint, occurredAt: { seconds, nanos: 0 } };
-  const value = toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command: command as never }));
+  const value = toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command }));
   const { name: topic } = orders.topics.commands;
   await log.append([{ topic, partition: partitionOf("order-1", log.partitions), key: "order-1", value, headers }]);
 }

@@ -28,7 +28,7 @@ export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, ha
   const commandId = options.commandId ? options.commandId.toLowerCase() : newId();
   const orderId = value.orderId === "" ? commandId : value.orderId;
   const { options: _, ...facts } = { ...value, orderId };
-  const command = create(OrderCommandSchema, { command: { case: name, value: facts } as AnyOrderCommand });
+  const command = toBinary(OrderCommandSchema, create(OrderCommandSchema, { command: { case: name, value: facts } as AnyOrderCommand }));
   return {
     aggregateId: orderId,
     commandId,
@@ -46,10 +46,9 @@ export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, ha
 /** Half a SHA-256 keeps accidents away; a caller who seeks collisions of his own commands harms only himself. */
 const FINGERPRINT_BYTES = 16;
 
-function fingerprintOf(command: OrderCommand, expectedVersion: number | undefined, hash: SubmissionSource["hash"]): Uint8Array {
-  const bytes = toBinary(OrderCommandSchema, command);
-  const hashed = new Uint8Array(bytes.length + 4);
-  hashed.set(bytes);
-  new DataView(hashed.buffer).setInt32(bytes.length, expectedVersion ?? -1);
+function fingerprintOf(command: Uint8Array, expectedVersion: number | undefined, hash: SubmissionSource["hash"]): Uint8Array {
+  const hashed = new Uint8Array(command.length + 4);
+  hashed.set(command);
+  new DataView(hashed.buffer).setInt32(command.length, expectedVersion ?? -1);
   return hash(hashed).slice(0, FINGERPRINT_BYTES);
 }
