@@ -1,8 +1,6 @@
 /** Commands from the gRPC call to the durable decision, beside a server that only answers, and beside SQLite that only writes. */
 
 import { join } from "node:path";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { GetOrderResponseSchema } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { startDevProcess } from "../test/support/dev-process.ts";
 import { type Contender, compare, type Figure } from "./comparison.ts";
 import { type Bench, callersText, type Measurement, type Row } from "./measurement.ts";
@@ -15,7 +13,8 @@ const CALLERS = [1, 32, 256];
 /** The echo is the ceiling of the server; the log and the decision may cost as much again. */
 const AIM_OF_ECHO = { callers: 256, share: 0.5 };
 
-interface Outcome {
+/** The same load on an echo and on Headwater. */
+export interface Outcome {
   readonly callers: number;
   readonly echo: Figure;
   readonly own: Figure;
@@ -34,17 +33,22 @@ export const commands: Measurement = {
   },
 };
 
-async function measure({ quick, progress }: Bench, directory: string): Promise<readonly Outcome[]> {
-  await using echo = await startEcho(toBinary(GetOrderResponseSchema, create(GetOrderResponseSchema)));
+async function measure(bench: Bench, directory: string): Promise<readonly Outcome[]> {
   await using own = await startDevProcess({ directory });
+  return await measureCommands(bench, own.commandAddress);
+}
+
+/** Commands in a closed loop, at a server's address. */
+export async function measureCommands({ quick, progress }: Bench, address: string): Promise<readonly Outcome[]> {
+  await using echo = await startEcho();
   await using load = startLoadGenerator();
   const outcomes: Outcome[] = [];
   for (const callers of CALLERS) {
     progress(`commands, ${callersText(callers)}`);
     const options = { callers, rounds: quick ? 1 : 5, roundSeconds: quick ? 0.3 : 3 };
-    const contenders = [echo.address, own.commandAddress].map(
-      (address): Contender => ({
-        address,
+    const contenders = [echo.address, address].map(
+      (contender): Contender => ({
+        address: contender,
         workload: (calls, round) => ({
           kind: "commands",
           prefix: `${prefixOf(callers)}${round}`,

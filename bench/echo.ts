@@ -1,6 +1,6 @@
 /**
  * The ceiling of a unary call, a process of its own: grpc-js with protobuf-es, nothing behind it. It decodes the same requests, and encodes
- * the same answers for every call. Its argument is the GetOrderResponse to answer with, as base64.
+ * the same answers for every call. Its arguments are the GetOrderResponse and the ListOrdersResponse to answer with, as base64.
  */
 
 import {
@@ -16,12 +16,17 @@ import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type handleUnaryCall, type MethodDefinition, Server, ServerCredentials } from "@grpc/grpc-js";
 import { type CommandOptions, CommandStage } from "../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandService } from "../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { GetOrderResponseSchema, OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import {
+  GetOrderResponseSchema,
+  ListOrdersResponseSchema,
+  OrderQueryService,
+} from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 
 /** As long as the one of an embedded log. */
 const CONSISTENCY_TOKEN = "CiQwMDAwMDAwMC0wMDAwLTQwMDAtODAwMC0wMDAwMDAwMDAwMDASBQgDEMCaDA";
 
 const found = fromBinary(GetOrderResponseSchema, Buffer.from(process.argv[2] ?? "", "base64"));
+const listed = fromBinary(ListOrdersResponseSchema, Buffer.from(process.argv[3] ?? "", "base64"));
 const { createOrder, addLine, placeOrder } = OrderCommandService.method;
 
 const server = new Server({ "grpc.enable_channelz": 0 });
@@ -29,6 +34,7 @@ serve(createOrder, accept);
 serve(addLine, accept);
 serve(placeOrder, accept);
 serve(OrderQueryService.method.getOrder, () => found);
+serve(OrderQueryService.method.listOrders, () => listed);
 server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
   if (error !== null) throw error;
   process.send?.(`127.0.0.1:${port}`);

@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { promisify } from "node:util";
-import { type Bench, callersText, type Measurement, type Row } from "./measurement.ts";
+import { type Bench, callersText, type Measurement, notMeasured, type Row } from "./measurement.ts";
 import type { EmmettResult, EmmettRun } from "./peers/emmett/run.ts";
 
 const FOLDER = "bench/peers/emmett";
@@ -26,7 +26,7 @@ export const emmett: Measurement = {
       await install();
       for (const run of RUNS) rows.push(await measure(bench, run));
     } catch (error) {
-      rows.push({ name: "Emmett on SQLite", unit: "/s", note: `not measured: ${firstLine(error)}` });
+      rows.push({ name: "Emmett on SQLite", unit: "/s", note: notMeasured(error) });
     }
     return rows;
   },
@@ -45,8 +45,4 @@ async function install(): Promise<void> {
   if (existsSync(`${FOLDER}/node_modules`)) return;
   process.stderr.write(`installing Emmett (npm ci --prefix ${FOLDER}), which compiles SQLite and takes some minutes\n`);
   await execute("npm", ["ci", "--prefix", FOLDER]);
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
 }

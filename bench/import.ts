@@ -7,7 +7,7 @@ import { startDevProcess } from "../test/support/dev-process.ts";
 import type { Measurement } from "./measurement.ts";
 import { measureRawWrites } from "./raw-writes.ts";
 
-const FILE = "examples/online-retail/invoices.csv";
+export const IMPORTED_FILE = "examples/online-retail/invoices.csv";
 const NAME = "import of invoices.csv";
 
 /** How the importer names its orders. */
@@ -15,7 +15,7 @@ const PREFIX = "invoice-";
 
 export const importing: Measurement = {
   name: "import",
-  summary: `commands/s of headwater import ${FILE}, beside raw SQLite`,
+  summary: `commands/s of headwater import ${IMPORTED_FILE}, beside raw SQLite`,
   async run({ folder, progress }) {
     progress(NAME);
     const directory = join(folder, "import");
@@ -25,10 +25,14 @@ export const importing: Measurement = {
   },
 };
 
-/** Commands per second, from the start of the importer's process to its end. */
 async function importInto(directory: string): Promise<number> {
   await using dev = await startDevProcess({ directory });
-  const args = ["cmd/headwater/main.ts", "import", FILE, "--json", "--command-url", `http://${dev.commandAddress}`];
+  return await importThrough(dev.commandAddress);
+}
+
+/** Commands per second, from the start of the importer's process to its end. */
+export async function importThrough(address: string, file = IMPORTED_FILE): Promise<number> {
+  const args = ["cmd/headwater/main.ts", "import", file, "--json", "--command-url", `http://${address}`];
   const startedMs = performance.now();
   const { stdout } = await promisify(execFile)(process.execPath, args);
   const { commands } = JSON.parse(stdout) as { readonly commands: number };

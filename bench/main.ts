@@ -5,37 +5,63 @@ import { parseArgs } from "node:util";
 import { commands } from "./commands.ts";
 import { emmett } from "./emmett.ts";
 import { importing } from "./import.ts";
+import { commandsOnKafka } from "./kafka/commands.ts";
+import { handler } from "./kafka/handler.ts";
+import { idle } from "./kafka/idle.ts";
+import { importingOnKafka } from "./kafka/import.ts";
+import { projector, rebuild } from "./kafka/projector.ts";
+import { readsOnMongo } from "./kafka/reads.ts";
+import { type KafkaBench, startStores } from "./kafka/stores.ts";
+import { takeover } from "./kafka/takeover.ts";
 import type { Bench, Measurement, Row } from "./measurement.ts";
 import { projection } from "./projection.ts";
 import { reads } from "./reads.ts";
 import { describeMachine, formatMachine, formatTable } from "./report.ts";
 import { startUp } from "./start-up.ts";
 
-const measurements: readonly Measurement[] = [commands, emmett, reads, importing, projection, startUp];
+const embedded: readonly Measurement[] = [commands, emmett, reads, importing, projection, startUp];
 
-const help = `Measures Headwater on its embedded log, each figure beside a ceiling or a peer of the same run. Takes about a quarter of an hour.
+const onKafka: readonly Measurement<KafkaBench>[] = [
+  commandsOnKafka,
+  handler,
+  projector,
+  rebuild,
+  readsOnMongo,
+  importingOnKafka,
+  takeover,
+  idle,
+];
+
+const help = `Measures Headwater, each figure beside a ceiling or a peer of the same run: on its embedded log, in about a quarter of an hour, or as
+separate processes on Kafka and MongoDB, in about twenty minutes.
 
 Usage: npm run bench -- [options]
 
 Options:
+  --kafka        on Kafka and MongoDB
   --only <name>  one measurement; may be repeated
   --quick        small sizes, to see that it works: the figures say nothing
   --json         the figures as JSON
   --help
 
 Measurements:
-${measurements.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`).join("\n")}
+${listed(embedded)}
+
+Measurements with --kafka:
+${listed(onKafka)}
 `;
 
 const { values: options } = parseArgs({
   options: {
+    kafka: { type: "boolean", default: false },
     only: { type: "string", multiple: true, default: [] },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
   },
 });
-const unknown = options.only.filter((name) => measurements.every((measurement) => measurement.name !== name));
+const names = (options.kafka ? onKafka : embedded).map(({ name }) => name);
+const unknown = options.only.filter((name) => !names.includes(name));
 
 if (options.help) process.stdout.write(help);
 else if (unknown.length > 0) {
@@ -46,11 +72,10 @@ else if (unknown.length > 0) {
 async function run(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "headwater-bench-"));
   const machine = describeMachine();
-  const rows: Row[] = [];
+  const bench: Bench = { quick: options.quick, folder, progress };
+  let rows: readonly Row[] = [];
   try {
-    const bench: Bench = { quick: options.quick, folder, progress };
-    const chosen = measurements.filter(({ name }) => options.only.length === 0 || options.only.includes(name));
-    for (const measurement of chosen) rows.push(...(await measurement.run(bench)));
+    rows = options.kafka ? await runOnKafka(bench) : await runAll(embedded, bench);
   } finally {
     progress("");
     await rm(folder, { recursive: true, force: true });
@@ -58,6 +83,23 @@ async function run(): Promise<void> {
   if (options.json) process.stdout.write(`${JSON.stringify({ machine, quick: options.quick, rows }, null, 2)}\n`);
   else
     process.stdout.write(`${formatMachine(machine)}${options.quick ? ", QUICK: these figures say nothing" : ""}\n\n${formatTable(rows)}\n`);
+}
+
+async function runOnKafka(bench: Bench): Promise<readonly Row[]> {
+  progress("Kafka and MongoDB start");
+  await using stores = await startStores();
+  return await runAll(onKafka, { ...bench, stores });
+}
+
+async function runAll<Given extends Bench>(measurements: readonly Measurement<Given>[], bench: Given): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  const chosen = measurements.filter(({ name }) => options.only.length === 0 || options.only.includes(name));
+  for (const measurement of chosen) rows.push(...(await measurement.run(bench)));
+  return rows;
+}
+
+function listed(measurements: readonly Measurement<never>[]): string {
+  return measurements.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`).join("\n");
 }
 
 /** On a terminal each state replaces the one before; elsewhere there are none. */

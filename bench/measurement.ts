@@ -1,10 +1,10 @@
 /** What a measurement is given and what it returns. */
 
-export interface Measurement {
+export interface Measurement<Given extends Bench = Bench> {
   /** Its name for `--only`. */
   readonly name: string;
   readonly summary: string;
-  run(bench: Bench): Promise<readonly Row[]>;
+  run(bench: Given): Promise<readonly Row[]>;
 }
 
 export interface Bench {
@@ -21,7 +21,7 @@ export interface Row {
   readonly name: string;
   /** Absent: it could not be measured, and the note says why. */
   readonly value?: number;
-  readonly unit: "/s" | "s" | "MB";
+  readonly unit: "/s" | "s" | "ms" | "MB" | "%";
   readonly latency?: Latency;
   /** Ceilings and peers of the same run. */
   readonly beside?: readonly Peer[];
@@ -32,9 +32,13 @@ export interface Row {
 
 export interface Peer {
   readonly name: string;
-  readonly value: number;
+  /** Absent: it could not be measured, and the note says why. */
+  readonly value?: number;
   /** The smallest share of the peer's value that is wanted. */
   readonly aim?: number;
+  /** The largest share of the peer's value that is wanted. */
+  readonly limit?: number;
+  readonly note?: string;
 }
 
 export interface Latency {
@@ -49,4 +53,10 @@ export const QUICK_LOG_EVENTS = 20_000;
 
 export function callersText(callers: number): string {
   return callers === 1 ? "1 caller" : `${callers} callers`;
+}
+
+/** The note of a row or peer without a figure. */
+export function notMeasured(error: unknown): string {
+  const [reason = ""] = (error instanceof Error ? error.message : String(error)).split("\n", 1);
+  return `not measured: ${reason}`;
 }

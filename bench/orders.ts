@@ -2,19 +2,35 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { NewRecord } from "../internal/cqrs/log.ts";
+import { partitionOf } from "../internal/cqrs/partition.ts";
+import { CommandMetadataSchema } from "../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
   AddLineRequestSchema,
   CreateOrderRequestSchema,
+  OrderCommandRecordSchema,
   OrderCommandService,
   PlaceOrderRequestSchema,
 } from "../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { GetOrderRequestSchema, OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import {
+  GetOrderRequestSchema,
+  ListOrdersRequestSchema,
+  OrderQueryService,
+} from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { type AnyOrderCommand, submissionOf } from "../internal/orders/command/submission.ts";
+import { orderTopics } from "../internal/orders/topics.ts";
 
 export const COMMANDS_PER_ORDER = 4;
 
 /** Customers share orders, as they do in life. */
-const CUSTOMERS = 997;
+export const CUSTOMERS = 997;
+
+/** Orders that are under way at a time, where commands come interleaved. */
+const WINDOW_ORDERS = 250;
+
+/** Where the replies to commands go that nobody waits for. */
+export const REPLY_TO = "bench";
 
 /** A call as it goes over the wire. */
 export interface Call {
@@ -26,11 +42,15 @@ export function orderId(prefix: string, number: number): string {
   return `${prefix}-${number}`;
 }
 
+export function customerId(number: number): string {
+  return `customer-${number % CUSTOMERS}`;
+}
+
 /** The commands of an order, each with a command_id of its own. */
 export function commandsOf(prefix: string, number: number): readonly AnyOrderCommand[] {
   const order = () => ({ orderId: orderId(prefix, number), options: { commandId: randomUUID() } });
   const opening = {
-    customerId: `customer-${number % CUSTOMERS}`,
+    customerId: customerId(number),
     currencyCode: "EUR",
     lines: [line("SKU-10001", 2, 1999n), line("SKU-10002", 1, 4500n), line("SKU-10003", 5, 250n)],
     shippingAddress: { recipient: "Ada", addressLines: ["12 Dame Street"], city: "Dublin", country: "Ireland" },
@@ -43,6 +63,16 @@ export function commandsOf(prefix: string, number: number): readonly AnyOrderCom
   ];
 }
 
+/** The commands of many orders as a busy system has them: every order of a window gets its first command, then every one its second. */
+export function interleaved<Command>(orders: readonly (readonly Command[])[]): Command[] {
+  const commands: Command[] = [];
+  for (let from = 0; from < orders.length; from += WINDOW_ORDERS) {
+    const window = orders.slice(from, from + WINDOW_ORDERS);
+    for (let turn = 0; turn < COMMANDS_PER_ORDER; turn += 1) commands.push(...window.flatMap((order) => order[turn] ?? []));
+  }
+  return commands;
+}
+
 export function commandCall({ case: name, value }: AnyOrderCommand): Call {
   const method: DescMethodUnary = OrderCommandService.method[name];
   return { path: pathOf(method), request: toBinary(method.input, value) };
@@ -53,8 +83,22 @@ export function getOrderCall(id: string, consistencyToken: string): Call {
   return { path: pathOf(method), request: toBinary(method.input, create(GetOrderRequestSchema, { orderId: id, consistencyToken })) };
 }
 
-/** A command as the write side takes it. */
-export function submission(command: AnyOrderCommand) {
+/** A page that holds all orders of a customer. */
+export function listOrdersCall(customer: string): Call {
+  const method = OrderQueryService.method.listOrders;
+  return { path: pathOf(method), request: toBinary(method.input, create(ListOrdersRequestSchema, { filter: { customerId: customer } })) };
+}
+
+/** A command as the write side appends it. */
+export function commandRecord(command: AnyOrderCommand, partitions: number): NewRecord {
+  const { aggregateId, ...facts } = submission(command);
+  const now = timestampFromMs(Date.now());
+  const metadata = create(CommandMetadataSchema, { ...facts, aggregateId, acceptedAt: now, occurredAt: now, replyTo: REPLY_TO });
+  const value = toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command: { command } }));
+  return { topic: orderTopics.commands.name, partition: partitionOf(aggregateId, partitions), key: aggregateId, value };
+}
+
+function submission(command: AnyOrderCommand) {
   const hash = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
   return submissionOf(command, { newId: randomUUID, hash, actor: "bench" });
 }

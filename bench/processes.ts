@@ -2,6 +2,8 @@
 
 import { type ChildProcess, execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { GetOrderResponseSchema, ListOrdersResponseSchema } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Job, JobAnswer, LoadResult } from "./load.ts";
 
 export interface LoadGenerator extends AsyncDisposable {
@@ -26,9 +28,22 @@ export interface Echo extends AsyncDisposable {
   readonly address: string;
 }
 
-/** Starts a server that answers GetOrder with the response given, and commands with a receipt. */
-export async function startEcho(getOrderResponse: Uint8Array): Promise<Echo> {
-  const child = fork(new URL("./echo.ts", import.meta.url), [Buffer.from(getOrderResponse).toString("base64")]);
+/** What the echo answers queries with; without it, nothing. */
+export interface EchoAnswers {
+  readonly getOrder?: MessageInitShape<typeof GetOrderResponseSchema>;
+  readonly listOrders?: MessageInitShape<typeof ListOrdersResponseSchema>;
+}
+
+/** Starts a server that answers queries with what it is given, and commands with a receipt. */
+export async function startEcho({ getOrder = {}, listOrders = {} }: EchoAnswers = {}): Promise<Echo> {
+  const answers = [
+    toBinary(GetOrderResponseSchema, create(GetOrderResponseSchema, getOrder)),
+    toBinary(ListOrdersResponseSchema, create(ListOrdersResponseSchema, listOrders)),
+  ];
+  const child = fork(
+    new URL("./echo.ts", import.meta.url),
+    answers.map((answer) => Buffer.from(answer).toString("base64")),
+  );
   const address = await message<string>(child);
   return { address, [Symbol.asyncDispose]: () => end(child) };
 }

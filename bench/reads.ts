@@ -1,7 +1,7 @@
 /** GetOrder over many orders, without and with a token, beside a server that encodes the same order for every call. */
 
-import { create, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { GetOrderResponseSchema, OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import type { MessageShape } from "@bufbuild/protobuf";
+import { type GetOrderResponseSchema, OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { startDevProcess } from "../test/support/dev-process.ts";
 import { createGrpcClient } from "../test/support/grpc-client.ts";
 import { type Contender, compare } from "./comparison.ts";
@@ -29,7 +29,7 @@ export const reads: Measurement = {
 async function measure({ quick, progress }: Bench, { directory, prefix, orders }: FilledLog): Promise<readonly Row[]> {
   await using own = await startDevProcess({ directory });
   const answer = await readOrder(own.queryAddress, orderId(prefix, 0));
-  await using echo = await startEcho(toBinary(GetOrderResponseSchema, create(GetOrderResponseSchema, answer)));
+  await using echo = await startEcho({ getOrder: answer });
   await using load = startLoadGenerator();
   const rows: Row[] = [];
   for (const callers of CALLERS) {

@@ -52,9 +52,14 @@ function linesOf(row: Row): readonly (readonly string[])[] {
   ];
 }
 
-function peerCells(value: number, { name, value: peer, aim }: Peer): readonly string[] {
+function peerCells(value: number, { name, value: peer, aim, limit, note = "" }: Peer): readonly string[] {
+  if (peer === undefined) return [`${name}: ${note}`, "-", "", ""];
   const ratio = value / peer;
-  return [name, rounded(peer), ratio.toFixed(2), aim === undefined ? "" : `${verdict(ratio >= aim)} at least ${aim}`];
+  const wanted = [
+    ...(aim === undefined ? [] : [`${verdict(ratio >= aim)} at least ${aim}`]),
+    ...(limit === undefined ? [] : [`${verdict(ratio <= limit)} at most ${limit}`]),
+  ];
+  return [name, rounded(peer), ratio.toFixed(2), wanted.join(", ")];
 }
 
 function verdict(isReached: boolean): string {

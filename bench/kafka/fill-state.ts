@@ -1,0 +1,62 @@
+/** Orders without their history: the state topic as it is after many orders, and a trickle of commands that shows who decides. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { fromBinary } from "@bufbuild/protobuf";
+import { decideCommand } from "../../internal/cqrs/decide-command.ts";
+import type { Log, NewRecord } from "../../internal/cqrs/log.ts";
+import { partitionOf } from "../../internal/cqrs/partition.ts";
+import { createSnapshots, type Snapshot } from "../../internal/cqrs/snapshots.ts";
+import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { orderDomain } from "../../internal/orders/order-domain.ts";
+import { orderTopics } from "../../internal/orders/topics.ts";
+import { count } from "../catching-up.ts";
+import { commandRecord, commandsOf, orderId } from "../orders.ts";
+import type { KafkaBench } from "./stores.ts";
+
+const BATCH_RECORDS = 10_000;
+
+/** Often enough to tell hundredths of a second. */
+const TRICKLE_EVERY_MS = 20;
+
+/** Writes the states of so many orders. They are alike but for their ids, and nobody needs their events here. */
+export async function fillState({ progress }: KafkaBench, log: Log, orders: number): Promise<void> {
+  const value = stateAfterCreation(log.partitions);
+  const topic = orderTopics.state.name;
+  for (let from = 0; from < orders; from += BATCH_RECORDS) {
+    progress(`${count(from)} of ${count(orders)} orders`);
+    const records = Array.from({ length: Math.min(BATCH_RECORDS, orders - from) }, (_, index): NewRecord => {
+      const key = orderId("stored", from + index);
+      return { topic, partition: partitionOf(key, log.partitions), key, value };
+    });
+    await log.append(records);
+  }
+}
+
+/** Sends a command to every partition, again and again, each for a new order. */
+export async function trickle(log: Log, signal: AbortSignal): Promise<void> {
+  for (let next = 0; !signal.aborted; ) {
+    const records = new Map<number, NewRecord>();
+    for (; records.size < log.partitions; next += 1) {
+      const record = creation("trickle", next, log.partitions);
+      if (!records.has(record.partition)) records.set(record.partition, record);
+    }
+    await log.append([...records.values()]);
+    await delay(TRICKLE_EVERY_MS);
+  }
+}
+
+function stateAfterCreation(partitions: number): Uint8Array {
+  const record = creation("sample", 0, partitions);
+  const { metadata, command } = fromBinary(OrderCommandRecordSchema, record.value ?? new Uint8Array());
+  if (metadata === undefined) throw new Error("a command has no metadata");
+  const { aggregate } = orderDomain;
+  const snapshot: Snapshot = { aggregateId: record.key, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
+  decideCommand(orderDomain, snapshot, { metadata, command }, 0);
+  return createSnapshots(aggregate).encode(record.partition, snapshot);
+}
+
+function creation(prefix: string, number: number, partitions: number): NewRecord {
+  const [create] = commandsOf(prefix, number);
+  if (create === undefined) throw new Error("an order has no commands");
+  return commandRecord(create, partitions);
+}
