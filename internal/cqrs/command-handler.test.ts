@@ -251,6 +251,44 @@ it("a handler that does not know whether its transaction was written starts agai
   expect(await problemsIn(log, [{ ...(await answer), aggregateId: "order-1" }])).toEqual([]);
 });
 
+it("what was decided on top of a slice that is fenced is forgotten with it", async () => {
+  const log = await openOrderLog();
+  const gateway = await openGateway(log);
+  let transactions = 0;
+  let fenced = 0;
+  const harassed: Log = {
+    ...log,
+    async own(options) {
+      const owner = await log.own(options);
+      return {
+        ...owner,
+        async transact(transaction) {
+          // Long enough for more to be decided meanwhile.
+          for (let turn = 0; turn < 5; turn += 1) await log.ends(orders.topics.commands.name);
+          transactions += 1;
+          if (transactions % 3 !== 0) return owner.transact(transaction);
+          fenced += 1;
+          throw new FencedError("somebody else was faster");
+        },
+      };
+    },
+  };
+  startHandler(harassed);
+  const answered: (Submitted & { aggregateId: string })[] = [];
+  await Promise.all(
+    Array.from({ length: 16 }, async (_, client) => {
+      const id = `order-${client % 6}`;
+      for (let count = 0; count < 40; count += 1) {
+        const command = submission(id, count === 0 ? createOrder : changeQuantity(2 + client + count * 16));
+        answered.push({ ...(await submit(gateway, command)), aggregateId: id });
+      }
+    }),
+  );
+  expect(fenced).toBeGreaterThan(10);
+  expect(answered).toHaveLength(16 * 40);
+  expect(await problemsIn(log, answered)).toEqual([]);
+});
+
 it("more commands than may wait are turned away before they are written", async () => {
   const log = await openOrderLog();
   const gateway = await openGateway(log, { maxInFlight: 2 });

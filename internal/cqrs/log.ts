@@ -135,7 +135,10 @@ export interface Consumer extends AsyncDisposable {
    */
   poll(options: { readonly maxRecords: number; readonly waitMs: number }): Promise<Poll>;
 
-  /** Forgets what was reported: the next poll reports all partitions of this member as gained, as if it had just joined. */
+  /**
+   * Forgets what was reported: the next poll, or the one that waits, reports all partitions of this member as gained, as if it had just
+   * joined.
+   */
   reset(): void;
 
   /** Sets the offset of the next record to return. A gained partition returns no records before it has been positioned so. */
@@ -163,6 +166,11 @@ export interface Owner extends Consumer {
     readonly records: readonly NewRecord[];
     /** Per partition of the consumed topic, the offset of the next record to consume. */
     readonly consumed: ReadonlyMap<number, number>;
+    /**
+     * The generation of the poll that this rests on: any later one that another poll has returned fences it. Needed by whoever polls while he
+     * prepares a transaction. Absent: the generation of the last poll.
+     */
+    readonly generation?: number;
   }): Promise<void>;
 
   /** The name under which this owner writes; it goes into the position record of each partition. */

@@ -28,8 +28,16 @@ export interface Snapshot {
 
 /** Loads and encodes the aggregates of the partitions that a handler owns. */
 export interface Snapshots {
-  /** Loads aggregates of a partition, those without a record in their initial state. */
-  load(owner: Owner, partition: number, ids: readonly string[]): Promise<ReadonlyMap<string, Snapshot>>;
+  /**
+   * Loads aggregates of a partition, those without a record in their initial state. Those that have changed and are not committed yet are not
+   * in the log: `uncommitted` has them, if they are not at hand.
+   */
+  load(
+    owner: Owner,
+    partition: number,
+    ids: readonly string[],
+    uncommitted: (id: string) => Snapshot | undefined,
+  ): Promise<ReadonlyMap<string, Snapshot>>;
   /** The record of a snapshot; the snapshot stays at hand with it. */
   encode(partition: number, snapshot: Snapshot): Uint8Array;
   /** Forgets a partition that was lost. */
@@ -49,13 +57,13 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
   let cachedBytes = 0;
 
   return {
-    async load(owner, partition, ids) {
+    async load(owner, partition, ids, uncommitted) {
       const loaded = new Map<string, Snapshot>();
       const missing: string[] = [];
       for (const id of ids) {
-        const entry = cache.get(id);
-        if (entry === undefined) missing.push(id);
-        else loaded.set(id, entry.snapshot);
+        const snapshot = cache.get(id)?.snapshot ?? uncommitted(id);
+        if (snapshot === undefined) missing.push(id);
+        else loaded.set(id, snapshot);
       }
       if (missing.length === 0) return loaded;
       const values = await owner.load(partition, missing);

@@ -108,6 +108,25 @@ export function describeTransactions(open: OpenLog): void {
     expect(await values(again.member, moved, ["key"])).toEqual(["again"]);
   });
 
+  it("what an owner prepared before it lost a partition is fenced, although it has polled since and got the partition back", async () => {
+    const system = await opened(open);
+    const { topics } = system;
+    const owner = await own(system, "one");
+    await pollUntil([owner], () => owner.owned.size === partitionCount);
+    const { generation } = await owner.member.poll({ maxRecords: 1, waitMs: 1 });
+    const visitor = await own(system, "visitor");
+    await pollUntil([owner, visitor], () => visitor.owned.size > 0 && owner.owned.size === partitionCount - visitor.owned.size);
+    const [moved = -1] = visitor.owned;
+    await visitor.member[Symbol.asyncDispose]();
+    await pollUntil([owner], () => owner.owned.size === partitionCount);
+    const prepared = { records: [state(topics, moved, "key", "prepared")], consumed: new Map([[moved, 1]]) };
+    await expect(owner.member.transact({ ...prepared, generation })).rejects.toThrow(FencedError);
+    expect(await values(owner.member, moved, ["key"])).toEqual([undefined]);
+    const { generation: now } = await owner.member.poll({ maxRecords: 1, waitMs: 1 });
+    await owner.member.transact({ ...prepared, generation: now });
+    expect(await values(owner.member, moved, ["key"])).toEqual(["prepared"]);
+  });
+
   it("a new owner sees everything that the former one committed, and nothing comes after", async () => {
     const system = await opened(open);
     const { topics } = system;

@@ -48,6 +48,7 @@ export interface TransactArgument {
   readonly member: number;
   readonly records: readonly NewRecord[];
   readonly consumed: readonly (readonly [number, number])[];
+  readonly generation?: number;
 }
 
 /** Records of a "live" topic, sent to a client that listens. */
@@ -180,6 +181,7 @@ export class Broker {
       case "reset":
         this.#groups.reset(this.#groups.member(request.argument));
         request.answer(null);
+        this.#wake();
         return;
       case "listen":
         client.listens.add(placeOf(request.argument.topic, request.argument.partition));
@@ -327,11 +329,12 @@ export class Broker {
     return () => write.answer(null);
   }
 
-  #fenced({ member: memberId, consumed }: TransactArgument): FencedError | undefined {
+  #fenced({ member: memberId, consumed, generation }: TransactArgument): FencedError | undefined {
     try {
       const member = this.#groups.member(memberId);
       const foreign = consumed.filter(([partition]) => !this.#groups.owns(member, partition)).map(([partition]) => partition);
-      if (foreign.length === 0) return undefined;
+      if (foreign.length === 0 && (generation ?? member.generation) === member.generation) return undefined;
+      if (foreign.length === 0) return new FencedError(`the partitions of ${member.topic} have been dealt anew`);
       return new FencedError(`partition ${foreign.join(", ")} of ${member.topic} has passed to another member of ${member.group}`);
     } catch (error) {
       if (error instanceof FencedError) return error;

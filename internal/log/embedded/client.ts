@@ -140,8 +140,8 @@ async function own(client: Client, options: OwnOptions): Promise<Owner> {
     ...consumer(client, member),
     writer: instance,
     load: (partition, keys) => client.call("load", { topic: stateTopic, partition, keys }),
-    async transact({ records, consumed }) {
-      await client.call("transact", { member, records, consumed: [...consumed] });
+    async transact({ records, consumed, ...fence }) {
+      await client.call("transact", { member, records, consumed: [...consumed], ...fence });
     },
   };
 }

@@ -38,7 +38,7 @@ it("a commit marker does not end an aborted transaction of another producer", ()
 });
 
 it("messages outside transactions are always visible", () => {
-  const plain = { ...data(1, "a"), batchContext: { producerId: "a", inTransaction: false } };
+  const plain = { ...data(1, "a"), batchContext: { producerId: "a", producerEpoch: 0, inTransaction: false } };
   expect(visible([data(0, "a"), plain, abort(2, "a")], [["a", 0]])).toEqual([1]);
 });
 
@@ -48,7 +48,7 @@ function visible(messages: readonly FetchedMessage[], aborted: readonly (readonl
 }
 
 function data(offset: number, producerId: string): FetchedMessage {
-  const batchContext = { producerId, inTransaction: true };
+  const batchContext = { producerId, producerEpoch: 0, inTransaction: true };
   return {
     offset: String(offset),
     timestamp: "0",

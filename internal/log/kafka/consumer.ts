@@ -9,6 +9,8 @@ import { type Assignment, joinGroup, type Membership } from "./membership.ts";
 export interface GroupConsumer extends Consumer {
   /** The assignment that the last poll reported. */
   readonly reported: Assignment | undefined;
+  /** The generation of the last poll. */
+  readonly generation: number;
   readonly membership: Membership;
 }
 
@@ -24,11 +26,15 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
   let known: readonly number[] = [];
   let generation = 0;
   let leaving: Promise<unknown> | undefined;
+  let wasReset = Promise.withResolvers<void>();
 
   return {
     membership,
     get reported() {
       return reported;
+    },
+    get generation() {
+      return generation;
     },
     seek(partition, offset) {
       if (known.includes(partition)) fetcher.seek(partition, offset);
@@ -37,6 +43,8 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
       for (const partition of known) fetcher.drop(partition);
       known = [];
       reported = undefined;
+      wasReset.resolve();
+      wasReset = Promise.withResolvers();
     },
     async poll({ maxRecords, waitMs }) {
       const deadline = timeout(waitMs);
@@ -50,7 +58,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
           }
           const records = fetcher.take(maxRecords);
           if (records.length > 0 || deadline.over) return poll([], [], records);
-          await Promise.race([fetcher.changed, membership.changed, deadline.passed]);
+          await Promise.race([fetcher.changed, membership.changed, wasReset.promise, deadline.passed]);
         }
       } finally {
         deadline.cancel();

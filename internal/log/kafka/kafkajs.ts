@@ -1,18 +1,25 @@
 /**
- * kafkajs 2.2.4 as this adapter needs it: three changes to its insides, each for a defect that was reproduced, in one place that refuses any
+ * kafkajs 2.2.4 as this adapter needs it: six changes to its insides, each for something that was reproduced, in one place that refuses any
  * other version. Everything else of kafkajs is used as it is.
  *
  * - A request queue polls every millisecond although nothing waits (some percent of a core per idle client).
+ * - A connection that has gone silent is kept for as long as TCP keeps it, a quarter of an hour; every request times out on it.
+ * - A batch for several brokers, of which one fails, is sent again to the others while their requests are under way: a transaction has it twice.
  * - Offsets in a transaction carry no generation (KIP-447), so a former owner of a partition could commit beside the new one.
  * - The generation of a member is not told to anybody.
+ * - A transactional producer asks for its coordinators before each of four steps of every transaction: a third of its time.
+ * - Records are encoded through a zeroed buffer of half a KiB for each header.
  */
 
 import { createRequire } from "node:module";
+import type { Socket } from "node:net";
 import type * as KafkaJs from "kafkajs";
 import type { KafkaConfig, Logger } from "kafkajs";
+import { type EncodableRecord, encodeRecord } from "./record-encoder.ts";
 
 const SUPPORTED_VERSION = "2.2.4";
 const THROTTLE_CHECK_MS = 10;
+const API_VERSIONS = 18;
 const TXN_OFFSET_COMMIT = 28;
 
 const require = createRequire(import.meta.url);
@@ -20,6 +27,16 @@ const { version } = require("kafkajs/package.json") as { readonly version: strin
 if (version !== SUPPORTED_VERSION) {
   throw new Error(`kafkajs ${version} is installed, but this adapter knows the insides of ${SUPPORTED_VERSION} only: install that version`);
 }
+
+/** Set before the encoder of batches is loaded, which takes it from there. */
+const recordEncoder = require.resolve("kafkajs/src/protocol/recordBatch/record/v0");
+require(recordEncoder);
+const encoderModule = require.cache[recordEncoder];
+if (encoderModule === undefined) throw new Error("kafkajs encodes its records elsewhere");
+encoderModule.exports = (record: EncodableRecord) => {
+  const buffer = encodeRecord(record);
+  return { buf: buffer, buffer };
+};
 
 /** What a member was told of its group by the coordinator. */
 export interface MemberGeneration {
@@ -109,6 +126,41 @@ RequestQueue.prototype.scheduleCheckPendingRequests = function (this: RequestQue
   }, delayMs);
 };
 
+interface Connection {
+  readonly host: string;
+  readonly port: number;
+  readonly socket: Socket | undefined;
+  isConnected(): boolean;
+  send(exchange: { readonly request: { readonly apiKey: number } }): Promise<unknown>;
+  rejectRequests(error: Error): void;
+  disconnect(): Promise<unknown>;
+}
+
+const ConnectionClass = require("kafkajs/src/network/connection") as { readonly prototype: Connection };
+type ErrorClass = new (message: string, at: object) => Error;
+const errors = require("kafkajs/src/errors") as Readonly<Record<"KafkaJSConnectionError" | "KafkaJSConnectionClosedError", ErrorClass>>;
+
+const send = ConnectionClass.prototype.send;
+ConnectionClass.prototype.send = async function (this: Connection, exchange) {
+  const { host, port, socket } = this;
+  try {
+    return await send.call(this, exchange);
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== "KafkaJSRequestTimeoutError") throw error;
+    // To kafkajs the one is a broker that cannot be reached, and it tries another; the other is one that went away, which it forgets.
+    const closed =
+      exchange.request.apiKey === API_VERSIONS
+        ? new errors.KafkaJSConnectionError(error.message, { broker: `${host}:${port}` })
+        : new errors.KafkaJSConnectionClosedError(error.message, { host, port });
+    if (this.socket === socket && this.isConnected()) {
+      this.rejectRequests(closed);
+      await this.disconnect();
+      socket?.destroy();
+    }
+    throw closed;
+  }
+};
+
 const syncGroup = BrokerClass.prototype.syncGroup;
 BrokerClass.prototype.syncGroup = async function (this: Broker, options) {
   const answer = await syncGroup.call(this, options);
@@ -178,6 +230,42 @@ function decodeTxnOffsetCommit(bytes: Buffer): readonly number[] {
   return topics.flat();
 }
 
+interface Coordinator {
+  readonly groupId: string;
+  readonly coordinatorType?: number;
+}
+
+interface CoordinatorFinder {
+  findGroupCoordinatorMetadata(wanted: Coordinator): Promise<unknown>;
+}
+
+interface FoundCoordinator {
+  readonly answer: Promise<unknown>;
+  readonly untilMs: number;
+}
+
+const TRANSACTION_COORDINATOR = 1;
+
+/** A coordinator that has moved refuses, and the producer that asked it is thrown away: a stale answer costs time, nothing else. */
+const COORDINATOR_KNOWN_MS = 1_000;
+
+const Finder = require("kafkajs/src/cluster") as { readonly prototype: CoordinatorFinder };
+const coordinators = new WeakMap<CoordinatorFinder, Map<string, FoundCoordinator>>();
+const findCoordinator = Finder.prototype.findGroupCoordinatorMetadata;
+Finder.prototype.findGroupCoordinatorMetadata = function (this: CoordinatorFinder, wanted) {
+  // Only a transactional producer asks for that one; members of groups are left alone.
+  if (wanted.coordinatorType === TRANSACTION_COORDINATOR && !coordinators.has(this)) coordinators.set(this, new Map());
+  const known = coordinators.get(this);
+  if (known === undefined) return findCoordinator.call(this, wanted);
+  const key = `${wanted.coordinatorType ?? 0}/${wanted.groupId}`;
+  const found = known.get(key);
+  if (found !== undefined && found.untilMs > performance.now()) return found.answer;
+  const answer = findCoordinator.call(this, wanted);
+  known.set(key, { answer, untilMs: performance.now() + COORDINATOR_KNOWN_MS });
+  answer.catch(() => known.delete(key));
+  return answer;
+};
+
 /** The part of kafkajs's cluster that reading chosen partitions needs. */
 export interface Cluster {
   connect(): Promise<void>;
@@ -226,7 +314,63 @@ export interface FetchedMessage {
   readonly value: Buffer | null;
   readonly headers: Readonly<Record<string, Buffer | undefined>>;
   readonly isControlRecord: boolean;
-  readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean };
+  readonly batchContext: { readonly producerId: string; readonly producerEpoch: number; readonly inTransaction: boolean };
+}
+
+/** What a producer sends with, as far as it matters here. */
+interface Sending {
+  /** Of these two, each request to a broker calls the first before and the second behind it. */
+  readonly eosManager: { acquireBrokerLock(broker: object): Promise<void>; releaseBrokerLock(broker: object): void };
+  readonly retrier: <Result>(attempt: (...circumstances: readonly unknown[]) => Promise<Result>) => Promise<Result>;
+}
+
+/**
+ * A batch goes to several brokers at once, and the attempt fails with the first request that fails. kafkajs then sends again what has no answer
+ * yet, also what is merely under way, with new sequence numbers: the next attempt must wait for it.
+ */
+function withoutOverlap(sending: Sending): Sending {
+  let underWay = 0;
+  let ended = Promise.withResolvers<void>();
+  const end = (): void => {
+    underWay -= 1;
+    ended.resolve();
+    ended = Promise.withResolvers();
+  };
+  const eosManager = Object.assign(Object.create(sending.eosManager) as Sending["eosManager"], {
+    async acquireBrokerLock(broker: object) {
+      underWay += 1;
+      await sending.eosManager.acquireBrokerLock(broker).catch((error: unknown) => {
+        end();
+        throw error;
+      });
+    },
+    releaseBrokerLock(broker: object) {
+      sending.eosManager.releaseBrokerLock(broker);
+      end();
+    },
+  });
+  const untilEnded = async (): Promise<void> => {
+    while (underWay > 0) await ended.promise;
+  };
+  const retrier: Sending["retrier"] = (attempt) =>
+    sending.retrier(async (...circumstances) => {
+      try {
+        return await attempt(...circumstances);
+      } finally {
+        await untilEnded();
+      }
+    });
+  return { ...sending, eosManager, retrier };
+}
+
+const SEND_MESSAGES = "kafkajs/src/producer/sendMessages";
+const createSendMessages = require(SEND_MESSAGES) as (sending: Sending) => unknown;
+Object.assign(require.cache[require.resolve(SEND_MESSAGES)] ?? {}, {
+  exports: (sending: Sending) => createSendMessages(withoutOverlap(sending)),
+});
+// What was loaded with the former function is loaded anew.
+for (const name of ["kafkajs", "kafkajs/src", "kafkajs/src/producer", "kafkajs/src/producer/messageProducer"]) {
+  delete require.cache[require.resolve(name)];
 }
 
 export const { Kafka, AssignerProtocol, ConfigResourceTypes } = require("kafkajs") as typeof KafkaJs;

@@ -30,7 +30,11 @@ export interface Membership extends AsyncDisposable {
   check(): void;
 }
 
-export async function joinGroup(config: KafkaConfig, { group, topic, instance }: ConsumeOptions): Promise<Membership> {
+export async function joinGroup(
+  config: KafkaConfig,
+  { group, topic, instance }: ConsumeOptions,
+  outageAfterMs = OUTAGE_AFTER_MS,
+): Promise<Membership> {
   const consumer = new Kafka(config).consumer({
     groupId: group,
     partitionAssigners: [namedAssigner(topic, instance, () => assignment?.partitions ?? [])],
@@ -53,7 +57,7 @@ export async function joinGroup(config: KafkaConfig, { group, topic, instance }:
   let leaving = false;
   const mayRestart = (): boolean => {
     troubleSinceMs ??= Date.now();
-    return !leaving && Date.now() - troubleSinceMs < OUTAGE_AFTER_MS;
+    return !leaving && Date.now() - troubleSinceMs < outageAfterMs;
   };
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
     troubleSinceMs = undefined;

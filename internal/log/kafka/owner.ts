@@ -4,6 +4,9 @@
  * Taking a partition over is reading: a former owner's records precede its offsets, which the broker accepts only before our generation
  * begins. So whatever it can still commit lies before the end of the state topic as we find it after joining, and once we have read up to
  * there, read-committed, we know all of it.
+ *
+ * Whom we ask for the end may be a leader that was replaced and does not know it yet, and name an end that was passed long ago. Only a write
+ * finds the true end: the first one after a takeover must lie where the reading has ended, or the partition is taken over again.
  */
 
 import { FencedError, LogUnavailableError, type NewRecord, type Owner, type OwnOptions } from "../../cqrs/log.ts";
@@ -12,6 +15,7 @@ import { typeOf } from "./errors.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
+import type { Placed } from "./produce.ts";
 import type { KafkaRecord } from "./record.ts";
 import { type StatePosition, type StateRecord, StateStore } from "./state-store.ts";
 import { endTransactionOf, Transactor } from "./transactor.ts";
@@ -56,6 +60,9 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
   const consumer = await startConsumer(config, options);
   const owned = opened.move();
   let leaving: Promise<void> | undefined;
+  let transacting: Promise<void> | undefined;
+  /** Where the state of a partition ended when it was read, until a write has confirmed it. */
+  const unconfirmedEnds = new Map<number, number>();
 
   return {
     writer,
@@ -63,43 +70,55 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
     reset: consumer.reset,
     async poll(poll) {
       const found = await consumer.poll(poll);
-      if (found.gained.length > 0) await takeOver(found.gained);
+      if (found.gained.length === 0) return found;
+      // A transaction that is under way belongs to what has to be read, and what it writes is put into the store when it is done.
+      await transacting?.catch(() => undefined);
+      await takeOver(found.gained);
       return found;
     },
     load: (partition, keys) => Promise.resolve(store.load(partition, keys)),
-    async transact({ records, consumed }) {
-      records.forEach(check);
-      if (consumed.size === 0) throw new RangeError("a transaction without consumed offsets would not be fenced");
-      const assignment = consumer.reported;
-      const foreign = [...consumed.keys()].filter((partition) => !assignment?.partitions.includes(partition));
-      if (assignment === undefined || foreign.length > 0 || consumer.membership.assignment !== assignment) {
-        throw new FencedError(`the partitions of ${group} have been dealt anew`);
-      }
-      const signed = records.map((record) =>
-        record.topic === stateTopic ? { ...record, headers: { ...record.headers, [WRITER_HEADER]: writer } } : record,
-      );
-      const placed = await transactor.run({ records: signed, group, topic, consumed, assignment }).catch(async (error: unknown) => {
+    async transact(transaction) {
+      transacting = transact(transaction);
+      await transacting;
+    },
+    [Symbol.asyncDispose]: () => (leaving ??= leave()),
+  };
+
+  async function transact({ records, consumed, generation = consumer.generation }: Parameters<Owner["transact"]>[0]): Promise<void> {
+    records.forEach(check);
+    if (consumed.size === 0) throw new RangeError("a transaction without consumed offsets would not be fenced");
+    const assignment = consumer.reported;
+    const foreign = [...consumed.keys()].filter((partition) => !assignment?.partitions.includes(partition));
+    const isOld = generation !== consumer.generation || consumer.membership.assignment !== assignment;
+    if (assignment === undefined || foreign.length > 0 || isOld) {
+      throw new FencedError(`the partitions of ${group} have been dealt anew`);
+    }
+    const signed = records.map((record) =>
+      record.topic === stateTopic ? { ...record, headers: { ...record.headers, [WRITER_HEADER]: writer } } : record,
+    );
+    const placed = await transactor
+      .run({ records: signed, group, topic, consumed, assignment, check: checkEnds })
+      .catch(async (error: unknown) => {
         // The broker knows of a new generation before this member does: to try again before it has heard of it would be in vain.
         if (error instanceof FencedError && rebalanceErrors.has(typeOf(error.cause) ?? "")) await newAssignment(assignment);
         throw error;
       });
-      const written = Map.groupBy(
-        records.filter((record) => record.topic === stateTopic),
-        ({ partition }) => partition,
-      );
-      const ends = new Map(
-        placed.filter((place) => place.topic === stateTopic).map(({ partition, baseOffset, count }) => [partition, baseOffset + count]),
-      );
-      store.apply(
-        [...written].map(([partition, changes]) => ({
-          partition,
-          records: changes,
-          position: { nextOffset: ends.get(partition) ?? 0, writer },
-        })),
-      );
-    },
-    [Symbol.asyncDispose]: () => (leaving ??= leave()),
-  };
+    const written = Map.groupBy(
+      records.filter((record) => record.topic === stateTopic),
+      ({ partition }) => partition,
+    );
+    for (const partition of written.keys()) unconfirmedEnds.delete(partition);
+    const ends = new Map(
+      placed.filter((place) => place.topic === stateTopic).map(({ partition, baseOffset, count }) => [partition, baseOffset + count]),
+    );
+    store.apply(
+      [...written].map(([partition, changes]) => ({
+        partition,
+        records: changes,
+        position: { nextOffset: ends.get(partition) ?? 0, writer },
+      })),
+    );
+  }
 
   async function leave(): Promise<void> {
     await consumer[Symbol.asyncDispose]();
@@ -118,9 +137,20 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
       if (store.position(partition).nextOffset > end) store.clear(partition);
       stateFetcher.seek(partition, store.position(partition).nextOffset);
     }
+    await readUpTo(ends);
+    // Behind the last record there may be the marker of its transaction by now.
+    await readUpTo(await stateFetcher.ends(partitions));
+    for (let rest = stateFetcher.take(STATE_BATCH); rest.length > 0; rest = stateFetcher.take(STATE_BATCH)) copy(rest);
+    for (const partition of partitions) {
+      unconfirmedEnds.set(partition, stateFetcher.position(partition) ?? 0);
+      stateFetcher.drop(partition);
+    }
+  }
+
+  async function readUpTo(ends: ReadonlyMap<number, number>): Promise<void> {
     const deadlineMs = Date.now() + TAKE_OVER_DEADLINE_MS;
     const behind = (): readonly number[] =>
-      partitions.filter((partition) => (stateFetcher.position(partition) ?? 0) < (ends.get(partition) ?? 0));
+      [...ends].flatMap(([partition, end]) => ((stateFetcher.position(partition) ?? 0) < end ? [partition] : []));
     for (let waiting = behind(), sinceMs = Date.now(); waiting.length > 0; waiting = behind()) {
       const before = waiting.map((partition) => stateFetcher.position(partition)).join();
       await Promise.race([stateFetcher.changed, new Promise((resolve) => setTimeout(resolve, STUCK_AFTER_MS))]);
@@ -133,8 +163,19 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
         sinceMs = Date.now();
       }
     }
-    for (let rest = stateFetcher.take(STATE_BATCH); rest.length > 0; rest = stateFetcher.take(STATE_BATCH)) copy(rest);
-    for (const partition of partitions) stateFetcher.drop(partition);
+  }
+
+  /** @throws {FencedError} there is state that was not read */
+  function checkEnds(placed: readonly Placed[]): void {
+    const firsts = Map.groupBy(
+      placed.filter((place) => place.topic === stateTopic),
+      ({ partition }) => partition,
+    );
+    for (const [partition, [first]] of firsts) {
+      const end = unconfirmedEnds.get(partition);
+      if (first === undefined || end === undefined || first.baseOffset === end) continue;
+      throw new FencedError(`the state of partition ${partition} was read up to ${end}, but goes on to ${first.baseOffset}`);
+    }
   }
 
   async function endForeignTransactions(partitions: readonly number[]): Promise<void> {

@@ -33,7 +33,7 @@ it("a null value deletes its key, an empty one does not", () => {
 function fetched(value: Uint8Array | null = record.value): FetchedMessage {
   const message = messageFromRecord({ ...record, value });
   const headers = Object.fromEntries(Object.entries(message.headers).map(([name, text]) => [name, Buffer.from(text)]));
-  const batchContext = { producerId: "-1", inTransaction: false };
+  const batchContext = { producerId: "-1", producerEpoch: -1, inTransaction: false };
   return {
     offset: "5",
     timestamp: "7",

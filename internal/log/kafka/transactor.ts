@@ -29,17 +29,22 @@ export interface Transaction {
   readonly topic: string;
   readonly consumed: ReadonlyMap<number, number>;
   readonly assignment: Assignment;
+  /** Told where the records lie before anything is committed; to throw gives the transaction up. */
+  readonly check?: (placed: readonly Placed[]) => void;
 }
 
 export class Transactor {
   readonly id: string;
   readonly #config: KafkaConfig;
+  readonly #maxRecords: number;
   #producer: Producer | undefined;
   #sent = 0;
 
-  constructor(config: KafkaConfig, id: string) {
+  /** Takes a new producer when one has sent more than `maxRecords`. */
+  constructor(config: KafkaConfig, id: string, maxRecords = MAX_RECORDS_PER_PRODUCER) {
     this.#config = config;
     this.id = id;
+    this.#maxRecords = maxRecords;
   }
 
   /**
@@ -60,7 +65,7 @@ export class Transactor {
    * @throws {FencedError} nothing was written
    * @throws {LogUnavailableError} the commit was not answered: nobody knows what was written
    */
-  async run({ records, group, topic, consumed, assignment }: Transaction): Promise<readonly Placed[]> {
+  async run({ records, group, topic, consumed, assignment, check }: Transaction): Promise<readonly Placed[]> {
     await this.initialise();
     const producer = this.#producer;
     if (producer === undefined) throw new LogUnavailableError("the transactional producer is closed");
@@ -69,12 +74,13 @@ export class Transactor {
       fenceOffsets(this.id, assignment);
       const transaction = await producer.transaction();
       const placed = await sendInOrder(transaction, records);
+      check?.(placed);
       const partitions = [...consumed].map(([partition, offset]) => ({ partition, offset: String(offset) }));
       await transaction.sendOffsets({ consumerGroupId: group, topics: [{ topic, partitions }] });
       committing = true;
       await transaction.commit();
       this.#sent += records.length;
-      if (this.#sent > MAX_RECORDS_PER_PRODUCER) await this.discard();
+      if (this.#sent > this.#maxRecords) await this.discard();
       return placed;
     } catch (error) {
       await this.discard();

@@ -1,0 +1,223 @@
+/** What kafkajs does to readers and members under bad luck, on a real broker; docs/decisions/kafkajs-and-its-hazards.md has the list. */
+
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { type KafkaServer, startKafka } from "../../../test/support/kafka-server.ts";
+import { kafka } from "../../../test/support/servers.ts";
+import { FencedError, type Log, LogUnavailableError } from "../../cqrs/log.ts";
+import { startConsumer } from "./consumer.ts";
+import { OffsetOutOfRangeError } from "./fetcher.ts";
+import { Kafka, type KafkaConfig } from "./kafkajs.ts";
+import { joinGroup } from "./membership.ts";
+import { startOwner } from "./owner.ts";
+import { CorruptRecordError } from "./record.ts";
+import type { IdleCost } from "./testing/idle-clients.fixture.ts";
+import { ApiKey, startLossyProxy } from "./testing/lossy-proxy.ts";
+import { assigned, contents, everything, openedAdmin, openedLog, record, tookOver } from "./testing/opened-log.ts";
+
+/** Where the answer to a heartbeat has its error: behind length, number and throttle time. */
+const HEARTBEAT_ERROR_AT = 12;
+const GROUP_AUTHORIZATION_FAILED = 30;
+
+/** The key of an abort marker, which a record may have too. */
+const LIKE_A_MARKER = "\0\0\0\0";
+
+describe.skipIf(kafka === undefined)("reading under bad luck", () => {
+  let server: KafkaServer;
+  beforeAll(async () => {
+    server = await startKafka();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  it("nothing that was aborted is read, however transactions lie interleaved and from wherever it is read", async () => {
+    const { log, topics, config, group } = await openedLog(server);
+    const committed = [...(await interleaved(config, topics.events))];
+    for (const { offset } of await everything(config, topics.events)) {
+      const expected = committed.filter(([committedOffset]) => committedOffset >= Number(offset));
+      expect([...(await contents(log, topics.events, { from: Number(offset) }))]).toEqual(expected);
+    }
+    await using consumer = await log.consume({ group, topic: topics.events, instance: "one" });
+    const consumed: (readonly [number, string])[] = [];
+    while (consumed.at(-1)?.[0] !== committed.at(-1)?.[0]) {
+      const { gained, records } = await consumer.poll({ maxRecords: 1, waitMs: 5_000 });
+      for (const partition of gained) consumer.seek(partition, 0);
+      consumed.push(...records.map(({ offset, key }) => [offset, key] as const));
+    }
+    expect(consumed).toEqual(committed);
+  });
+
+  it("nothing that was aborted is loaded as state", async () => {
+    const { log, topics, config, group } = await openedLog(server);
+    const committed = await interleaved(config, topics.state);
+    const keys = [...new Set((await everything(config, topics.state)).map(({ key }) => String(key)))];
+    await using owner = await log.own({ group, instance: "one", topic: topics.events, stateTopic: topics.state });
+    await tookOver(owner);
+    const loaded = await owner.load(0, keys);
+    expect(new Set(keys.filter((_, index) => loaded[index] !== undefined))).toEqual(new Set(committed.values()));
+  });
+
+  it("an owner that does not poll for longer than its session keeps its partitions", async () => {
+    const { log, topics, config, group } = await openedLog(server);
+    await using owner = await log.own({ group, instance: "slow", topic: topics.events, stateTopic: topics.state });
+    await tookOver(owner);
+    await log.append([record(topics.events, "a")]);
+    // The measure of time: a member as kafkajs is meant to be used, which sends no heartbeat while it works.
+    const naive = new Kafka(config).consumer({ groupId: `${group}.naive`, sessionTimeout: 6_000, heartbeatInterval: 500 });
+    const working = Promise.withResolvers<void>();
+    const done = Promise.withResolvers<void>();
+    await naive.connect();
+    await naive.subscribe({ topic: topics.events, fromBeginning: true });
+    await naive.run({ eachBatch: () => (working.resolve(), done.promise) });
+    onTestFinished(() => naive.disconnect());
+    onTestFinished(() => done.resolve());
+    await working.promise;
+    const admin = await openedAdmin(config);
+    const members = async (): Promise<number> => (await admin.describeGroups([`${group}.naive`])).groups[0]?.members.length ?? 0;
+    expect(await members()).toBe(1);
+    await vi.waitFor(async () => expect(await members()).toBe(0), { timeout: 30_000, interval: 200 });
+    await owner.transact({ records: [record(topics.state, "a")], consumed: new Map([[0, 1]]) });
+    expect(await log.committed(group, topics.events)).toEqual([1]);
+  });
+
+  it("an owner that its group has given up is fenced, and comes back to the state that others have left", async () => {
+    const { log, topics, config, group } = await openedLog(server);
+    await log.append([record(topics.events, "a"), record(topics.events, "b")]);
+    await using proxy = await startLossyProxy(server.address);
+    const context = {
+      config: { ...config, socketFactory: proxy.socketFactory },
+      logId: log.id,
+      stateDirectory: null,
+      check: () => undefined,
+    };
+    const options = { group, topic: topics.events, stateTopic: topics.state };
+    await using silent = await startOwner(context, { ...options, instance: "silent" });
+    await tookOver(silent);
+    const heartbeat = await proxy.hold(ApiKey.HEARTBEAT);
+    await using heir = await log.own({ ...options, instance: "heir" });
+    await tookOver(heir);
+    await heir.transact({ records: [record(topics.state, "of the heir")], consumed: new Map([[0, 1]]) });
+    await expect(silent.transact({ records: [record(topics.state, "too late")], consumed: new Map([[0, 2]]) })).rejects.toThrow(
+      FencedError,
+    );
+    await heir[Symbol.asyncDispose]();
+    heartbeat.drop();
+    expect(await silent.poll({ maxRecords: 1, waitMs: 30_000 })).toMatchObject({ lost: [0], gained: [0], records: [] });
+    expect((await silent.load(0, ["of the heir", "too late"])).map((value) => value !== undefined)).toEqual([true, false]);
+    expect((await silent.poll({ maxRecords: 1, waitMs: 0 })).records).toEqual([]);
+    silent.seek(0, 1);
+    expect((await silent.poll({ maxRecords: 1, waitMs: 30_000 })).records.map(({ key }) => key)).toEqual(["b"]);
+  });
+
+  it("a member that its group turns away for good hears of it in its next poll", async () => {
+    const { topics, config, group } = await openedLog(server);
+    await using proxy = await startLossyProxy(server.address);
+    const options = { group, topic: topics.events, instance: "one" };
+    await using consumer = await startConsumer({ ...config, socketFactory: proxy.socketFactory }, options);
+    expect((await consumer.poll({ maxRecords: 1, waitMs: 30_000 })).gained).toEqual([0]);
+    await proxy.changeAnswer(ApiKey.HEARTBEAT, (answer) => answer.writeInt16BE(GROUP_AUTHORIZATION_FAILED, HEARTBEAT_ERROR_AT));
+    await expect(consumer.poll({ maxRecords: 1, waitMs: 10_000 })).rejects.toThrow(LogUnavailableError);
+  });
+
+  it("a member that cannot reach its group for longer than an election hears of it, instead of trying for ever", async () => {
+    const { topics, config, group } = await openedLog(server);
+    await using proxy = await startLossyProxy(server.address);
+    const impatient = { ...config, socketFactory: proxy.socketFactory, retry: { ...config.retry, retries: 5 } };
+    await using membership = await joinGroup(impatient, { group, topic: topics.events, instance: "one" }, 500);
+    await assigned(membership);
+    membership.check();
+    await proxy[Symbol.asyncDispose]();
+    await vi.waitFor(() => expect(() => membership.check()).toThrow(LogUnavailableError), { timeout: 30_000 });
+  });
+
+  it("deleted records are an error where they were to be read, not a gap", async () => {
+    const { log, topics, config } = await openedLog(server);
+    await log.append(["a", "b", "c"].map((key) => record(topics.events, key)));
+    const admin = await openedAdmin(config);
+    // Without having looked at the topic, kafkajs does not find its leaders.
+    await admin.fetchTopicOffsets(topics.events);
+    await admin.deleteTopicRecords({ topic: topics.events, partitions: [{ partition: 0, offset: "2" }] });
+    await expect(firstBatch(log, topics.events)).rejects.toThrow(OffsetOutOfRangeError);
+  });
+
+  it("a value that is not what was written is refused", async () => {
+    const { log, topics, config } = await openedLog(server);
+    const producer = new Kafka(config).producer();
+    await producer.connect();
+    onTestFinished(() => producer.disconnect());
+    const damaged = { partition: 0, key: "a", value: "damaged", headers: { crc32: "12345678" } };
+    await producer.send({ topic: topics.events, messages: [damaged] });
+    await expect(firstBatch(log, topics.events)).rejects.toThrow(CorruptRecordError);
+  });
+
+  it("a client with nothing to do sets no timers to look whether that is still so", async () => {
+    const [changed, unchanged] = await Promise.all([idleCost("changed", server), idleCost("unchanged", server)]);
+    expect(unchanged.warnings).toContain("TimeoutNegativeWarning");
+    expect(changed.warnings).toEqual([]);
+    expect(changed.pollingTimers).toBeLessThan(unchanged.pollingTimers / 20);
+  });
+});
+
+/**
+ * Two transactions that lie interleaved, with every outcome of each and both orders of their markers.
+ *
+ * @returns the offsets and keys of what was committed, in order
+ */
+async function interleaved(config: KafkaConfig, topic: string): Promise<ReadonlyMap<number, string>> {
+  const left = await transactionalProducer(config, `${topic}.left`);
+  const right = await transactionalProducer(config, `${topic}.right`);
+  const committed: [number, string][] = [];
+  let markers = 0;
+  for (const [leftCommits, rightCommits, leftEndsFirst] of allCases(3)) {
+    const one = { transaction: await left.transaction(), commits: leftCommits };
+    const two = { transaction: await right.transaction(), commits: rightCommits };
+    const write = async ({ transaction, commits }: typeof one, key: string): Promise<void> => {
+      const [placed] = await transaction.send({ topic, messages: [{ partition: 0, key, value: key }] });
+      if (commits === true) committed.push([Number(placed?.baseOffset), key]);
+    };
+    const name = [leftCommits, rightCommits, leftEndsFirst].map(Number).join("");
+    await write(one, `${name} left 1`);
+    await write(two, `${name} right 1`);
+    await write(one, LIKE_A_MARKER);
+    await write(one, `${name} left 2`);
+    await write(two, `${name} right 2`);
+    for (const { transaction, commits } of leftEndsFirst === true ? [one, two] : [two, one]) {
+      await (commits === true ? transaction.commit() : transaction.abort());
+      markers += 1;
+      await untilMarkers(config, topic, markers);
+    }
+  }
+  return new Map(committed);
+}
+
+async function transactionalProducer({ retry, ...config }: KafkaConfig, transactionalId: string) {
+  const quick = retry === undefined ? {} : { retry };
+  const producer = new Kafka({ ...config, ...quick }).producer({ transactionalId, idempotent: true, maxInFlightRequests: 1, ...quick });
+  await producer.connect();
+  onTestFinished(() => producer.disconnect());
+  return producer;
+}
+
+/** A transaction's end is acknowledged before its marker is written, and the order of the markers is what matters here. */
+function untilMarkers(config: KafkaConfig, topic: string, count: number): Promise<void> {
+  const found = async () => (await everything(config, topic)).filter(({ isControlRecord }) => isControlRecord).length;
+  return vi.waitFor(async () => expect(await found()).toBe(count), { timeout: 10_000 });
+}
+
+/** Every list of so many yeses and noes. */
+function allCases(count: number): readonly (readonly boolean[])[] {
+  return Array.from({ length: 2 ** count }, (_, bits) => Array.from({ length: count }, (_unused, bit) => ((bits >> bit) & 1) === 1));
+}
+
+async function firstBatch(log: Log, topic: string): Promise<unknown> {
+  const controller = new AbortController();
+  for await (const batch of await log.tail({ topic, partition: 0, from: 0, signal: controller.signal })) return batch;
+  return undefined;
+}
+
+async function idleCost(kind: "changed" | "unchanged", { address }: KafkaServer): Promise<IdleCost> {
+  const fixture = join(import.meta.dirname, "testing", "idle-clients.fixture.ts");
+  const { stdout } = await promisify(execFile)(process.execPath, [fixture, kind, address]);
+  return JSON.parse(stdout) as IdleCost;
+}

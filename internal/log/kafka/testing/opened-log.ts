@@ -1,0 +1,95 @@
+/** A log with topics of its own on a broker that tests share, and what tests ask of it. */
+
+import { randomUUID } from "node:crypto";
+import { onTestFinished } from "vitest";
+import type { Log, NewRecord, Owner } from "../../../cqrs/log.ts";
+import { kafkaConfig } from "../config.ts";
+import { createCluster, type FetchedMessage, Kafka, type KafkaConfig } from "../kafkajs.ts";
+import type { Assignment, Membership } from "../membership.ts";
+import { openKafkaLog } from "../open.ts";
+
+const READ_UNCOMMITTED = 0;
+const FETCH = { maxWaitTime: 100, minBytes: 1, maxBytes: 1 << 24, isolationLevel: READ_UNCOMMITTED } as const;
+
+export interface OpenedLog {
+  readonly log: Log;
+  readonly config: KafkaConfig;
+  readonly group: string;
+  readonly topics: { readonly events: string; readonly other: string; readonly state: string };
+}
+
+/** Under a name that another has, it is opened a second time. */
+export async function openedLog(
+  { brokers }: { readonly brokers: readonly string[] },
+  partitions = 1,
+  name: string = randomUUID(),
+): Promise<OpenedLog> {
+  const topics = { events: `${name}.events`, other: `${name}.other`, state: `${name}.state` };
+  const connection = { brokers, clientId: name };
+  const log = await openKafkaLog({
+    ...connection,
+    partitions,
+    stateDirectory: null,
+    topics: [
+      { name: topics.events, retention: "forever" },
+      { name: topics.other, retention: "days" },
+      { name: topics.state, retention: "latest" },
+    ],
+  });
+  onTestFinished(() => log[Symbol.asyncDispose]());
+  return { log, topics, group: `${name}.group`, config: kafkaConfig(connection) };
+}
+
+export async function openedAdmin(config: KafkaConfig): Promise<ReturnType<InstanceType<typeof Kafka>["admin"]>> {
+  const admin = new Kafka(config).admin();
+  await admin.connect();
+  onTestFinished(() => admin.disconnect());
+  return admin;
+}
+
+/** For what must not happen in that time: that it does not can only be seen by waiting. */
+export function elapsed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+export function record(topic: string, key: string, partition = 0): NewRecord {
+  return { topic, partition, key, value: new TextEncoder().encode(`value of ${key}`) };
+}
+
+export async function assigned(membership: Membership): Promise<Assignment> {
+  while (membership.assignment === undefined) await membership.changed;
+  return membership.assignment;
+}
+
+/** Polls until the owner has gained its partitions. */
+export async function tookOver(owner: Owner): Promise<void> {
+  for (let gained = 0; gained === 0; ) gained = (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained.length;
+}
+
+/** The keys of everything that was committed to the partition before, from an offset on, by offset. */
+export async function contents(log: Log, topic: string, { partition = 0, from = 0 } = {}): Promise<ReadonlyMap<number, string>> {
+  const [last = -1] = await log.append([record(topic, "end", partition)]);
+  const controller = new AbortController();
+  const found = new Map<number, string>();
+  for await (const batch of await log.tail({ topic, partition, from, signal: controller.signal })) {
+    for (const { offset, key } of batch) found.set(offset, key);
+    if ((batch.at(-1)?.offset ?? -1) >= last) controller.abort();
+  }
+  return new Map([...found].filter(([, key]) => key !== "end"));
+}
+
+/** Everything that lies in the first partition: what was aborted and the markers too. */
+export async function everything(config: KafkaConfig, topic: string): Promise<readonly FetchedMessage[]> {
+  const cluster = createCluster(config);
+  try {
+    await cluster.connect();
+    await cluster.addMultipleTargetTopics([topic]);
+    const [nodeId = ""] = Object.keys(cluster.findLeaderForPartitions(topic, [0]));
+    const broker = await cluster.findBroker({ nodeId });
+    const topics = [{ topic, partitions: [{ partition: 0, fetchOffset: "0", maxBytes: FETCH.maxBytes }] }];
+    const { responses } = await broker.fetch({ ...FETCH, topics });
+    return responses.flatMap((response) => response.partitions).flatMap(({ messages }) => messages);
+  } finally {
+    await cluster.disconnect();
+  }
+}
