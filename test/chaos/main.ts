@@ -1,0 +1,78 @@
+import { parseArgs } from "node:util";
+import { keep } from "./keep.ts";
+import { runPlanted } from "./planted.ts";
+import { plantedFaults } from "./planted-faults.ts";
+import { formatReport } from "./report.ts";
+import { run } from "./run.ts";
+
+const help = `Breaks a running system in every way we know, for as many faults as wanted, and then holds every promise against what is left.
+
+Usage: npm run chaos -- [options]
+
+Options:
+  --brokers <1|3>        3: everything replicated three times (default 1)
+  --faults <n>           how many faults (default 200)
+  --seed <n>             chooses the faults and commands (default: any, printed)
+  --rate <n>             commands per second (default 100)
+  --pace <ms>            between two faults, at most (default 5000)
+  --planted              instead: plants one bug after the other, and tells by which invariant each was caught
+  --only <text>          only planted bugs with this in their name
+  --help
+`;
+
+const { values: options } = parseArgs({
+  options: {
+    brokers: { type: "string", default: "1" },
+    faults: { type: "string", default: "200" },
+    seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+    rate: { type: "string", default: "100" },
+    pace: { type: "string", default: "5000" },
+    planted: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+
+const seed = Number(options.seed);
+
+if (options.help) process.stdout.write(help);
+else if (options.planted) await proveChecker();
+else await runChaos();
+
+async function runChaos(): Promise<void> {
+  say(`seed ${seed}`);
+  const report = await run({
+    brokers: Number(options.brokers),
+    faults: Number(options.faults),
+    seed,
+    sessions: 64,
+    commandsPerSecond: Number(options.rate),
+    paceMs: Number(options.pace),
+    progress: (line) => say(`${new Date().toISOString().slice(11, 19)} ${line}`),
+  });
+  say(formatReport(report));
+  if (report.violations.length === 0) return;
+  say(`what it left is in ${await keep(report, seed)}`);
+  process.exitCode = 1;
+}
+
+async function proveChecker(): Promise<void> {
+  if (options.only === "") {
+    const { violations } = await runPlanted(undefined, seed);
+    say(violations.length === 0 ? "nothing planted: nothing found" : `nothing planted, but found:\n${violations.slice(0, 10).join("\n")}`);
+    if (violations.length > 0) process.exitCode = 1;
+  }
+  for (const fault of plantedFaults.filter(({ name }) => name.includes(options.only))) {
+    const { violations } = await runPlanted(fault, seed);
+    const caught = violations.filter((violation) => fault.breaks.test(violation));
+    const others = [...Map.groupBy(violations, (violation) => violation.slice(0, violation.indexOf(":")))].map(
+      ([name, each]) => `${each.length} ${name}`,
+    );
+    say(`${caught.length > 0 ? "caught" : "MISSED"}: ${fault.name} (${others.join(", ")})\n  ${caught[0] ?? violations[0] ?? ""}`);
+    if (caught.length === 0) process.exitCode = 1;
+  }
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

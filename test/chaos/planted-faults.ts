@@ -1,0 +1,228 @@
+/** Bugs that the checker must catch: each an edit of the source, what brings it to light, and the invariants that it breaks. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import type { Scene } from "./faults.ts";
+import type { Moment } from "./points.ts";
+
+/** The variable that names the fault that a process is to have. */
+export const faultVariable = "CHAOS_FAULT";
+
+export interface PlantedFault {
+  readonly name: string;
+  readonly file: string;
+  /** Must be there exactly once. */
+  readonly find: string;
+  readonly replace: string;
+  /** What happens under load; absent: the load is enough. */
+  readonly provoke?: (scene: Scene) => Promise<void>;
+  readonly breaks: RegExp;
+}
+
+const POINT_DEADLINE_MS = 15_000;
+
+export const plantedFaults: readonly PlantedFault[] = [
+  {
+    name: "offsets are not fenced by a generation",
+    file: "internal/log/kafka/kafkajs.ts",
+    find: ".writeInt32(generation)\n    .writeUVarIntString(memberId)",
+    replace: '.writeInt32(-1)\n    .writeUVarIntString("")',
+    provoke: (scene) => stall(scene, "AddPartitionsToTxn", 12_000),
+    breaks: /^I[2567]:/,
+  },
+  {
+    name: "records of aborted transactions are read",
+    file: "internal/log/kafka/committed.ts",
+    find: "return !(inTransaction && aborting.has(producerId));",
+    replace: "return inTransaction || !aborting.has(producerId);",
+    provoke: (scene) => killHandlers(scene, "EndTxn", "before"),
+    breaks: /^I[679]:/,
+  },
+  {
+    name: "a takeover does not keep the state that it reads",
+    file: "internal/log/kafka/owner.ts",
+    find: "copy(stateFetcher.take(STATE_BATCH));",
+    replace: "stateFetcher.take(STATE_BATCH);",
+    provoke: async ({ system }) => {
+      for (const handler of system.named("command-handler")) {
+        await handler.kill("SIGKILL");
+        await delay(2_000);
+      }
+    },
+    breaks: /^I[2567]:/,
+  },
+  {
+    name: "offsets are not part of the transaction",
+    file: "internal/log/kafka/transactor.ts",
+    find: "await transaction.sendOffsets({ consumerGroupId: group, topics: [{ topic, partitions }] });",
+    replace: "",
+    breaks: /^I9:/,
+  },
+  {
+    name: "checksums are not compared",
+    file: "internal/log/kafka/record.ts",
+    find: "checksum !== undefined && message.value !== null",
+    replace: "checksum === null",
+    provoke: corruptEvents,
+    breaks: /^I13:/,
+  },
+  {
+    name: "a command is acknowledged before it is in the log",
+    file: "internal/cqrs/command-gateway.ts",
+    find: "await appendInTime(metadata, partition, submission, wait.signal);",
+    replace: "appendInTime(metadata, partition, submission, wait.signal).catch(() => undefined);",
+    provoke: loseAppends,
+    breaks: /^I1:/,
+  },
+  {
+    name: "a command's id is not looked up",
+    file: "internal/cqrs/decide-command.ts",
+    find: "outcome.commandId === metadata.commandId",
+    replace: "outcome.commandId === undefined",
+    breaks: /^I2:/,
+  },
+  {
+    name: "a repeated command is answered with the version of now",
+    file: "internal/cqrs/decide-command.ts",
+    find: "sameBytes(known.fingerprint, metadata.fingerprint) ? known",
+    replace: "sameBytes(known.fingerprint, metadata.fingerprint) ? { ...known, version: snapshot.version }",
+    breaks: /^I1:/,
+  },
+  {
+    name: "the same id with other facts is no conflict",
+    file: "internal/cqrs/decide-command.ts",
+    find: "sameBytes(known.fingerprint, metadata.fingerprint) ? known",
+    replace: "known.fingerprint.length > 0 ? known",
+    breaks: /^I2:/,
+  },
+  {
+    name: "the expected version is not compared",
+    file: "internal/cqrs/decide-command.ts",
+    find: "expectedVersion !== undefined && expectedVersion !== version",
+    replace: "expectedVersion !== undefined && expectedVersion < 0",
+    breaks: /^I12:/,
+  },
+  {
+    name: "a decision asks the clock",
+    file: "internal/cqrs/decide-command.ts",
+    find: "recordedAt: command.acceptedAt",
+    replace: 'recordedAt: { $typeName: "google.protobuf.Timestamp", seconds: BigInt(Math.floor(Date.now() / 1000)), nanos: 7 }',
+    breaks: /^I7:/,
+  },
+  {
+    name: "outcomes are not kept",
+    file: "internal/cqrs/snapshots.ts",
+    find: "outcomes: snapshot.outcomes",
+    replace: "outcomes: []",
+    breaks: /^I[129]:/,
+  },
+  {
+    name: "the state is written without its position",
+    file: "internal/cqrs/command-handler.ts",
+    find: "slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value: encodePosition(position, owner.writer) });",
+    replace: "",
+    breaks: /^I[89]:/,
+  },
+  {
+    name: "keys go to other partitions than Kafka's own",
+    file: "internal/cqrs/partition.ts",
+    find: "0x9747b28c",
+    replace: "0x9747b28d",
+    breaks: /^I(5|7|20):/,
+  },
+  {
+    name: "a document is folded again",
+    file: "internal/cqrs/projector.ts",
+    find: "if (sequence <= (applied[partition] ?? 0)) continue;",
+    replace: "",
+    provoke: (scene) => killProjectors(scene, "checkpoints", "before"),
+    breaks: /^I13:/,
+  },
+  {
+    name: "a document is written at any revision",
+    file: "internal/documents/mongo/write.ts",
+    find: "filter: { _id: write.id, _revision: write.expectedRevision }",
+    replace: "filter: { _id: write.id }",
+    breaks: /^I13:/,
+  },
+  {
+    name: "checkpoints are written before the documents",
+    file: "internal/documents/mongo/connect.ts",
+    find: "const byCollection = [",
+    replace: "await writeCheckpoints(checkpoints, advanced);\n        const byCollection = [",
+    provoke: (scene) => killProjectors(scene, "documents", "before"),
+    breaks: /^I13:/,
+  },
+  {
+    name: "documents are acknowledged before they are on disk",
+    file: "internal/documents/mongo/connect.ts",
+    find: 'writeConcern: { w: "majority", journal: true, wtimeoutMS: ANSWER_TIMEOUT_MS }',
+    replace: "writeConcern: { w: 1, journal: false }",
+    provoke: async ({ servers }) => {
+      for (let round = 0; round < 5; round += 1) {
+        await servers.mongo.kill();
+        await servers.mongo.restart();
+        await delay(2_000);
+      }
+    },
+    breaks: /^I(13|14|15|18):/,
+  },
+  {
+    name: "a query does not wait for its token",
+    file: "cmd/query-service/service.ts",
+    find: "await freshness.waitFor(view, sequences, signal);",
+    replace: "await Promise.resolve(signal);",
+    breaks: /^I14:/,
+  },
+];
+
+/** Everything that the faults are provoked with, on a system that has none: it must pass. */
+export async function provokeAll(scene: Scene): Promise<void> {
+  await stall(scene, "AddPartitionsToTxn", 12_000);
+  await corruptEvents(scene);
+  await loseAppends(scene);
+  await killHandlers(scene, "EndTxn", "before");
+  await killProjectors(scene, "checkpoints", "before");
+  await killProjectors(scene, "documents", "before");
+}
+
+/** The event loop of a handler stands still past its session, before it asks for something. */
+async function stall({ system }: Scene, operation: string, stallMs: number): Promise<void> {
+  const [handler] = system.named("command-handler");
+  await handler?.order({ operation, moment: "before", stallMs }, AbortSignal.timeout(POINT_DEADLINE_MS));
+  await delay(stallMs);
+}
+
+async function killHandlers({ system }: Scene, operation: string, moment: Moment): Promise<void> {
+  for (const handler of system.named("command-handler")) {
+    await handler.order({ operation, moment, stallMs: null }, AbortSignal.timeout(POINT_DEADLINE_MS));
+    await delay(2_000);
+  }
+}
+
+async function killProjectors({ system }: Scene, operation: string, moment: Moment): Promise<void> {
+  for (const projector of system.named("projector")) {
+    await projector.order({ operation, moment, stallMs: null }, AbortSignal.timeout(POINT_DEADLINE_MS));
+    await delay(1_000);
+  }
+}
+
+/** One letter of an event changes on its way to the projectors. */
+async function corruptEvents({ servers }: Scene): Promise<void> {
+  const signal = AbortSignal.timeout(POINT_DEADLINE_MS);
+  await Promise.all(
+    servers.proxies.map((proxy) => proxy.corrupt(/headwater-projector/, Buffer.from("teapot"), Buffer.from("teapod"), signal)),
+  );
+}
+
+/** Appends of a command service never arrive, and it is killed before it repeats them. */
+async function loseAppends({ servers, system }: Scene): Promise<void> {
+  for (const service of system.named("command-service")) {
+    for (const proxy of servers.proxies) {
+      proxy.hold({ client: /headwater-command-service$/, directions: ["requests"], durationMs: 4_000 });
+    }
+    await delay(3_000);
+    for (const proxy of servers.proxies) proxy.cut();
+    await service.kill("SIGKILL");
+    await delay(1_500);
+  }
+}

@@ -1,0 +1,33 @@
+/** Proves the checker: every planted fault is caught, and what provokes them is not mistaken for one. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { startLoad } from "./load.ts";
+import { type PlantedFault, provokeAll } from "./planted-faults.ts";
+import { addressesOf, type Conclusion, conclude, partitions } from "./run.ts";
+import { startServers } from "./servers.ts";
+import { startSystem } from "./system.ts";
+
+/** Before and after what provokes a fault. */
+const LOAD_MS = 3_000;
+
+/** What a planted fault holds up for good is not waited for as long as what must pass. */
+const DRAIN_DEADLINE_MS = 25_000;
+
+/** Runs a system with a planted fault, or with none and everything that provokes one. */
+export async function runPlanted(fault: PlantedFault | undefined, seed: number): Promise<Conclusion> {
+  await using servers = await startServers(1);
+  await using system = await startSystem({
+    brokers: servers.addresses,
+    mongoUri: servers.mongo.uri,
+    counts: { "command-handler": 2 },
+    ...(fault === undefined ? {} : { fault: fault.name }),
+  });
+  const load = startLoad({ seed, sessions: 48, commandsPerSecond: 80, ...addressesOf(system) });
+  await delay(LOAD_MS);
+  const scene = { servers, system, partitions, busy: new Set<string>(), onPoison: () => undefined };
+  const provoke = fault === undefined ? provokeAll : (fault.provoke ?? (() => Promise.resolve()));
+  await provoke(scene);
+  await delay(LOAD_MS);
+  const deadline = fault === undefined ? {} : { drainDeadlineMs: DRAIN_DEADLINE_MS };
+  return await conclude({ servers, system, load, poison: 0, progress: () => undefined, ...deadline });
+}
