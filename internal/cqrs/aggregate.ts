@@ -37,8 +37,8 @@ export interface AggregateDefinition<State, Command extends Oneof, Event extends
   readonly evolve: {
     readonly [Case in Member<Event>["case"]]: (state: State, facts: MemberOf<Event, Case>["value"], metadata: EventMetadata) => State;
   };
-  /** Fields of the event message beside metadata and facts, taken from the state after the event. Default: none. */
-  readonly envelope?: (state: State) => EventInit;
+  /** Fields of the event message beside metadata and facts, taken from the states after and before the event. Default: none. */
+  readonly envelope?: (state: State, before: State) => EventInit;
 }
 
 /** An aggregate as the runtime uses it. Commands and events are the messages whose oneof holds the facts. */
@@ -95,7 +95,7 @@ export function aggregate<
     },
     evolve: (state, event) => evolveFacts(state, field<Oneof>(event, eventOneof), field<EventMetadata>(event, "metadata")),
     eventOf(stateBefore, facts, metadata) {
-      const envelope = definition.envelope?.(evolveFacts(stateBefore, facts, metadata)) ?? {};
+      const envelope = definition.envelope?.(evolveFacts(stateBefore, facts, metadata), stateBefore) ?? {};
       return create(schemas.event, { ...envelope, metadata, [eventOneof]: facts } as unknown as MessageInitShape<EventDesc>);
     },
   };

@@ -14,7 +14,7 @@ import type {
 import { type Address, AddressSchema, type Line, OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { LineState, OrderState } from "../../gen/headwater/orders/v1/order_state_pb.ts";
 import { event, type OrderDecision, type Refusal, reject } from "./decision.ts";
-import { admitLines, lineNotFound, lineOf, refuseQuantity, refuseTotal, refuseUnlessDraft } from "./lines.ts";
+import { admitLines, lineNotFound, lineOf, linesOf, refuseQuantity, refuseTotal, refuseUnlessDraft } from "./lines.ts";
 import { moneyOf } from "./money.ts";
 import { exists, hasShipments, isCancelled, statusName } from "./status.ts";
 
@@ -73,13 +73,7 @@ export function placeOrder(state: OrderState, _command: PlaceOrderRequest): Orde
   return event("orderPlaced", {
     total: moneyOf(state, totalMinorUnits),
     quantity: itemsOf(state),
-    lines: state.lines.map(({ lineId, sku, description, quantity, unitPriceMinorUnits }) => ({
-      lineId,
-      sku,
-      description,
-      quantity,
-      unitPrice: moneyOf(state, unitPriceMinorUnits),
-    })),
+    lines: linesOf(state),
     shippingAddress,
   });
 }
@@ -93,6 +87,7 @@ export function cancelOrder(state: OrderState, { reason }: CancelOrderRequest): 
     total: moneyOf(state, state.totalMinorUnits),
     quantity: itemsOf(state),
     refundable: moneyOf(state, state.paidMinorUnits),
+    lines: linesOf(state),
   });
 }
 

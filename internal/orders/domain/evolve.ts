@@ -44,8 +44,12 @@ export const evolve: {
 
   shippingAddressSet: (state, { shippingAddress }) => ({ ...state, shippingAddress }),
 
-  // An order of gifts only has nothing to wait for.
-  orderPlaced: (state) => ({ ...state, status: state.totalMinorUnits === 0n ? OrderStatus.PAID : OrderStatus.PLACED }),
+  orderPlaced: (state) => ({
+    ...state,
+    // An order of gifts only has nothing to wait for.
+    status: state.totalMinorUnits === 0n ? OrderStatus.PAID : OrderStatus.PLACED,
+    salesCountry: state.shippingAddress?.country ?? "",
+  }),
 
   paymentRecorded(state, { paymentId, amount }) {
     const paidMinorUnits = state.paidMinorUnits + minorUnitsOf(amount);

@@ -10,6 +10,7 @@ import { malformedId, refuseOneMore } from "./entries.ts";
 import { entryOf, isId } from "./ids.ts";
 import { fingerprintOf, type Items, itemsOf, pickItems, sameItems } from "./items.ts";
 import { MAX_SHIPMENT_LINES } from "./limits.ts";
+import { linesOf } from "./lines.ts";
 import { moneyOf } from "./money.ts";
 import { hasShipments, isCancelled } from "./status.ts";
 
@@ -88,6 +89,7 @@ export function returnItems(state: OrderState, command: ReturnItemsRequest, { co
     amount: moneyOf(state, valueOf(state, asked)),
     quantity: BigInt(quantity),
     complete: state.lines.reduce((sum, line) => sum + line.quantity - line.returned, 0) === quantity,
+    returnedLines: linesOf(state, ({ lineId }) => asked.get(lineId) ?? 0),
   });
 }
 

@@ -3,7 +3,7 @@ import type { LineState, OrderState } from "../../gen/headwater/orders/v1/order_
 import { type Refusal, reject } from "./decision.ts";
 import { isLineId } from "./ids.ts";
 import { MAX_LINE_NUMBER, MAX_LINES, MAX_QUANTITY, MAX_TOTAL_MINOR_UNITS } from "./limits.ts";
-import { currencyMismatch, totalOf } from "./money.ts";
+import { currencyMismatch, moneyOf, totalOf } from "./money.ts";
 
 type OrderSoFar = Pick<OrderState, "currencyCode" | "lines" | "nextLineNumber">;
 
@@ -50,6 +50,19 @@ export function refuseUnlessDraft(state: OrderState): Refusal | undefined {
 
 export function lineOf(state: OrderState, lineId: string): LineState | undefined {
   return state.lines.find((line) => line.lineId === lineId);
+}
+
+/** The lines as events tell them: all that was ordered, or some items of them. */
+export function linesOf(state: OrderState, quantityOf = (line: LineState): number => line.quantity) {
+  return state.lines
+    .map((line) => ({
+      lineId: line.lineId,
+      sku: line.sku,
+      description: line.description,
+      quantity: quantityOf(line),
+      unitPrice: moneyOf(state, line.unitPriceMinorUnits),
+    }))
+    .filter(({ quantity }) => quantity > 0);
 }
 
 export function lineNotFound(lineId: string): Refusal {

@@ -19,6 +19,7 @@ import {
   eur,
   given,
   line,
+  otherAddress,
   placeOrder,
   recordPayment,
   refundOrder,
@@ -306,6 +307,7 @@ describe("an unpaid order", () => {
           total: eur(2500n),
           quantity: 3n,
           refundable: eur(700n),
+          lines: [teapots, cups],
         }),
       ));
 });
@@ -341,4 +343,23 @@ it("every event names the customer, from the first one on", () => {
   const placed = after(...histories.draft);
   expect(order.eventOf(order.initial(), created, create(EventMetadataSchema)).customerId).toBe("ada");
   expect(order.eventOf(placed.state, event("orderCancelled", {})[0], create(EventMetadataSchema)).customerId).toBe("ada");
+});
+
+it("every event says where the order stood and stands", () => {
+  const [created] = orderCreated();
+  const first = order.eventOf(order.initial(), created, create(EventMetadataSchema));
+  expect([first.previousStatus, first.status]).toEqual([OrderStatus.UNSPECIFIED, OrderStatus.DRAFT]);
+  const paid = after(...histories.paid);
+  const last = order.eventOf(paid.state, event("orderCancelled", {})[0], create(EventMetadataSchema));
+  expect([last.previousStatus, last.status]).toEqual([OrderStatus.PAID, OrderStatus.CANCELLED]);
+});
+
+it("every event from the placement on names the country that the order was placed for, wherever it goes later", () => {
+  const countryIn = (...commands: readonly Command[]) =>
+    order.eventOf(after(...commands).state, event("orderCancelled", {})[0], create(EventMetadataSchema)).salesCountry;
+  expect(countryIn(...histories.draft)).toBe("");
+  expect(countryIn(...histories.placed)).toBe(address.country);
+  expect(countryIn(...histories.placed, setShippingAddress(otherAddress))).toBe(address.country);
+  const [placed] = event("orderPlaced", {});
+  expect(order.eventOf(after(...histories.draft).state, placed, create(EventMetadataSchema)).salesCountry).toBe(address.country);
 });

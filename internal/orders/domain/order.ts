@@ -29,7 +29,12 @@ export const order = aggregate(
       refundOrder: ofExisting(refundOrder),
     },
     evolve,
-    envelope: (state) => ({ customerId: state.customerId }),
+    envelope: (state, before) => ({
+      customerId: state.customerId,
+      previousStatus: before.status,
+      status: state.status,
+      salesCountry: state.salesCountry,
+    }),
   },
 );
 

@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Order, OrderStatus } from "./order_pb.ts";
 import { file_headwater_orders_v1_order } from "./order_pb.ts";
 import type { OrderEvent } from "./order_event_pb.ts";
@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/orders/v1/order_query_service.proto.
  */
 export const file_headwater_orders_v1_order_query_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci1oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX3F1ZXJ5X3NlcnZpY2UucHJvdG8SE2hlYWR3YXRlci5vcmRlcnMudjEiPgoPR2V0T3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIlgKEEdldE9yZGVyUmVzcG9uc2USKQoFb3JkZXIYASABKAsyGi5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJItwCCgtPcmRlckZpbHRlchITCgtjdXN0b21lcl9pZBgBIAEoCRIyCghzdGF0dXNlcxgCIAMoDjIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTdGF0dXMSMAoMY3JlYXRlZF9mcm9tGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1jcmVhdGVkX3VudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjChZ0b3RhbF9mcm9tX21pbm9yX3VuaXRzGAUgASgDSACIAQESIQoUdG90YWxfdG9fbWlub3JfdW5pdHMYBiABKANIAYgBARIVCg1jdXJyZW5jeV9jb2RlGAcgASgJEgwKBHRleHQYCCABKAlCGQoXX3RvdGFsX2Zyb21fbWlub3JfdW5pdHNCFwoVX3RvdGFsX3RvX21pbm9yX3VuaXRzIrUBChFMaXN0T3JkZXJzUmVxdWVzdBIwCgZmaWx0ZXIYASABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyRmlsdGVyEiwKBHNvcnQYAiABKA4yHi5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyU29ydBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgFIAEoCSJ0ChJMaXN0T3JkZXJzUmVzcG9uc2USKgoGb3JkZXJzGAEgAygLMhouaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkibAoWTGlzdE9yZGVyRXZlbnRzUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgEIAEoCSJ+ChdMaXN0T3JkZXJFdmVudHNSZXNwb25zZRIvCgZldmVudHMYASADKAsyHy5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIksKGUdldEN1c3RvbWVyU3VtbWFyeVJlcXVlc3QSEwoLY3VzdG9tZXJfaWQYASABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkibgoaR2V0Q3VzdG9tZXJTdW1tYXJ5UmVzcG9uc2USNQoHc3VtbWFyeRgBIAEoCzIkLmhlYWR3YXRlci5vcmRlcnMudjEuQ3VzdG9tZXJTdW1tYXJ5EhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIsIBCg9DdXN0b21lclN1bW1hcnkSEwoLY3VzdG9tZXJfaWQYASABKAkSMAoGdG90YWxzGAIgAygLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1RvdGFscxIyCg5maXJzdF9vcmRlcl9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQbGFzdF9hY3Rpdml0eV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAIKC1NhbGVzVG90YWxzEhUKDWN1cnJlbmN5X2NvZGUYASABKAkSEwoLb3JkZXJfY291bnQYAiABKAMSEAoIcXVhbnRpdHkYAyABKAMSGgoSYW1vdW50X21pbm9yX3VuaXRzGAQgASgDEhcKD2NhbmNlbGxlZF9jb3VudBgFIAEoAxIaChJjYW5jZWxsZWRfcXVhbnRpdHkYBiABKAMSHQoVY2FuY2VsbGVkX21pbm9yX3VuaXRzGAcgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GAggASgDEhwKFHJldHVybmVkX21pbm9yX3VuaXRzGAkgASgDEhgKEHBhaWRfbWlub3JfdW5pdHMYCiABKAMSHAoUcmVmdW5kZWRfbWlub3JfdW5pdHMYCyABKAMikgEKFUxpc3REYWlseVNhbGVzUmVxdWVzdBIQCghmcm9tX2RheRgBIAEoCRIOCgZ0b19kYXkYAiABKAkSFQoNY3VycmVuY3lfY29kZRgDIAEoCRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgGIAEoCSJ7ChZMaXN0RGFpbHlTYWxlc1Jlc3BvbnNlEi0KBGRheXMYASADKAsyHy5oZWFkd2F0ZXIub3JkZXJzLnYxLkRhaWx5U2FsZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIksKCkRhaWx5U2FsZXMSCwoDZGF5GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMqpgEKCU9yZGVyU29ydBIaChZPUkRFUl9TT1JUX1VOU1BFQ0lGSUVEEAASGwoXT1JERVJfU09SVF9ORVdFU1RfRklSU1QQARIbChdPUkRFUl9TT1JUX09MREVTVF9GSVJTVBACEhwKGE9SREVSX1NPUlRfTEFSR0VTVF9GSVJTVBADEiUKIU9SREVSX1NPUlRfUkVDRU5UTFlfVVBEQVRFRF9GSVJTVBAEMpsEChFPcmRlclF1ZXJ5U2VydmljZRJXCghHZXRPcmRlchIkLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJSZXF1ZXN0GiUuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlclJlc3BvbnNlEl0KCkxpc3RPcmRlcnMSJi5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GicuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJzUmVzcG9uc2USbAoPTGlzdE9yZGVyRXZlbnRzEisuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJFdmVudHNSZXF1ZXN0GiwuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJFdmVudHNSZXNwb25zZRJ1ChJHZXRDdXN0b21lclN1bW1hcnkSLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldEN1c3RvbWVyU3VtbWFyeVJlcXVlc3QaLy5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldEN1c3RvbWVyU3VtbWFyeVJlc3BvbnNlEmkKDkxpc3REYWlseVNhbGVzEiouaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0RGFpbHlTYWxlc1JlcXVlc3QaKy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3REYWlseVNhbGVzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_headwater_orders_v1_order, file_headwater_orders_v1_order_event]);
+  fileDesc("Ci1oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX3F1ZXJ5X3NlcnZpY2UucHJvdG8SE2hlYWR3YXRlci5vcmRlcnMudjEibQoPR2V0T3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJEi0KCXJlYWRfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siWAoQR2V0T3JkZXJSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkiuQEKE0dldE9yZGVyQXNPZlJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEQoHdmVyc2lvbhgCIAEoBUgAEioKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkSLQoJcmVhZF9tYXNrGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IHCgVhc19vZiJcChRHZXRPcmRlckFzT2ZSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAki3AIKC09yZGVyRmlsdGVyEhMKC2N1c3RvbWVyX2lkGAEgASgJEjIKCHN0YXR1c2VzGAIgAygOMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1cxIwCgxjcmVhdGVkX2Zyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWNyZWF0ZWRfdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKFnRvdGFsX2Zyb21fbWlub3JfdW5pdHMYBSABKANIAIgBARIhChR0b3RhbF90b19taW5vcl91bml0cxgGIAEoA0gBiAEBEhUKDWN1cnJlbmN5X2NvZGUYByABKAkSDAoEdGV4dBgIIAEoCUIZChdfdG90YWxfZnJvbV9taW5vcl91bml0c0IXChVfdG90YWxfdG9fbWlub3JfdW5pdHMi5AEKEUxpc3RPcmRlcnNSZXF1ZXN0EjAKBmZpbHRlchgBIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJGaWx0ZXISLAoEc29ydBgCIAEoDjIeLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTb3J0EhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAUgASgJEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sidAoSTGlzdE9yZGVyc1Jlc3BvbnNlEioKBm9yZGVycxgBIAMoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJImwKFkxpc3RPcmRlckV2ZW50c1JlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkifgoXTGlzdE9yZGVyRXZlbnRzUmVzcG9uc2USLwoGZXZlbnRzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJLChlHZXRDdXN0b21lclN1bW1hcnlSZXF1ZXN0EhMKC2N1c3RvbWVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIm4KGkdldEN1c3RvbWVyU3VtbWFyeVJlc3BvbnNlEjUKB3N1bW1hcnkYASABKAsyJC5oZWFkd2F0ZXIub3JkZXJzLnYxLkN1c3RvbWVyU3VtbWFyeRIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSLCAQoPQ3VzdG9tZXJTdW1tYXJ5EhMKC2N1c3RvbWVyX2lkGAEgASgJEjAKBnRvdGFscxgCIAMoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSMgoOZmlyc3Rfb3JkZXJfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxhc3RfYWN0aXZpdHlfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqwCCgtTYWxlc1RvdGFscxIVCg1jdXJyZW5jeV9jb2RlGAEgASgJEhMKC29yZGVyX2NvdW50GAIgASgDEhAKCHF1YW50aXR5GAMgASgDEhoKEmFtb3VudF9taW5vcl91bml0cxgEIAEoAxIXCg9jYW5jZWxsZWRfY291bnQYBSABKAMSGgoSY2FuY2VsbGVkX3F1YW50aXR5GAYgASgDEh0KFWNhbmNlbGxlZF9taW5vcl91bml0cxgHIAEoAxIZChFyZXR1cm5lZF9xdWFudGl0eRgIIAEoAxIcChRyZXR1cm5lZF9taW5vcl91bml0cxgJIAEoAxIYChBwYWlkX21pbm9yX3VuaXRzGAogASgDEhwKFHJlZnVuZGVkX21pbm9yX3VuaXRzGAsgASgDIpIBChVMaXN0RGFpbHlTYWxlc1JlcXVlc3QSEAoIZnJvbV9kYXkYASABKAkSDgoGdG9fZGF5GAIgASgJEhUKDWN1cnJlbmN5X2NvZGUYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkiewoWTGlzdERhaWx5U2FsZXNSZXNwb25zZRItCgRkYXlzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5EYWlseVNhbGVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJLCgpEYWlseVNhbGVzEgsKA2RheRgBIAEoCRIwCgZ0b3RhbHMYAiABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzVG90YWxzIq0BChdMaXN0UHJvZHVjdFNhbGVzUmVxdWVzdBILCgNza3UYASABKAkSFQoNY3VycmVuY3lfY29kZRgCIAEoCRIsCgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnQSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkigwEKGExpc3RQcm9kdWN0U2FsZXNSZXNwb25zZRIzCghwcm9kdWN0cxgBIAMoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuUHJvZHVjdFNhbGVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKIAQoMUHJvZHVjdFNhbGVzEgsKA3NrdRgBIAEoCRIwCgZ0b3RhbHMYAiABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzVG90YWxzEhoKEnJlbWFpbmluZ19xdWFudGl0eRgDIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBCABKAMisQEKF0xpc3RDb3VudHJ5U2FsZXNSZXF1ZXN0Eg8KB2NvdW50cnkYASABKAkSFQoNY3VycmVuY3lfY29kZRgCIAEoCRIsCgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnQSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkihAEKGExpc3RDb3VudHJ5U2FsZXNSZXNwb25zZRI0Cgljb3VudHJpZXMYASADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkNvdW50cnlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkijAEKDENvdW50cnlTYWxlcxIPCgdjb3VudHJ5GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyIyChVHZXRPcmRlckNvdW50c1JlcXVlc3QSGQoRY29uc2lzdGVuY3lfdG9rZW4YASABKAkiZQoWR2V0T3JkZXJDb3VudHNSZXNwb25zZRIwCgZjb3VudHMYASABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyQ291bnRzEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIkYKC09yZGVyQ291bnRzEjcKCHN0YXR1c2VzGAEgAygLMiUuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1c0NvdW50IlkKEE9yZGVyU3RhdHVzQ291bnQSMAoGc3RhdHVzGAEgASgOMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1cxITCgtvcmRlcl9jb3VudBgCIAEoAyqmAQoJT3JkZXJTb3J0EhoKFk9SREVSX1NPUlRfVU5TUEVDSUZJRUQQABIbChdPUkRFUl9TT1JUX05FV0VTVF9GSVJTVBABEhsKF09SREVSX1NPUlRfT0xERVNUX0ZJUlNUEAISHAoYT1JERVJfU09SVF9MQVJHRVNUX0ZJUlNUEAMSJQohT1JERVJfU09SVF9SRUNFTlRMWV9VUERBVEVEX0ZJUlNUEAQqiAEKCVNhbGVzU29ydBIaChZTQUxFU19TT1JUX1VOU1BFQ0lGSUVEEAASEwoPU0FMRVNfU09SVF9OQU1FEAESJQohU0FMRVNfU09SVF9MQVJHRVNUX1FVQU5USVRZX0ZJUlNUEAISIwofU0FMRVNfU09SVF9MQVJHRVNUX0FNT1VOVF9GSVJTVBADMs0HChFPcmRlclF1ZXJ5U2VydmljZRJXCghHZXRPcmRlchIkLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJSZXF1ZXN0GiUuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlclJlc3BvbnNlEmMKDEdldE9yZGVyQXNPZhIoLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJBc09mUmVxdWVzdBopLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJBc09mUmVzcG9uc2USXQoKTGlzdE9yZGVycxImLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdE9yZGVyc1JlcXVlc3QaJy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlcnNSZXNwb25zZRJsCg9MaXN0T3JkZXJFdmVudHMSKy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlckV2ZW50c1JlcXVlc3QaLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlckV2ZW50c1Jlc3BvbnNlEnUKEkdldEN1c3RvbWVyU3VtbWFyeRIuLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q3VzdG9tZXJTdW1tYXJ5UmVxdWVzdBovLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q3VzdG9tZXJTdW1tYXJ5UmVzcG9uc2USaQoOTGlzdERhaWx5U2FsZXMSKi5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3REYWlseVNhbGVzUmVxdWVzdBorLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdERhaWx5U2FsZXNSZXNwb25zZRJvChBMaXN0UHJvZHVjdFNhbGVzEiwuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0UHJvZHVjdFNhbGVzUmVxdWVzdBotLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdFByb2R1Y3RTYWxlc1Jlc3BvbnNlEm8KEExpc3RDb3VudHJ5U2FsZXMSLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RDb3VudHJ5U2FsZXNSZXF1ZXN0Gi0uaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0Q291bnRyeVNhbGVzUmVzcG9uc2USaQoOR2V0T3JkZXJDb3VudHMSKi5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyQ291bnRzUmVxdWVzdBorLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJDb3VudHNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_headwater_orders_v1_order, file_headwater_orders_v1_order_event]);
 
 /**
  * Asks for one order.
@@ -37,6 +37,15 @@ export type GetOrderRequest = Message<"headwater.orders.v1.GetOrderRequest"> & {
    * @generated from field: string consistency_token = 2;
    */
   consistencyToken: string;
+
+  /**
+   * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them. A
+   * path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask are
+   * as if they had no value.
+   *
+   * @generated from field: google.protobuf.FieldMask read_mask = 3;
+   */
+  readMask?: FieldMask | undefined;
 };
 
 /**
@@ -73,6 +82,95 @@ export type GetOrderResponse = Message<"headwater.orders.v1.GetOrderResponse"> &
  */
 export const GetOrderResponseSchema: GenMessage<GetOrderResponse> = /*@__PURE__*/
   messageDesc(file_headwater_orders_v1_order_query_service, 1);
+
+/**
+ * Asks for an order as it was.
+ *
+ * @generated from message headwater.orders.v1.GetOrderAsOfRequest
+ */
+export type GetOrderAsOfRequest = Message<"headwater.orders.v1.GetOrderAsOfRequest"> & {
+  /**
+   * The order.
+   *
+   * @generated from field: string order_id = 1;
+   */
+  orderId: string;
+
+  /**
+   * Which of its pasts.
+   *
+   * @generated from oneof headwater.orders.v1.GetOrderAsOfRequest.as_of
+   */
+  asOf: {
+    /**
+     * After this many events. What an order was at a version never changes, so the answer may be kept for ever.
+     *
+     * @generated from field: int32 version = 2;
+     */
+    value: number;
+    case: "version";
+  } | {
+    /**
+     * After the last event before the first that happened later than this, to the millisecond, by occurred_at. So nothing is shown that
+     * happened later. Of a time that is not over the answer may still change, as it may when an event is recorded that happened long ago.
+     *
+     * @generated from field: google.protobuf.Timestamp time = 3;
+     */
+    value: Timestamp;
+    case: "time";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Show at least what this token's writer saw. Empty: what is there.
+   *
+   * @generated from field: string consistency_token = 4;
+   */
+  consistencyToken: string;
+
+  /**
+   * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them. A
+   * path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask are
+   * as if they had no value.
+   *
+   * @generated from field: google.protobuf.FieldMask read_mask = 5;
+   */
+  readMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message headwater.orders.v1.GetOrderAsOfRequest.
+ * Use `create(GetOrderAsOfRequestSchema)` to create a new message.
+ */
+export const GetOrderAsOfRequestSchema: GenMessage<GetOrderAsOfRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 2);
+
+/**
+ * An order as it was.
+ *
+ * @generated from message headwater.orders.v1.GetOrderAsOfResponse
+ */
+export type GetOrderAsOfResponse = Message<"headwater.orders.v1.GetOrderAsOfResponse"> & {
+  /**
+   * The order. Its version and updated_at say up to which event it is shown.
+   *
+   * @generated from field: headwater.orders.v1.Order order = 1;
+   */
+  order?: Order | undefined;
+
+  /**
+   * A token of what is shown.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.GetOrderAsOfResponse.
+ * Use `create(GetOrderAsOfResponseSchema)` to create a new message.
+ */
+export const GetOrderAsOfResponseSchema: GenMessage<GetOrderAsOfResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 3);
 
 /**
  * Which orders to list; conditions that are set must all hold.
@@ -142,7 +240,7 @@ export type OrderFilter = Message<"headwater.orders.v1.OrderFilter"> & {
  * Use `create(OrderFilterSchema)` to create a new message.
  */
 export const OrderFilterSchema: GenMessage<OrderFilter> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 2);
+  messageDesc(file_headwater_orders_v1_order_query_service, 4);
 
 /**
  * Asks for a page of orders.
@@ -184,6 +282,15 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
    * @generated from field: string consistency_token = 5;
    */
   consistencyToken: string;
+
+  /**
+   * The fields of each order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them. A
+   * path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask are
+   * as if they had no value.
+   *
+   * @generated from field: google.protobuf.FieldMask read_mask = 6;
+   */
+  readMask?: FieldMask | undefined;
 };
 
 /**
@@ -191,7 +298,7 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
  * Use `create(ListOrdersRequestSchema)` to create a new message.
  */
 export const ListOrdersRequestSchema: GenMessage<ListOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 3);
+  messageDesc(file_headwater_orders_v1_order_query_service, 5);
 
 /**
  * A page of orders.
@@ -226,7 +333,7 @@ export type ListOrdersResponse = Message<"headwater.orders.v1.ListOrdersResponse
  * Use `create(ListOrdersResponseSchema)` to create a new message.
  */
 export const ListOrdersResponseSchema: GenMessage<ListOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 4);
+  messageDesc(file_headwater_orders_v1_order_query_service, 6);
 
 /**
  * Asks for an order's history.
@@ -268,7 +375,7 @@ export type ListOrderEventsRequest = Message<"headwater.orders.v1.ListOrderEvent
  * Use `create(ListOrderEventsRequestSchema)` to create a new message.
  */
 export const ListOrderEventsRequestSchema: GenMessage<ListOrderEventsRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 5);
+  messageDesc(file_headwater_orders_v1_order_query_service, 7);
 
 /**
  * A page of an order's history.
@@ -303,7 +410,7 @@ export type ListOrderEventsResponse = Message<"headwater.orders.v1.ListOrderEven
  * Use `create(ListOrderEventsResponseSchema)` to create a new message.
  */
 export const ListOrderEventsResponseSchema: GenMessage<ListOrderEventsResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 6);
+  messageDesc(file_headwater_orders_v1_order_query_service, 8);
 
 /**
  * Asks for a customer's summary.
@@ -331,7 +438,7 @@ export type GetCustomerSummaryRequest = Message<"headwater.orders.v1.GetCustomer
  * Use `create(GetCustomerSummaryRequestSchema)` to create a new message.
  */
 export const GetCustomerSummaryRequestSchema: GenMessage<GetCustomerSummaryRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 7);
+  messageDesc(file_headwater_orders_v1_order_query_service, 9);
 
 /**
  * A customer's summary.
@@ -359,7 +466,7 @@ export type GetCustomerSummaryResponse = Message<"headwater.orders.v1.GetCustome
  * Use `create(GetCustomerSummaryResponseSchema)` to create a new message.
  */
 export const GetCustomerSummaryResponseSchema: GenMessage<GetCustomerSummaryResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 8);
+  messageDesc(file_headwater_orders_v1_order_query_service, 10);
 
 /**
  * What a customer has done, over all his orders.
@@ -401,7 +508,7 @@ export type CustomerSummary = Message<"headwater.orders.v1.CustomerSummary"> & {
  * Use `create(CustomerSummarySchema)` to create a new message.
  */
 export const CustomerSummarySchema: GenMessage<CustomerSummary> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 9);
+  messageDesc(file_headwater_orders_v1_order_query_service, 11);
 
 /**
  * Sums over orders of one currency.
@@ -492,7 +599,7 @@ export type SalesTotals = Message<"headwater.orders.v1.SalesTotals"> & {
  * Use `create(SalesTotalsSchema)` to create a new message.
  */
 export const SalesTotalsSchema: GenMessage<SalesTotals> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 10);
+  messageDesc(file_headwater_orders_v1_order_query_service, 12);
 
 /**
  * Asks for sales per day.
@@ -548,7 +655,7 @@ export type ListDailySalesRequest = Message<"headwater.orders.v1.ListDailySalesR
  * Use `create(ListDailySalesRequestSchema)` to create a new message.
  */
 export const ListDailySalesRequestSchema: GenMessage<ListDailySalesRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 11);
+  messageDesc(file_headwater_orders_v1_order_query_service, 13);
 
 /**
  * Sales per day.
@@ -583,7 +690,7 @@ export type ListDailySalesResponse = Message<"headwater.orders.v1.ListDailySales
  * Use `create(ListDailySalesResponseSchema)` to create a new message.
  */
 export const ListDailySalesResponseSchema: GenMessage<ListDailySalesResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 12);
+  messageDesc(file_headwater_orders_v1_order_query_service, 14);
 
 /**
  * The sales of one day in one currency. Orders count on the day they were placed; cancellations, returns, payments and refunds on the day
@@ -612,7 +719,373 @@ export type DailySales = Message<"headwater.orders.v1.DailySales"> & {
  * Use `create(DailySalesSchema)` to create a new message.
  */
 export const DailySalesSchema: GenMessage<DailySales> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_query_service, 13);
+  messageDesc(file_headwater_orders_v1_order_query_service, 15);
+
+/**
+ * Asks for sales per product.
+ *
+ * @generated from message headwater.orders.v1.ListProductSalesRequest
+ */
+export type ListProductSalesRequest = Message<"headwater.orders.v1.ListProductSalesRequest"> & {
+  /**
+   * Of this product only: at most an entry per currency, sorted by currency whatever the sort. Empty: of all products.
+   *
+   * @generated from field: string sku = 1;
+   */
+  sku: string;
+
+  /**
+   * In this currency. Empty: in all.
+   *
+   * @generated from field: string currency_code = 2;
+   */
+  currencyCode: string;
+
+  /**
+   * In which order.
+   *
+   * @generated from field: headwater.orders.v1.SalesSort sort = 3;
+   */
+  sort: SalesSort;
+
+  /**
+   * How many at most. Default 100; more than 1000 are cut to 1000.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before, with the same sku, currency and sort. Empty: the first page. An entry whose sales change between
+   * two pages may move past them, and be shown twice or not at all.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+
+  /**
+   * Show at least what this token's writer saw. Empty: what is there.
+   *
+   * @generated from field: string consistency_token = 6;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.ListProductSalesRequest.
+ * Use `create(ListProductSalesRequestSchema)` to create a new message.
+ */
+export const ListProductSalesRequestSchema: GenMessage<ListProductSalesRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 16);
+
+/**
+ * Sales per product.
+ *
+ * @generated from message headwater.orders.v1.ListProductSalesResponse
+ */
+export type ListProductSalesResponse = Message<"headwater.orders.v1.ListProductSalesResponse"> & {
+  /**
+   * The products, each once per currency.
+   *
+   * @generated from field: repeated headwater.orders.v1.ProductSales products = 1;
+   */
+  products: ProductSales[];
+
+  /**
+   * Asks for the next page. Empty: this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * A token of what is shown.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.ListProductSalesResponse.
+ * Use `create(ListProductSalesResponseSchema)` to create a new message.
+ */
+export const ListProductSalesResponseSchema: GenMessage<ListProductSalesResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 17);
+
+/**
+ * The sales of one product in one currency. An order counts once, however many of its lines are of the product.
+ *
+ * @generated from message headwater.orders.v1.ProductSales
+ */
+export type ProductSales = Message<"headwater.orders.v1.ProductSales"> & {
+  /**
+   * The product.
+   *
+   * @generated from field: string sku = 1;
+   */
+  sku: string;
+
+  /**
+   * What was sold, cancelled and returned; paid and refunded are 0, because money is paid for orders and not for products.
+   *
+   * @generated from field: headwater.orders.v1.SalesTotals totals = 2;
+   */
+  totals?: SalesTotals | undefined;
+
+  /**
+   * The number of items that remain sold: without the cancelled and the returned ones.
+   *
+   * @generated from field: int64 remaining_quantity = 3;
+   */
+  remainingQuantity: bigint;
+
+  /**
+   * What they amount to, in minor units.
+   *
+   * @generated from field: int64 remaining_minor_units = 4;
+   */
+  remainingMinorUnits: bigint;
+};
+
+/**
+ * Describes the message headwater.orders.v1.ProductSales.
+ * Use `create(ProductSalesSchema)` to create a new message.
+ */
+export const ProductSalesSchema: GenMessage<ProductSales> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 18);
+
+/**
+ * Asks for sales per country.
+ *
+ * @generated from message headwater.orders.v1.ListCountrySalesRequest
+ */
+export type ListCountrySalesRequest = Message<"headwater.orders.v1.ListCountrySalesRequest"> & {
+  /**
+   * To this country only: at most an entry per currency, sorted by currency whatever the sort. Empty: to all countries.
+   *
+   * @generated from field: string country = 1;
+   */
+  country: string;
+
+  /**
+   * In this currency. Empty: in all.
+   *
+   * @generated from field: string currency_code = 2;
+   */
+  currencyCode: string;
+
+  /**
+   * In which order.
+   *
+   * @generated from field: headwater.orders.v1.SalesSort sort = 3;
+   */
+  sort: SalesSort;
+
+  /**
+   * How many at most. Default 100; more than 1000 are cut to 1000.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before, with the same country, currency and sort. Empty: the first page. An entry whose sales change between
+   * two pages may move past them, and be shown twice or not at all.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+
+  /**
+   * Show at least what this token's writer saw. Empty: what is there.
+   *
+   * @generated from field: string consistency_token = 6;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.ListCountrySalesRequest.
+ * Use `create(ListCountrySalesRequestSchema)` to create a new message.
+ */
+export const ListCountrySalesRequestSchema: GenMessage<ListCountrySalesRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 19);
+
+/**
+ * Sales per country.
+ *
+ * @generated from message headwater.orders.v1.ListCountrySalesResponse
+ */
+export type ListCountrySalesResponse = Message<"headwater.orders.v1.ListCountrySalesResponse"> & {
+  /**
+   * The countries, each once per currency.
+   *
+   * @generated from field: repeated headwater.orders.v1.CountrySales countries = 1;
+   */
+  countries: CountrySales[];
+
+  /**
+   * Asks for the next page. Empty: this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * A token of what is shown.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.ListCountrySalesResponse.
+ * Use `create(ListCountrySalesResponseSchema)` to create a new message.
+ */
+export const ListCountrySalesResponseSchema: GenMessage<ListCountrySalesResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 20);
+
+/**
+ * The sales to one country in one currency. All of an order counts for the country that it was placed for.
+ *
+ * @generated from message headwater.orders.v1.CountrySales
+ */
+export type CountrySales = Message<"headwater.orders.v1.CountrySales"> & {
+  /**
+   * The country. Empty: not known.
+   *
+   * @generated from field: string country = 1;
+   */
+  country: string;
+
+  /**
+   * What was sold, cancelled and returned, paid and refunded.
+   *
+   * @generated from field: headwater.orders.v1.SalesTotals totals = 2;
+   */
+  totals?: SalesTotals | undefined;
+
+  /**
+   * The number of items that remain sold: without the cancelled and the returned ones.
+   *
+   * @generated from field: int64 remaining_quantity = 3;
+   */
+  remainingQuantity: bigint;
+
+  /**
+   * What they amount to, in minor units.
+   *
+   * @generated from field: int64 remaining_minor_units = 4;
+   */
+  remainingMinorUnits: bigint;
+};
+
+/**
+ * Describes the message headwater.orders.v1.CountrySales.
+ * Use `create(CountrySalesSchema)` to create a new message.
+ */
+export const CountrySalesSchema: GenMessage<CountrySales> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 21);
+
+/**
+ * Asks how many orders there are.
+ *
+ * @generated from message headwater.orders.v1.GetOrderCountsRequest
+ */
+export type GetOrderCountsRequest = Message<"headwater.orders.v1.GetOrderCountsRequest"> & {
+  /**
+   * Show at least what this token's writer saw. Empty: what is there.
+   *
+   * @generated from field: string consistency_token = 1;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.GetOrderCountsRequest.
+ * Use `create(GetOrderCountsRequestSchema)` to create a new message.
+ */
+export const GetOrderCountsRequestSchema: GenMessage<GetOrderCountsRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 22);
+
+/**
+ * How many orders there are.
+ *
+ * @generated from message headwater.orders.v1.GetOrderCountsResponse
+ */
+export type GetOrderCountsResponse = Message<"headwater.orders.v1.GetOrderCountsResponse"> & {
+  /**
+   * The numbers.
+   *
+   * @generated from field: headwater.orders.v1.OrderCounts counts = 1;
+   */
+  counts?: OrderCounts | undefined;
+
+  /**
+   * A token of what is shown.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.GetOrderCountsResponse.
+ * Use `create(GetOrderCountsResponseSchema)` to create a new message.
+ */
+export const GetOrderCountsResponseSchema: GenMessage<GetOrderCountsResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 23);
+
+/**
+ * How many orders there are, by status.
+ *
+ * @generated from message headwater.orders.v1.OrderCounts
+ */
+export type OrderCounts = Message<"headwater.orders.v1.OrderCounts"> & {
+  /**
+   * One entry per status that any order has had, sorted by status.
+   *
+   * @generated from field: repeated headwater.orders.v1.OrderStatusCount statuses = 1;
+   */
+  statuses: OrderStatusCount[];
+};
+
+/**
+ * Describes the message headwater.orders.v1.OrderCounts.
+ * Use `create(OrderCountsSchema)` to create a new message.
+ */
+export const OrderCountsSchema: GenMessage<OrderCounts> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 24);
+
+/**
+ * How many orders there are in one status.
+ *
+ * @generated from message headwater.orders.v1.OrderStatusCount
+ */
+export type OrderStatusCount = Message<"headwater.orders.v1.OrderStatusCount"> & {
+  /**
+   * The status.
+   *
+   * @generated from field: headwater.orders.v1.OrderStatus status = 1;
+   */
+  status: OrderStatus;
+
+  /**
+   * How many orders are in it now.
+   *
+   * @generated from field: int64 order_count = 2;
+   */
+  orderCount: bigint;
+};
+
+/**
+ * Describes the message headwater.orders.v1.OrderStatusCount.
+ * Use `create(OrderStatusCountSchema)` to create a new message.
+ */
+export const OrderStatusCountSchema: GenMessage<OrderStatusCount> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 25);
 
 /**
  * How a list of orders is sorted; orders that compare equal are sorted by order_id.
@@ -670,8 +1143,60 @@ export const OrderSortSchema: GenEnum<OrderSort> = /*@__PURE__*/
   enumDesc(file_headwater_orders_v1_order_query_service, 0);
 
 /**
+ * How a list of sales is sorted.
+ *
+ * @generated from enum headwater.orders.v1.SalesSort
+ */
+export const SalesSort = {
+  /**
+   * Not stated: by name.
+   *
+   * @generated from enum value: SALES_SORT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * By the product's or the country's name, byte by byte, then by currency.
+   *
+   * @generated from enum value: SALES_SORT_NAME = 1;
+   */
+  NAME: 1,
+
+  /**
+   * By the number of items that remain sold, largest first, then by name in reverse. It needs a currency_code.
+   *
+   * @generated from enum value: SALES_SORT_LARGEST_QUANTITY_FIRST = 2;
+   */
+  LARGEST_QUANTITY_FIRST: 2,
+
+  /**
+   * By the amount that remains sold, largest first, then by name in reverse. It needs a currency_code.
+   *
+   * @generated from enum value: SALES_SORT_LARGEST_AMOUNT_FIRST = 3;
+   */
+  LARGEST_AMOUNT_FIRST: 3,
+} as const;
+
+/**
+ * How a list of sales is sorted.
+ *
+ * @generated from enum headwater.orders.v1.SalesSort
+ */
+export type SalesSort = (typeof SalesSort)[keyof typeof SalesSort] | UnknownEnum;
+
+/**
+ * Describes the enum headwater.orders.v1.SalesSort.
+ */
+export const SalesSortSchema: GenEnum<SalesSort> = /*@__PURE__*/
+  enumDesc(file_headwater_orders_v1_order_query_service, 1);
+
+/**
  * The read side. Every query takes a consistency token, and then shows at least what that token's writer saw or answers UNAVAILABLE with
  * the reason NOT_YET_VISIBLE before the call's deadline; every answer returns a token of what it shows.
+ *
+ * Every answer, also NOT_FOUND, says in the metadata headwater-latest-event-at how fresh it is: when the newest event that it surely covers was
+ * recorded, as RFC 3339 in UTC with milliseconds. It is a header of an answer and a trailer of an error, and it is missing before the first
+ * event. While nothing happens it stands still, so a time long ago does not mean that the answer lags behind.
  *
  * @generated from service headwater.orders.v1.OrderQueryService
  */
@@ -685,6 +1210,18 @@ export const OrderQueryService: GenService<{
     methodKind: "unary";
     input: typeof GetOrderRequestSchema;
     output: typeof GetOrderResponseSchema;
+  },
+  /**
+   * One order as it was at a version or at a time. NOT_FOUND with the reason ORDER_NOT_FOUND if there is no such order, VERSION_NOT_REACHED
+   * if it has fewer events, with its version in the error's metadata, or ORDER_NOT_YET_CREATED if it was created later, with created_at
+   * there. It reads the order's history, so it costs more than GetOrder.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.GetOrderAsOf
+   */
+  getOrderAsOf: {
+    methodKind: "unary";
+    input: typeof GetOrderAsOfRequestSchema;
+    output: typeof GetOrderAsOfResponseSchema;
   },
   /**
    * Orders by customer, status, time, amount and text, page by page.
@@ -725,6 +1262,36 @@ export const OrderQueryService: GenService<{
     methodKind: "unary";
     input: typeof ListDailySalesRequestSchema;
     output: typeof ListDailySalesResponseSchema;
+  },
+  /**
+   * Sales per product and currency, over all time.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.ListProductSales
+   */
+  listProductSales: {
+    methodKind: "unary";
+    input: typeof ListProductSalesRequestSchema;
+    output: typeof ListProductSalesResponseSchema;
+  },
+  /**
+   * Sales per country and currency, over all time.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.ListCountrySales
+   */
+  listCountrySales: {
+    methodKind: "unary";
+    input: typeof ListCountrySalesRequestSchema;
+    output: typeof ListCountrySalesResponseSchema;
+  },
+  /**
+   * How many orders there are, by status.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.GetOrderCounts
+   */
+  getOrderCounts: {
+    methodKind: "unary";
+    input: typeof GetOrderCountsRequestSchema;
+    output: typeof GetOrderCountsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_headwater_orders_v1_order_query_service, 0);
