@@ -6,25 +6,32 @@ import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
 import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshness.ts";
 import { PageTokenError } from "../../internal/cqrs/page-token.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
+import { ReadMaskError } from "../../internal/cqrs/read-mask.ts";
 import { formatToken, mergeSequences, parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
 import { untilAborted } from "../../internal/cqrs/until-aborted.ts";
 import { createWitness, type Witness } from "../../internal/cqrs/witness.ts";
+import type { Order } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
-import { invalidArgument, StatusError, unavailable } from "../../internal/grpc/errors.ts";
+import { type FieldViolation, invalidArgument, StatusError, unavailable } from "../../internal/grpc/errors.ts";
 import { type GrpcService, grpcService } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { getCustomerSummary } from "../../internal/orders/query/get-customer-summary.ts";
 import { getOrder } from "../../internal/orders/query/get-order.ts";
+import { getOrderAsOf, type OrderAsOf } from "../../internal/orders/query/get-order-as-of.ts";
+import { getOrderCounts } from "../../internal/orders/query/get-order-counts.ts";
 import { listDailySales } from "../../internal/orders/query/list-daily-sales.ts";
 import { listOrderEvents } from "../../internal/orders/query/list-order-events.ts";
 import { listOrders } from "../../internal/orders/query/list-orders.ts";
+import { listCountrySales, listProductSales } from "../../internal/orders/query/list-sales.ts";
 
 /** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
 const MAX_WAIT_MS = 10_000;
 
 const RETRY_WHEN_STALE_MS = 100;
 const RETRY_AFTER_OUTAGE_MS = 1_000;
+
+const WRITTEN_JUST_NOW = "if it was written just now, pass the receipt's consistency_token";
 
 export interface QueryServiceOptions {
   readonly documents: Documents;
@@ -47,6 +54,10 @@ export function orderQueryService(options: QueryServiceOptions): GrpcService {
       const { answer, consistencyToken } = await read(options, getOrder, request, call);
       return { order: found(answer, "ORDER_NOT_FOUND", `there is no order ${JSON.stringify(request.orderId)}`), consistencyToken };
     },
+    async getOrderAsOf(request, call) {
+      const { answer, consistencyToken } = await read(options, getOrderAsOf, request, call);
+      return { order: shown(answer, request.orderId), consistencyToken };
+    },
     async listOrders(request, call) {
       const { answer, consistencyToken } = await read(options, listOrders, request, call);
       return { ...answer, consistencyToken };
@@ -63,6 +74,18 @@ export function orderQueryService(options: QueryServiceOptions): GrpcService {
     async listDailySales(request, call) {
       const { answer, consistencyToken } = await read(options, listDailySales, request, call);
       return { ...answer, consistencyToken };
+    },
+    async listProductSales(request, call) {
+      const { answer, consistencyToken } = await read(options, listProductSales, request, call);
+      return { ...answer, consistencyToken };
+    },
+    async listCountrySales(request, call) {
+      const { answer, consistencyToken } = await read(options, listCountrySales, request, call);
+      return { ...answer, consistencyToken };
+    },
+    async getOrderCounts(request, call) {
+      const { answer, consistencyToken } = await read(options, getOrderCounts, request, call);
+      return { counts: answer, consistencyToken };
     },
   });
 }
@@ -102,6 +125,7 @@ async function untilVisible(freshness: Freshness, view: Projection, token: strin
 function statusErrorOf(error: unknown): unknown {
   if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
   if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
+  if (error instanceof ReadMaskError) return invalidMask(error);
   if (error instanceof NotYetVisibleError)
     return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
   if (error instanceof DocumentsUnavailableError) {
@@ -114,7 +138,38 @@ function invalid(field: string, description: string, reason: string): StatusErro
   return invalidArgument([{ field, description, reason }]);
 }
 
+function invalidMask({ faults }: ReadMaskError): StatusError {
+  const violations = [...faults].map(([index, description]) => ({
+    field: `read_mask.paths[${index}]`,
+    description,
+    reason: "INVALID_READ_MASK",
+  }));
+  // There is no such error without a fault.
+  return invalidArgument(violations as [FieldViolation, ...FieldViolation[]]);
+}
+
 function found<Document>(document: Document | undefined, reason: string, message: string): Document {
   if (document !== undefined) return document;
-  throw new StatusError(Code.NOT_FOUND, `${message}; if it was written just now, pass the receipt's consistency_token`, { reason });
+  throw notFound(reason, `${message}; ${WRITTEN_JUST_NOW}`);
+}
+
+function shown(answer: OrderAsOf, orderId: string): Order {
+  if ("order" in answer) return answer.order;
+  const order = JSON.stringify(orderId);
+  switch (answer.reason) {
+    case "ORDER_NOT_FOUND":
+      throw notFound(answer.reason, `there is no order ${order}; ${WRITTEN_JUST_NOW}`);
+    case "VERSION_NOT_REACHED": {
+      const { reason, version } = answer;
+      throw notFound(reason, `the order ${order} is at version ${version}; ${WRITTEN_JUST_NOW}`, { version: String(version) });
+    }
+    case "ORDER_NOT_YET_CREATED": {
+      const createdAt = answer.createdAt.toISOString();
+      throw notFound(answer.reason, `the order ${order} was created at ${createdAt}; ask for a later time`, { created_at: createdAt });
+    }
+  }
+}
+
+function notFound(reason: string, message: string, metadata: Readonly<Record<string, string>> = {}): StatusError {
+  return new StatusError(Code.NOT_FOUND, message, { reason, metadata });
 }

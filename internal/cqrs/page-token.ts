@@ -5,6 +5,7 @@
 
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
+import type { FieldMask } from "@bufbuild/protobuf/wkt";
 import { PageTokenSchema } from "../gen/headwater/cqrs/v1/token_pb.ts";
 import type { SortKey } from "./documents.ts";
 
@@ -13,6 +14,7 @@ export interface PageRequest {
   readonly pageSize: number;
   readonly pageToken: string;
   readonly consistencyToken: string;
+  readonly readMask?: FieldMask | undefined;
 }
 
 /** A page token that does not fit, with a message that says what to do. */
@@ -25,7 +27,7 @@ export const maxPageTokenLength = 4096;
 
 /** Identifies the list that a request asks for: its kind, its filter and its sort, hashed. */
 export function listHash<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc> & PageRequest): Uint8Array {
-  const list = { ...request, pageSize: 0, pageToken: "", consistencyToken: "" };
+  const list = { ...request, pageSize: 0, pageToken: "", consistencyToken: "", readMask: undefined };
   const kind = new TextEncoder().encode(schema.typeName);
   return fnv1a64([...kind, 0, ...toBinary(schema, list, { writeUnknownFields: false })]);
 }

@@ -57,6 +57,7 @@ export interface Projection {
 
 /** A projection whose document type is known: what queries read. */
 export interface View<DocumentDesc extends DescMessage> extends Projection {
+  fold(before: object | undefined, id: string, event: object): MessageShape<DocumentDesc>;
   decode(fields: Fields): MessageShape<DocumentDesc>;
 }
 

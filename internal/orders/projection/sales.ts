@@ -64,6 +64,6 @@ function sales(
 }
 
 /** Only a draft can be cancelled without having been placed. */
-function wasPlaced(previousStatus: OrderStatus): boolean {
+export function wasPlaced(previousStatus: OrderStatus): boolean {
   return previousStatus !== OrderStatus.DRAFT && previousStatus !== OrderStatus.UNSPECIFIED;
 }

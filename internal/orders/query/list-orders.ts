@@ -1,5 +1,6 @@
 import type { Condition, DocumentReader, Find } from "../../cqrs/documents.ts";
-import { type Order, type OrderStatus, OrderStatusSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
+import { readMask } from "../../cqrs/read-mask.ts";
+import { type Order, OrderSchema, type OrderStatus, OrderStatusSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import {
   type ListOrdersRequest,
   ListOrdersRequestSchema,
@@ -15,11 +16,15 @@ const pageSizes: PageSizes = { default: 50, maximum: 500 };
 
 listOrders.view = orders;
 
-/** @throws {PageTokenError} the page token does not belong to this list */
+/**
+ * @throws {PageTokenError} the page token does not belong to this list
+ * @throws {ReadMaskError} the read mask does not fit an order
+ */
 export async function listOrders(
   documents: DocumentReader,
   request: ListOrdersRequest,
 ): Promise<{ readonly orders: Order[]; readonly nextPageToken: string }> {
+  const masked = readMask(OrderSchema, request.readMask);
   const { items, nextPageToken } = await findPage(documents, {
     view: orders,
     schema: ListOrdersRequestSchema,
@@ -28,7 +33,7 @@ export async function listOrders(
     where: request.filter === undefined ? [] : conditionsOf(request.filter),
     sort: sortOf(request.sort),
   });
-  return { orders: items, nextPageToken };
+  return { orders: items.map(masked), nextPageToken };
 }
 
 function conditionsOf(filter: OrderFilter): Condition[] {

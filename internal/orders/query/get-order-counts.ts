@@ -1,0 +1,11 @@
+import { create } from "@bufbuild/protobuf";
+import type { DocumentReader } from "../../cqrs/documents.ts";
+import { type GetOrderCountsRequest, type OrderCounts, OrderCountsSchema } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
+import { orderCounts, orderCountsId } from "../projection/order-counts.ts";
+import { loadDocument } from "./load-document.ts";
+
+getOrderCounts.view = orderCounts;
+
+export async function getOrderCounts(documents: DocumentReader, _request: GetOrderCountsRequest): Promise<OrderCounts> {
+  return (await loadDocument(documents, orderCounts, orderCountsId)) ?? create(OrderCountsSchema);
+}
