@@ -9,6 +9,9 @@ export type Handler = (request: Request, response: Response) => void;
 /** What pages may send beside what the protocols need: credentials and traces. */
 const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization", "Traceparent", "Tracestate", "X-Request-Id"].join(", ");
 
+/** What pages may read beside what the protocols need: how fresh an answer is, which Connect puts among the headers. */
+const EXPOSED_HEADERS = [...cors.exposedHeaders, "Headwater-Latest-Event-At", "Trailer-Headwater-Latest-Event-At"].join(", ");
+
 /** Browsers keep the answer to a preflight for two hours at most. */
 const MAX_AGE_S = 7200;
 
@@ -21,7 +24,7 @@ export function withCors(handle: Handler, allowedOrigins: readonly string[]): Ha
     response.setHeader("Vary", "Origin");
     if (origin !== undefined && (allowed.has("*") || allowed.has(origin) || isOwn(origin, request) || isLocal(origin))) {
       response.setHeader("Access-Control-Allow-Origin", origin);
-      response.setHeader("Access-Control-Expose-Headers", cors.exposedHeaders.join(", "));
+      response.setHeader("Access-Control-Expose-Headers", EXPOSED_HEADERS);
     }
     if (request.method !== "OPTIONS") {
       handle(request, response);

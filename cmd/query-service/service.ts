@@ -31,6 +31,9 @@ const MAX_WAIT_MS = 10_000;
 const RETRY_WHEN_STALE_MS = 100;
 const RETRY_AFTER_OUTAGE_MS = 1_000;
 
+/** How fresh an answer is, as the contract says. */
+const LATEST_EVENT = "headwater-latest-event-at";
+
 const WRITTEN_JUST_NOW = "if it was written just now, pass the receipt's consistency_token";
 
 export interface QueryServiceOptions {
@@ -101,6 +104,8 @@ async function read<Request extends QueryRequest, Answer>(
   try {
     const wanted = await untilVisible(freshness, query.view, request.consistencyToken, wait.signal);
     const complete = freshness.sequences(query.view);
+    const latestEventMs = freshness.latestEventMs(query.view);
+    if (latestEventMs !== undefined) call.setResponseTrailer(LATEST_EVENT, new Date(latestEventMs).toISOString());
     const witness = createWitness(documents);
     const answered = await untilAborted(
       query(witness, request).then((answer) => ({ answer })),

@@ -65,6 +65,8 @@ export interface Checkpoint {
   readonly nextOffset: number;
   /** The partition sequence of the last event applied. */
   readonly sequence: number;
+  /** When that event was recorded, in milliseconds since 1970; 0 if there was none, or if nobody knows. */
+  readonly eventTimeMs: number;
 }
 
 /** A condition on a field; dots reach into documents. On a field of an array "eq" and "in" hold if they hold for an element. */

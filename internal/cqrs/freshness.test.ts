@@ -21,8 +21,8 @@ async function follow(documents: Documents): Promise<Freshness> {
   return freshness;
 }
 
-function checkpoint(sequence: number, { collection } = view, partition = 0) {
-  return { collection: collection.name, partition, logId: "log-1", nextOffset: sequence, sequence };
+function checkpoint(sequence: number, { collection } = view, partition = 0, eventTimeMs = 0) {
+  return { collection: collection.name, partition, logId: "log-1", nextOffset: sequence, sequence, eventTimeMs };
 }
 
 it("the log is known from the first checkpoint on, also to those who waited", async () => {
@@ -80,4 +80,15 @@ it("what was reached before it began is known at once, and what nobody asks for 
   expect(late.log?.id).toBe("log-1");
   await late.waitFor(view, new Map([[0, 5]]), AbortSignal.abort());
   await late.waitFor(view, new Map(), AbortSignal.abort());
+});
+
+it("a view is as fresh as the newest event of any of its partitions, and of an unknown age before the first", async () => {
+  const { documents, freshness } = await started();
+  await documents.write([], [checkpoint(0)]);
+  await freshness.known(forever);
+  expect(freshness.latestEventMs(view)).toBeUndefined();
+  await documents.write([], [checkpoint(1, view, 0, 2_000)]);
+  await documents.write([], [checkpoint(1, view, 1, 1_000), checkpoint(1, otherView, 1, 3_000)]);
+  await expect.poll(() => freshness.latestEventMs(otherView)).toBe(3_000);
+  expect(freshness.latestEventMs(view)).toBe(2_000);
 });

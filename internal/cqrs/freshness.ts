@@ -22,6 +22,8 @@ export interface Freshness extends AsyncDisposable {
   known(signal: AbortSignal): Promise<TokenLog>;
   /** The position up to which a view is complete, per partition. */
   sequences(view: Projection): Sequences;
+  /** When the newest event that a view shows was recorded, in milliseconds since 1970; undefined if there is none. */
+  latestEventMs(view: Projection): number | undefined;
   /**
    * Waits until a view shows everything up to a position.
    *
@@ -45,6 +47,7 @@ export async function startFreshness({ documents, views, partitions }: Freshness
   const firstCheckpoint = Promise.withResolvers<TokenLog>();
   /** What was asked for since the last checkpoint of a collection. */
   const known = new Map<string, Sequences>();
+  const latestEvents = new Map<string, number>();
   let log: TokenLog | undefined;
 
   await documents.watchCheckpoints(note, stopped.signal);
@@ -70,6 +73,7 @@ export async function startFreshness({ documents, views, partitions }: Freshness
       known.set(name, sequences);
       return sequences;
     },
+    latestEventMs: (view) => latestEvents.get(view.collection.name),
     async waitFor(view, sequences, signal) {
       const waits = [...sequences].map(([partition, sequence]) => progress.reached([view.collection.name], partition, sequence, signal));
       const pending = (await Promise.all(waits)).flat();
@@ -89,6 +93,8 @@ export async function startFreshness({ documents, views, partitions }: Freshness
       }
       progress.advance(checkpoint.collection, checkpoint.partition, checkpoint.sequence);
       known.delete(checkpoint.collection);
+      const latest = Math.max(latestEvents.get(checkpoint.collection) ?? 0, checkpoint.eventTimeMs);
+      if (latest > 0) latestEvents.set(checkpoint.collection, latest);
     }
   }
 

@@ -109,7 +109,7 @@ it("events that are delivered again from any earlier checkpoint change nothing",
           ends.map((end, partition): Checkpoint => {
             // The history is written by one transaction after another: offset and sequence count alike.
             const offset = (places[index * partitions + partition] ?? 0) % (end + 1);
-            return { collection: view.collection.name, partition, logId: log.id, nextOffset: offset, sequence: offset };
+            return { collection: view.collection.name, partition, logId: log.id, nextOffset: offset, sequence: offset, eventTimeMs: 0 };
           }),
         );
         await documents.write([], checkpoints);
@@ -177,7 +177,7 @@ it("views of another log are refused", async () => {
   const [log, documents] = [await written(1, 1), await openDocuments()];
   await documents.prepare(orders.views.map(({ collection }) => collection));
   const name = orders.views[0]?.collection.name ?? "";
-  await documents.write([], [{ collection: name, partition: 0, logId: "another", nextOffset: 3, sequence: 3 }]);
+  await documents.write([], [{ collection: name, partition: 0, logId: "another", nextOffset: 3, sequence: 3, eventTimeMs: 0 }]);
   await expect(startProjector(log, documents).stopped).rejects.toThrow("another log");
 });
 

@@ -6,6 +6,7 @@
 
 import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ViewProgressSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
 import type { Cancel, Clock } from "./clock.ts";
@@ -84,6 +85,7 @@ async function projectWhileMember({ signal, onProgress }: ProjectorOptions, cons
 interface Place {
   nextOffset: number;
   sequence: number;
+  eventTimeMs: number;
 }
 
 interface DecodedEvent {
@@ -153,7 +155,7 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
 
   /** The events that a view has not applied, in order; notes in `after` where the view will be. */
   function dueEvents(events: readonly DecodedEvent[], viewIndex: number, after: Map<number, Place[]>): readonly DecodedEvent[] {
-    return events.filter(({ partition, offset, sequence }) => {
+    return events.filter(({ partition, offset, sequence, metadata }) => {
       const taken = places.get(partition);
       if (taken === undefined) throw new Error(`events of partition ${partition} came before it was taken over`);
       const next = after.get(partition) ?? taken.map((place) => ({ ...place }));
@@ -168,6 +170,7 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
       place.nextOffset = offset + 1;
       if (sequence <= place.sequence) return false;
       place.sequence = sequence;
+      if (metadata.recordedAt !== undefined) place.eventTimeMs = timestampMs(metadata.recordedAt);
       return true;
     });
   }
@@ -191,8 +194,8 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
     return folded;
   }
 
-  function checkpointOf(viewIndex: number, partition: number, { nextOffset, sequence }: Place): Checkpoint {
-    return { collection: views[viewIndex]?.collection.name ?? "", partition, logId: log.id, nextOffset, sequence };
+  function checkpointOf(viewIndex: number, partition: number, place: Place): Checkpoint {
+    return { collection: views[viewIndex]?.collection.name ?? "", partition, logId: log.id, ...place };
   }
 
   /** Tells those who wait for views; a notification, repeated soon if it is lost. */
@@ -236,13 +239,14 @@ function foldsOf(view: Projection, events: readonly DecodedEvent[]): readonly Fo
 
 function placeOf(checkpoints: readonly Checkpoint[], partition: number, logId: string): Place {
   const checkpoint = checkpoints.find((candidate) => candidate.partition === partition);
-  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0 };
+  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0 };
   if (checkpoint.logId !== logId) {
     throw new Error(
       `the view ${checkpoint.collection} follows another log (${checkpoint.logId}); remove its documents to build it from this one`,
     );
   }
-  return { nextOffset: checkpoint.nextOffset, sequence: checkpoint.sequence };
+  const { nextOffset, sequence, eventTimeMs } = checkpoint;
+  return { nextOffset, sequence, eventTimeMs };
 }
 
 function decode(schema: GenMessage<EventMessage>, record: LogRecord): DecodedEvent {

@@ -111,7 +111,7 @@ function describeWriting({ documents }: Context) {
 
 function describeCheckpoints({ documents, store }: Context) {
   const checkpoint = (partition: number, sequence: number, collection = orders.name): Checkpoint => {
-    return { collection, partition, logId: "log", nextOffset: sequence * 2, sequence };
+    return { collection, partition, logId: "log", nextOffset: sequence * 2, sequence, eventTimeMs: 1_767_225_600_000 + sequence };
   };
 
   it("a checkpoint is what was written last, per collection and partition", async () => {
@@ -189,7 +189,7 @@ function describeDurability(open: () => Promise<DocumentsUnderTest>) {
   it("keeps documents and checkpoints", async ({ skip }) => {
     await using store = await open();
     if (store.reopen === undefined) return skip("the documents do not outlive the store");
-    const checkpoint = { collection: orders.name, partition: 0, logId: "log", nextOffset: 1, sequence: 1 };
+    const checkpoint = { collection: orders.name, partition: 0, logId: "log", nextOffset: 1, sequence: 1, eventTimeMs: 1 };
     await store.documents.prepare([orders]);
     await write(store.documents, [created("a", { words: ["kept"] })], [checkpoint]);
     const reopened = await store.reopen();

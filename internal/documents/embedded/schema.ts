@@ -10,9 +10,13 @@ export const baseSchema = `
   CREATE TABLE IF NOT EXISTS indexes (collection TEXT, name TEXT, definition TEXT NOT NULL, PRIMARY KEY (collection, name)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS checkpoints (
     collection TEXT, partition INTEGER, log_id TEXT NOT NULL, next_offset INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    event_time_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (collection, partition)
   ) WITHOUT ROWID;
 `;
+
+/** What files of an earlier version lack. */
+export const addEventTime = "ALTER TABLE checkpoints ADD COLUMN event_time_ms INTEGER NOT NULL DEFAULT 0";
 
 /** The table of a collection, quoted. */
 export function documentsTable(collection: string): string {

@@ -4,7 +4,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../cqrs/documents.ts";
 import { findStatement } from "./find-sql.ts";
 import type { Row, RowPage, RowWrite } from "./protocol.ts";
-import { baseSchema, createDocumentsSql, createIndexSql, documentsTable, dropIndexSql } from "./schema.ts";
+import { addEventTime, baseSchema, createDocumentsSql, createIndexSql, documentsTable, dropIndexSql } from "./schema.ts";
 
 export interface Store {
   /** Runs it in one transaction: if it throws, nothing has happened. */
@@ -28,6 +28,7 @@ export function openStore({ path, readOnly }: { readonly path: string; readonly 
       // commits ago, and the projector goes on from there. So a commit need not wait for the disk.
       db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
       db.exec(baseSchema);
+      if (!hasEventTime(db)) db.exec(addEventTime);
     }
     db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = ${mmapBytes}; PRAGMA temp_store = MEMORY;`);
     return new SqliteStore(db, readOnly ? "BEGIN" : "BEGIN IMMEDIATE");
@@ -35,6 +36,10 @@ export function openStore({ path, readOnly }: { readonly path: string; readonly 
     db.close();
     throw error;
   }
+}
+
+function hasEventTime(db: DatabaseSync): boolean {
+  return db.prepare("SELECT 1 FROM pragma_table_info('checkpoints') WHERE name = 'event_time_ms'").get() !== undefined;
 }
 
 /** Another process that opens the same file makes us wait for its transactions, which are short. */
@@ -73,10 +78,10 @@ class SqliteStore implements Store {
     this.#commit = db.prepare("COMMIT");
     this.#schemaVersion = db.prepare("PRAGMA schema_version");
     this.#loadCheckpoints = db.prepare(
-      `SELECT collection, partition, log_id AS logId, next_offset AS nextOffset, sequence
+      `SELECT collection, partition, log_id AS logId, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs
        FROM checkpoints WHERE collection = ? ORDER BY partition`,
     );
-    this.#writeCheckpoint = db.prepare("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)");
+    this.#writeCheckpoint = db.prepare("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)");
   }
 
   transaction<Result>(run: () => Result): Result {
@@ -131,8 +136,8 @@ class SqliteStore implements Store {
       if (changes === 0) conflicts.push({ collection, id });
     }
     if (conflicts.length > 0) return conflicts;
-    for (const { collection, partition, logId, nextOffset, sequence } of checkpoints) {
-      this.#writeCheckpoint.run(collection, partition, logId, nextOffset, sequence);
+    for (const { collection, partition, logId, nextOffset, sequence, eventTimeMs } of checkpoints) {
+      this.#writeCheckpoint.run(collection, partition, logId, nextOffset, sequence, eventTimeMs);
     }
     return conflicts;
   }

@@ -6,8 +6,9 @@ import type { Checkpoint } from "../../cqrs/documents.ts";
 /** State, like the names of the fields: renaming it abandons what is there. Collections of views begin with a letter. */
 export const CHECKPOINTS = "_checkpoints";
 
-export interface StoredCheckpoint extends Checkpoint {
+export interface StoredCheckpoint extends Omit<Checkpoint, "eventTimeMs"> {
   readonly _id: string;
+  readonly eventTimeMs?: number;
 }
 
 /** Those of one view, or all: some dozens. */
@@ -22,14 +23,16 @@ export async function writeCheckpoints(checkpoints: Collection<StoredCheckpoint>
 }
 
 function advance(checkpoint: Checkpoint): AnyBulkWriteOperation<StoredCheckpoint> {
-  const { collection, partition, logId, nextOffset, sequence } = checkpoint;
+  const { collection, partition, logId, nextOffset, sequence, eventTimeMs } = checkpoint;
   const _id = `${collection}/${partition}`;
   const isAhead = { $or: [{ $ne: ["$logId", { $literal: logId }] }, { $lt: ["$nextOffset", nextOffset] }] };
-  const document = { $literal: { _id, collection, partition, logId, nextOffset, sequence } };
+  const document = { $literal: { _id, collection, partition, logId, nextOffset, sequence, eventTimeMs } };
   // With the id alone as the filter, MongoDB itself repeats an insert that another came before.
   return { updateOne: { filter: { _id }, update: [{ $replaceWith: { $cond: [isAhead, document, "$$ROOT"] } }], upsert: true } };
 }
 
-export function checkpointFromStored({ collection, partition, logId, nextOffset, sequence }: StoredCheckpoint): Checkpoint {
-  return { collection, partition, logId, nextOffset, sequence };
+/** One of an earlier version does not tell when its event was recorded. */
+export function checkpointFromStored({ eventTimeMs = 0, ...checkpoint }: StoredCheckpoint): Checkpoint {
+  const { collection, partition, logId, nextOffset, sequence } = checkpoint;
+  return { collection, partition, logId, nextOffset, sequence, eventTimeMs };
 }

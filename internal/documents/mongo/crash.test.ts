@@ -125,7 +125,7 @@ function write(partition: number, sequence: number) {
 }
 
 function checkpoint(partition: number, sequence: number): Checkpoint {
-  return { collection: orders.name, partition, logId: "log", nextOffset: sequence * 2, sequence };
+  return { collection: orders.name, partition, logId: "log", nextOffset: sequence * 2, sequence, eventTimeMs: 0 };
 }
 
 /** Writes one document after the other, each with its checkpoint, and repeats what was not acknowledged, as a projector does. */

@@ -88,7 +88,7 @@ describe.skipIf(mongo === undefined)("MongoDB", () => {
     });
 
     it("is a checkpoint that never goes back, but for another log", async () => {
-      const checkpoint = { collection: orders.name, partition: 0, logId: "$log", nextOffset: 20, sequence: 10 };
+      const checkpoint = { collection: orders.name, partition: 0, logId: "$log", nextOffset: 20, sequence: 10, eventTimeMs: 1 };
       await Promise.all([5, 10, 7].map((sequence) => documents.write([], [{ ...checkpoint, sequence, nextOffset: sequence * 2 }])));
       await documents.write([], [{ ...checkpoint, sequence: 9, nextOffset: 18 }]);
       expect(await documents.checkpoints(orders.name)).toEqual([checkpoint]);

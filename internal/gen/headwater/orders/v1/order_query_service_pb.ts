@@ -40,9 +40,9 @@ export type GetOrderRequest = Message<"headwater.orders.v1.GetOrderRequest"> & {
   consistencyToken: string;
 
   /**
-   * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them. A
-   * path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask are
-   * as if they had no value.
+   * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
+   * A path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
+   * are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 3;
    */
@@ -129,9 +129,9 @@ export type GetOrderAsOfRequest = Message<"headwater.orders.v1.GetOrderAsOfReque
   consistencyToken: string;
 
   /**
-   * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them. A
-   * path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask are
-   * as if they had no value.
+   * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
+   * A path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
+   * are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 5;
    */
@@ -285,9 +285,9 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
   consistencyToken: string;
 
   /**
-   * The fields of each order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them. A
-   * path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask are
-   * as if they had no value.
+   * The fields of each order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
+   * A path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
+   * are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 6;
    */
@@ -757,8 +757,8 @@ export type ListProductSalesRequest = Message<"headwater.orders.v1.ListProductSa
   pageSize: number;
 
   /**
-   * The next_page_token of the page before, with the same sku, currency and sort. Empty: the first page. An entry whose sales change between
-   * two pages may move past them, and be shown twice or not at all.
+   * The next_page_token of the page before, with the same sku, currency and sort. Empty: the first page. An entry whose sales change
+   * between two pages may move past them, and be shown twice or not at all.
    *
    * @generated from field: string page_token = 5;
    */
@@ -891,8 +891,8 @@ export type ListCountrySalesRequest = Message<"headwater.orders.v1.ListCountrySa
   pageSize: number;
 
   /**
-   * The next_page_token of the page before, with the same country, currency and sort. Empty: the first page. An entry whose sales change between
-   * two pages may move past them, and be shown twice or not at all.
+   * The next_page_token of the page before, with the same country, currency and sort. Empty: the first page. An entry whose sales change
+   * between two pages may move past them, and be shown twice or not at all.
    *
    * @generated from field: string page_token = 5;
    */
@@ -1195,9 +1195,9 @@ export const SalesSortSchema: GenEnum<SalesSort> = /*@__PURE__*/
  * The read side. Every query takes a consistency token, and then shows at least what that token's writer saw or answers UNAVAILABLE with
  * the reason NOT_YET_VISIBLE before the call's deadline; every answer returns a token of what it shows.
  *
- * Every answer, also NOT_FOUND, says in the metadata headwater-latest-event-at how fresh it is: when the newest event that it surely covers was
- * recorded, as RFC 3339 in UTC with milliseconds. It is a header of an answer and a trailer of an error, and it is missing before the first
- * event. While nothing happens it stands still, so a time long ago does not mean that the answer lags behind.
+ * The trailing metadata headwater-latest-event-at of every answer, also of NOT_FOUND, says how fresh it is: when the newest event that it
+ * surely covers was recorded, as RFC 3339 in UTC with milliseconds. It is missing before the first event. While nothing happens it stands
+ * still, so a time long ago does not mean that the answer lags behind.
  *
  * @generated from service headwater.orders.v1.OrderQueryService
  */

@@ -51,8 +51,8 @@ export type OrderEvent = Message<"headwater.orders.v1.OrderEvent"> & {
   status: OrderStatus;
 
   /**
-   * The country that the order's sales count for, from its placement on: the one it was placed for, even if its address changes later. Empty
-   * before that, and in events from before this field was there.
+   * The country that the order's sales count for, from its placement on: the one it was placed for, even if its address changes later.
+   * Empty before that, and in events from before this field was there.
    *
    * @generated from field: string sales_country = 5;
    */
