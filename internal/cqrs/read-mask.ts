@@ -1,6 +1,7 @@
 /** Read masks: which fields of a message a caller wants to be answered with. */
 
-import { create, type DescField, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { isReflectMessage, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
 
 /** Paths that lead nowhere. */
@@ -29,7 +30,8 @@ export function readMask<Desc extends DescMessage>(schema: Desc, mask: FieldMask
   });
   if (faults.size > 0) throw new ReadMaskError(faults);
   if (paths.length === 0 || paths.includes(ALL)) return (message) => message;
-  return (message) => pick(schema, message as Values, wanted) as MessageShape<Desc>;
+  // What is picked of a message is a message of the same type.
+  return (message) => pick(schema, reflect(schema, message), wanted).message as MessageShape<Desc>;
 }
 
 const ALL = "*";
@@ -39,8 +41,6 @@ const MAX_QUOTED_LENGTH = 80;
 
 /** The wanted fields of a message, and of those that are messages which of theirs: "all", or some. */
 type Wanted = Map<DescField, Wanted | "all">;
-
-type Values = Readonly<Record<string, unknown>>;
 
 /** Adds a path to what is wanted, or says why it cannot. */
 function want(wanted: Wanted, schema: DescMessage, path: string): string | undefined {
@@ -70,14 +70,12 @@ function widen(fields: Wanted, field: DescField, isLast: boolean): Wanted | "all
   return widened;
 }
 
-function pick(schema: DescMessage, values: Values, wanted: Wanted): MessageShape<DescMessage> {
-  const picked: Record<string, unknown> = {};
+function pick(schema: DescMessage, message: ReflectMessage, wanted: Wanted): ReflectMessage {
+  const picked = reflect(schema);
   for (const [field, inner] of wanted) {
-    const name = field.oneof?.localName ?? field.localName;
-    const value = values[name];
-    if (value === undefined) continue;
-    if (field.oneof !== undefined && (value as { readonly case?: string }).case !== field.localName) continue;
-    picked[name] = inner === "all" || field.message === undefined ? value : pick(field.message, value as Values, inner);
+    if (!message.isSet(field)) continue;
+    const value = message.get(field);
+    picked.set(field, inner === "all" || !isReflectMessage(value) ? value : pick(value.desc, value, inner));
   }
-  return create(schema, picked as MessageInitShape<DescMessage>);
+  return picked;
 }

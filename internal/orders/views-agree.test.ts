@@ -12,9 +12,12 @@ import type { OrderEvent } from "../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStatus } from "../gen/headwater/orders/v1/order_pb.ts";
 import type { OrderState } from "../gen/headwater/orders/v1/order_state_pb.ts";
 import { order as aggregate } from "./domain/order.ts";
+import { countrySales } from "./projection/country-sales.ts";
 import { customerSummary } from "./projection/customer-summary.ts";
 import { dailySales } from "./projection/daily-sales.ts";
 import { orders } from "./projection/order.ts";
+import { orderCounts, orderCountsId } from "./projection/order-counts.ts";
+import { productSales } from "./projection/product-sales.ts";
 import { documentsAfter, eur } from "./projection/testing/events.ts";
 
 type Command = Member<UnionInitOf<typeof OrderCommandSchema>>;
@@ -23,7 +26,8 @@ const lineId = fc.constantFrom("1", "2");
 const entryId = fc.constantFrom("a", "b", "c", "d");
 const quantity = fc.integer({ min: 1, max: 3 });
 // Few prices and small amounts, so that payments often fit. Zero makes gifts and orders that cost nothing.
-const line = fc.record({ lineId: fc.constant(""), sku: fc.constant("sku"), quantity, unitPrice: fc.constantFrom(0n, 0n, 1n, 2n).map(eur) });
+const sku = fc.constantFrom("tea", "cup");
+const line = fc.record({ lineId: fc.constant(""), sku, quantity, unitPrice: fc.constantFrom(0n, 0n, 1n, 2n).map(eur) });
 const amount = fc.bigInt({ min: 1n, max: 6n }).map(eur);
 const items = fc.uniqueArray(fc.record({ lineId, quantity }), { selector: (item) => item.lineId, maxLength: 2 });
 
@@ -79,11 +83,67 @@ it("the sums of sales are those of the order's own state", () => {
         refundedMinorUnits: state?.refundedMinorUnits,
       };
       const totals = wasPlaced ? [sums] : [];
+      expect([...documentsAfter(countrySales, events).values()].map((country) => country.totals)).toMatchObject(totals);
       expect(documentsAfter(customerSummary, events).get("ann")?.totals).toMatchObject(totals);
       expect([...documentsAfter(dailySales, events).values()].map((day) => day.totals)).toMatchObject(totals);
     }),
   );
 });
+
+it("the sums of products are those of days", () => {
+  fc.assert(
+    fc.property(creation, fc.array(anyCommand, { maxLength: 40 }), (first, rest) => {
+      const events = run([first, ...rest]).map(({ event }) => event);
+      const ofProducts = [...documentsAfter(productSales, events).values()].map(({ totals }) => totals);
+      const [ofDay] = [...documentsAfter(dailySales, events).values()].map(({ totals }) => totals);
+      for (const sum of itemSums) expect(ofProducts.reduce((all, totals) => all + (totals?.[sum] ?? 0n), 0n)).toBe(ofDay?.[sum] ?? 0n);
+    }),
+  );
+});
+
+it("the counts of orders have the order in the status that its view shows", () => {
+  fc.assert(
+    fc.property(creation, fc.array(anyCommand, { maxLength: 40 }), (first, rest) => {
+      const events = run([first, ...rest]).map(({ event }) => event);
+      const counted = documentsAfter(orderCounts, events)
+        .get(orderCountsId)
+        ?.statuses.filter(({ orderCount }) => orderCount !== 0n);
+      expect(counted).toMatchObject([{ status: documentsAfter(orders, events).get("order-1")?.status, orderCount: 1n }]);
+    }),
+  );
+});
+
+it("all sums are found in one country, wherever the order goes after it was placed", () => {
+  const address = commandOf("setShippingAddress", { shippingAddress: fc.constantFrom({ country: "France" }, { country: "Spain" }) });
+  fc.assert(
+    fc.property(
+      creation,
+      address,
+      fc.array(fc.oneof({ weight: 5, arbitrary: anyCommand }, address), { maxLength: 40 }),
+      (first, to, rest) => {
+        const steps = run([first, to, ...rest]);
+        const placed = steps.find(({ event }) => event.event.case === "orderPlaced")?.state.shippingAddress?.country;
+        const countries = [
+          ...documentsAfter(
+            countrySales,
+            steps.map(({ event }) => event),
+          ).keys(),
+        ];
+        expect(countries).toEqual(placed === undefined ? [] : [`${placed}/EUR`]);
+      },
+    ),
+  );
+});
+
+/** What products share with days; payments belong to orders, and an order may have several products. */
+const itemSums = [
+  "quantity",
+  "amountMinorUnits",
+  "cancelledQuantity",
+  "cancelledMinorUnits",
+  "returnedQuantity",
+  "returnedMinorUnits",
+] as const;
 
 interface Step {
   readonly event: OrderEvent;

@@ -22,11 +22,16 @@ export {
   type Shipment,
 } from "./gen/headwater/orders/v1/order_pb.ts";
 export {
+  type CountrySales,
   type CustomerSummary,
   type DailySales,
+  type OrderCounts,
   type OrderFilter,
   OrderQueryService,
   OrderSort,
+  type OrderStatusCount,
+  type ProductSales,
+  SalesSort,
   type SalesTotals,
 } from "./gen/headwater/orders/v1/order_query_service_pb.ts";
 export { createHeadwater, type Headwater, type Transports } from "./headwater.ts";

@@ -6,7 +6,12 @@ import { CommandStage } from "./gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandService, type Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { OrderEvent } from "./gen/headwater/orders/v1/order_event_pb.ts";
 import type { Order } from "./gen/headwater/orders/v1/order_pb.ts";
-import { type DailySales, OrderQueryService } from "./gen/headwater/orders/v1/order_query_service_pb.ts";
+import {
+  type CountrySales,
+  type DailySales,
+  OrderQueryService,
+  type ProductSales,
+} from "./gen/headwater/orders/v1/order_query_service_pb.ts";
 import { DEFAULT_ATTEMPT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, retrying } from "./retry.ts";
 import { mergeTokens } from "./token.ts";
 
@@ -69,6 +74,10 @@ export interface Session extends Commands, Queries {
   orderEvents(request: ListInit<"listOrderEvents">, options?: CallOptions): AsyncIterable<OrderEvent>;
   /** All days that `listDailySales` finds, oldest first. */
   dailySales(request?: ListInit<"listDailySales">, options?: CallOptions): AsyncIterable<DailySales>;
+  /** All products that `listProductSales` finds. */
+  productSales(request?: ListInit<"listProductSales">, options?: CallOptions): AsyncIterable<ProductSales>;
+  /** All countries that `listCountrySales` finds. */
+  countrySales(request?: ListInit<"listCountrySales">, options?: CallOptions): AsyncIterable<CountrySales>;
 }
 
 /** Creates a session over the transports of the two services. */
@@ -133,6 +142,14 @@ export function createSession(transports: { readonly commands: Transport; readon
     },
     async *dailySales(request = {}, callOptions) {
       for await (const { days } of pages((pageToken) => queries.listDailySales({ ...request, pageToken }, callOptions))) yield* days;
+    },
+    async *productSales(request = {}, callOptions) {
+      const list = pages((pageToken) => queries.listProductSales({ ...request, pageToken }, callOptions));
+      for await (const { products } of list) yield* products;
+    },
+    async *countrySales(request = {}, callOptions) {
+      const list = pages((pageToken) => queries.listCountrySales({ ...request, pageToken }, callOptions));
+      for await (const { countries } of list) yield* countries;
     },
   };
 }

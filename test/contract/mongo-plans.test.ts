@@ -8,25 +8,36 @@ import { connectMongoDocuments, type MongoDocuments } from "../../internal/docum
 import { OrderStatus } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import {
   GetCustomerSummaryRequestSchema,
+  GetOrderAsOfRequestSchema,
+  GetOrderCountsRequestSchema,
   GetOrderRequestSchema,
+  ListCountrySalesRequestSchema,
   ListDailySalesRequestSchema,
   ListOrderEventsRequestSchema,
   ListOrdersRequestSchema,
+  ListProductSalesRequestSchema,
   OrderSort,
+  SalesSort,
 } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { eur, historyOf, line, project } from "../../internal/orders/projection/testing/events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { getCustomerSummary } from "../../internal/orders/query/get-customer-summary.ts";
 import { getOrder } from "../../internal/orders/query/get-order.ts";
+import { getOrderAsOf } from "../../internal/orders/query/get-order-as-of.ts";
+import { getOrderCounts } from "../../internal/orders/query/get-order-counts.ts";
 import { listDailySales } from "../../internal/orders/query/list-daily-sales.ts";
 import { listOrderEvents } from "../../internal/orders/query/list-order-events.ts";
 import { listOrders } from "../../internal/orders/query/list-orders.ts";
+import { listCountrySales, listProductSales } from "../../internal/orders/query/list-sales.ts";
 import { type MongoServer, startMongo } from "../support/mongo-server.ts";
 import { mongo } from "../support/servers.ts";
 
 const orderCount = 300;
 const pageSize = 10;
 const database = "plans";
+
+const firstVersion = { case: "version", value: 1 } as const;
+const firstHour = { case: "time", value: at("2026-01-04T01:00:00Z") } as const;
 
 type Filter = NonNullable<MessageInitShape<typeof ListOrdersRequestSchema>["filter"]>;
 
@@ -95,6 +106,9 @@ describe.skipIf(mongo === undefined)("the plans of MongoDB", () => {
     ["an order", () => getOrder(documents, create(GetOrderRequestSchema, { orderId: "order-7" }))],
     ["a customer's summary", () => getCustomerSummary(documents, create(GetCustomerSummaryRequestSchema, { customerId: "c1" }))],
     ["an order's history", () => listOrderEvents(documents, create(ListOrderEventsRequestSchema, { orderId: "order-7", pageSize }))],
+    ["an order at a version", () => getOrderAsOf(documents, create(GetOrderAsOfRequestSchema, { orderId: "order-8", asOf: firstVersion }))],
+    ["an order at a time", () => getOrderAsOf(documents, create(GetOrderAsOfRequestSchema, { orderId: "order-8", asOf: firstHour }))],
+    ["counts of orders", () => getOrderCounts(documents, create(GetOrderCountsRequestSchema))],
     ["daily sales", () => listDailySales(documents, create(ListDailySalesRequestSchema, { pageSize }))],
     [
       "daily sales of a currency in a time",
@@ -109,6 +123,37 @@ describe.skipIf(mongo === undefined)("the plans of MongoDB", () => {
     expect(profile?.planSummary).toMatch(/^(IXSCAN|IDHACK)/);
     expect(profile?.hasSortStage).toBeUndefined();
     expect(profile?.docsExamined).toBeLessThanOrEqual(pageSize + 1);
+  });
+
+  const sales: readonly [title: string, filter: { name?: string; currencyCode?: string }][] = [
+    ["all", {}],
+    ["of a currency", { currencyCode: "EUR" }],
+    ["of a name", { name: "LAMP-42" }],
+    ["of a name and a currency", { name: "LAMP-42", currencyCode: "EUR" }],
+  ];
+  const salesLists = sales.flatMap(([title, filter]) =>
+    Object.entries(SalesSort)
+      .filter(([, sort]) => sort <= SalesSort.NAME || filter.currencyCode !== undefined)
+      .map(([name, sort]) => [title, name, filter, sort] as const),
+  );
+
+  it.each(salesLists)("sales %s, %s: walked in the order of an index, no more than a page", async (_title, _sort, filter, sort) => {
+    const { name = "", currencyCode = "" } = filter;
+    const request = { currencyCode, sort, pageSize };
+    const pages = await profiles(async () => {
+      const products = (pageToken: string) =>
+        listProductSales(documents, create(ListProductSalesRequestSchema, { ...request, sku: name, pageToken }));
+      const countries = (pageToken: string) =>
+        listCountrySales(documents, create(ListCountrySalesRequestSchema, { ...request, country: name, pageToken }));
+      await products((await products("")).nextPageToken);
+      await countries((await countries("")).nextPageToken);
+    });
+    expect(pages.length).toBeGreaterThanOrEqual(4);
+    for (const profile of pages) {
+      expect(profile.planSummary).toMatch(/^IXSCAN/);
+      expect(profile.hasSortStage).toBeUndefined();
+      expect(profile.docsExamined).toBeLessThanOrEqual(4 * pageSize);
+    }
   });
 
   const sorts = Object.entries(OrderSort);
@@ -154,12 +199,14 @@ function eventsOf(index: number) {
   const customerId = `c${index % 5}`;
   const occurredAt = new Date(Date.UTC(2026, 0, 1 + (index % 5), 0, index)).toISOString();
   const created = { customerId, currencyCode: "EUR", lines: [line("1", 1, BigInt(index), "LAMP-42")] };
-  const placed = { case: "orderPlaced", value: { total: eur(BigInt(index)), quantity: 1n } } as const;
-  return historyOf([{ case: "orderCreated", value: created }, ...(index % 2 === 0 ? [placed] : [])], {
+  const lines = [line("1", 1, 0n, "LAMP-42"), line("2", 1, BigInt(index % 7), `SKU-${index}`)];
+  const placed = { case: "orderPlaced", value: { total: eur(BigInt(index)), quantity: 1n, lines } } as const;
+  const events = historyOf([{ case: "orderCreated", value: created }, ...(index % 2 === 0 ? [placed] : [])], {
     orderId: `order-${index}`,
     customerId,
     occurredAt,
   });
+  return events.map((event) => ({ ...event, salesCountry: `country ${index}`, status: OrderStatus.PLACED }));
 }
 
 function at(iso: string) {

@@ -97,6 +97,15 @@ describe.skipIf(mongo === undefined)("MongoDB", () => {
       expect(await documents.checkpoints(orders.name)).toEqual([other]);
     });
 
+    it("is a checkpoint of an earlier version, whose event is of an unknown time", async () => {
+      const checkpoint = { collection: orders.name, partition: 9, logId: "log", nextOffset: 20, sequence: 10 };
+      await client
+        .db(database)
+        .collection<{ _id: string }>("_checkpoints")
+        .insertOne({ _id: `${orders.name}/9`, ...checkpoint });
+      expect(await documents.checkpoints(orders.name)).toContainEqual({ ...checkpoint, eventTimeMs: 0 });
+    });
+
     it("are the indexes as they are declared now, and those of others", async () => {
       await stored().createIndex({ theirs: 1 });
       const indexes = [

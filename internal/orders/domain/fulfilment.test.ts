@@ -3,7 +3,18 @@ import { nothing } from "../../cqrs/aggregate.ts";
 import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import { event } from "./decision.ts";
 import { MAX_ENTRIES, MAX_LINES, MAX_SHIPMENT_LINES } from "./limits.ts";
-import { type Command, createOrder, deliverOrder, eur, line, placeOrder, rejected, returnItems, shipOrder, teapots } from "./testing/commands.ts";
+import {
+  type Command,
+  createOrder,
+  deliverOrder,
+  eur,
+  line,
+  placeOrder,
+  rejected,
+  returnItems,
+  shipOrder,
+  teapots,
+} from "./testing/commands.ts";
 import { after, histories } from "./testing/histories.ts";
 
 const statusOf = (...commands: readonly Command[]) => after(...commands).state.status;

@@ -52,7 +52,10 @@ function readProducts({ event }: OrderEvent): Products {
     case "orderCancelled": {
       const { lines, previousStatus } = event.value;
       if (!wasPlaced(previousStatus)) return noProducts;
-      return sumsOf(lines, { cancelledCount: 1n }, (cancelledQuantity, cancelledMinorUnits) => ({ cancelledQuantity, cancelledMinorUnits }));
+      return sumsOf(lines, { cancelledCount: 1n }, (cancelledQuantity, cancelledMinorUnits) => ({
+        cancelledQuantity,
+        cancelledMinorUnits,
+      }));
     }
     case "itemsReturned":
       return sumsOf(event.value.returnedLines, {}, (returnedQuantity, returnedMinorUnits) => ({ returnedQuantity, returnedMinorUnits }));

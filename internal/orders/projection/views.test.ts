@@ -29,8 +29,13 @@ const anyFacts: fc.Arbitrary<unknown> = fc.oneof(
   member("paymentRecorded", { paymentId: id, amount: money, method: fc.string(), balance: money }),
   member("orderShipped", { shipmentId: id, lines: items, complete: facts.complete }),
   member("orderDelivered", { shipmentId: id, complete: facts.complete }),
-  member("orderCancelled", { ...facts, previousStatus: fc.integer({ min: 0, max: 10 }), total: money }),
-  member("itemsReturned", { ...facts, returnId: id, lines: items, amount: money }),
+  member("orderCancelled", {
+    ...facts,
+    previousStatus: fc.integer({ min: 0, max: 10 }),
+    total: money,
+    lines: fc.array(line, { maxLength: 3 }),
+  }),
+  member("itemsReturned", { ...facts, returnId: id, lines: items, amount: money, returnedLines: fc.array(line, { maxLength: 3 }) }),
   member("orderRefunded", { ...facts, refundId: id, amount: money }),
 );
 

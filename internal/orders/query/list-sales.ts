@@ -56,8 +56,8 @@ function queryOf({ name, value }: Subject, { currencyCode, sort }: SalesRequest)
   const where: Condition[] = [];
   if (value !== "") where.push({ field: name, op: "eq", value });
   if (currencyCode !== "") where.push({ field: "totals.currencyCode", op: "eq", value: currencyCode });
-  // Sorted otherwise, the few documents of one name would be looked for among all of the currency.
-  return { where, sort: value === "" ? sortOf(sort, name) : byName(name) };
+  // The ids of one name sort by currency. By quantity or amount, its few documents would be looked for among all of the currency.
+  return { where, sort: value === "" ? sortOf(sort, name) : [] };
 }
 
 function sortOf(sort: SalesSort, name: string): Find["sort"] {
@@ -69,10 +69,6 @@ function sortOf(sort: SalesSort, name: string): Find["sort"] {
     case SalesSort.NAME:
     case SalesSort.UNSPECIFIED:
     default: // The type is open, but the request's rules let no other value through.
-      return byName(name);
+      return [{ field: name, descending: false }];
   }
-}
-
-function byName(name: string): Find["sort"] {
-  return [{ field: name, descending: false }];
 }

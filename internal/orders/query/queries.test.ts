@@ -3,9 +3,10 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatPageToken, listHash, PageTokenError } from "../../cqrs/page-token.ts";
+import { ReadMaskError } from "../../cqrs/read-mask.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
-import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
+import { OrderSchema, OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import {
   GetCustomerSummaryRequestSchema,
   GetOrderRequestSchema,
@@ -18,9 +19,12 @@ import { eur, type Facts, historyOf, line, project } from "../projection/testing
 import { orderViews } from "../projection/views.ts";
 import { getCustomerSummary } from "./get-customer-summary.ts";
 import { getOrder } from "./get-order.ts";
+import { getOrderAsOf } from "./get-order-as-of.ts";
+import { getOrderCounts } from "./get-order-counts.ts";
 import { listDailySales } from "./list-daily-sales.ts";
 import { listOrderEvents } from "./list-order-events.ts";
 import { listOrders } from "./list-orders.ts";
+import { listCountrySales, listProductSales } from "./list-sales.ts";
 
 const paged = 600;
 
@@ -64,6 +68,29 @@ describe("an order", () => {
 
   it("that is not there is not found", async () => {
     expect(await getOrder(documents, create(GetOrderRequestSchema, { orderId: "sofa" }))).toBeUndefined();
+  });
+});
+
+describe("a read mask", () => {
+  it("leaves the fields that were asked for, of an order and of each order of a list", async () => {
+    const readMask = { paths: ["order_id", "total.minor_units"] };
+    const order = await getOrder(documents, create(GetOrderRequestSchema, { orderId: "sofa-1", readMask }));
+    expect(order).toEqual(create(OrderSchema, { orderId: "sofa-1", total: { minorUnits: 100n } }));
+    expect((await orders({ filter: { customerId: "ann" }, readMask })).orders).toEqual([
+      order,
+      create(OrderSchema, { orderId: "lamp-1", total: { minorUnits: 500n } }),
+    ]);
+  });
+
+  it("may differ from page to page", async () => {
+    const { nextPageToken } = await orders({ filter: { customerId: "ann" }, pageSize: 1, readMask: { paths: ["status"] } });
+    expect(idsOf(await orders({ filter: { customerId: "ann" }, pageToken: nextPageToken, readMask: { paths: ["order_id"] } }))).toEqual([
+      "lamp-1",
+    ]);
+  });
+
+  it("with a path that leads nowhere is refused", async () => {
+    await expect(orders({ readMask: { paths: ["colour"] } })).rejects.toThrow(ReadMaskError);
   });
 });
 
@@ -241,8 +268,10 @@ describe("daily sales", () => {
 });
 
 it("every query names the view whose freshness counts", () => {
-  const names = [getOrder, listOrders, listOrderEvents, getCustomerSummary, listDailySales].map(({ view }) => view.name);
-  expect(names).toEqual(["orders", "orders", "order-history", "customer-summary", "daily-sales"]);
+  const queries = [getOrder, listOrders, listOrderEvents, getCustomerSummary, listDailySales];
+  expect(queries.map(({ view }) => view.name)).toEqual(["orders", "orders", "order-history", "customer-summary", "daily-sales"]);
+  const more = [getOrderAsOf, listProductSales, listCountrySales, getOrderCounts];
+  expect(more.map(({ view }) => view.name)).toEqual(["order-history", "product-sales", "country-sales", "order-counts"]);
 });
 
 interface OrderFacts {
