@@ -41,7 +41,7 @@ export type GetOrderRequest = Message<"headwater.orders.v1.GetOrderRequest"> & {
 
   /**
    * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
+   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
    * are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 3;
@@ -130,7 +130,7 @@ export type GetOrderAsOfRequest = Message<"headwater.orders.v1.GetOrderAsOfReque
 
   /**
    * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
+   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
    * are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 5;
@@ -286,7 +286,7 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
 
   /**
    * The fields of each order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path leads through a repeated field only by ending in it. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
+   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
    * are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 6;
@@ -1196,8 +1196,8 @@ export const SalesSortSchema: GenEnum<SalesSort> = /*@__PURE__*/
  * the reason NOT_YET_VISIBLE before the call's deadline; every answer returns a token of what it shows.
  *
  * The trailing metadata headwater-latest-event-at of every answer, also of NOT_FOUND, says how fresh it is: when the newest event that it
- * surely covers was recorded, as RFC 3339 in UTC with milliseconds. It is missing before the first event. While nothing happens it stands
- * still, so a time long ago does not mean that the answer lags behind.
+ * surely covers was recorded, as RFC 3339 in UTC with milliseconds. It is missing while no event is known. While nothing happens it
+ * stands still, so a time long ago does not mean that the answer lags behind.
  *
  * @generated from service headwater.orders.v1.OrderQueryService
  */
