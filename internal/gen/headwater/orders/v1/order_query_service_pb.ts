@@ -41,8 +41,8 @@ export type GetOrderRequest = Message<"headwater.orders.v1.GetOrderRequest"> & {
 
   /**
    * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
-   * are as if they had no value.
+   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
+   * mask are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 3;
    */
@@ -130,8 +130,8 @@ export type GetOrderAsOfRequest = Message<"headwater.orders.v1.GetOrderAsOfReque
 
   /**
    * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
-   * are as if they had no value.
+   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
+   * mask are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 5;
    */
@@ -286,8 +286,8 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
 
   /**
    * The fields of each order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the mask
-   * are as if they had no value.
+   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
+   * mask are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 6;
    */
