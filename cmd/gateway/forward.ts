@@ -1,4 +1,12 @@
-import type { DescMethod, DescMethodBiDiStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
@@ -45,17 +53,20 @@ export function forward(
       }
     });
 
-  const streaming = (method: DescMethodBiDiStreaming) =>
-    router.rpc(method, async function* (requests, context) {
-      try {
-        const answer = await upstream.stream(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), requests);
-        copy(forwarded(answer.header), context.responseHeader);
-        yield* answer.message;
-        copy(forwarded(answer.trailer), context.responseTrailer);
-      } catch (error) {
-        throw failure(error, method, context);
-      }
-    });
+  async function* streaming(
+    method: DescMethodBiDiStreaming | DescMethodServerStreaming,
+    requests: AsyncIterable<MessageShape<DescMessage>>,
+    context: HandlerContext,
+  ) {
+    try {
+      const answer = await upstream.stream(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), requests);
+      copy(forwarded(answer.header), context.responseHeader);
+      yield* answer.message;
+      copy(forwarded(answer.trailer), context.responseTrailer);
+    } catch (error) {
+      throw failure(error, method, context);
+    }
+  }
 
   for (const method of service.methods) {
     switch (method.methodKind) {
@@ -63,13 +74,23 @@ export function forward(
         unary(method as DescMethodUnary);
         break;
       case "bidi_streaming":
-        streaming(method as DescMethodBiDiStreaming);
+        router.rpc(method as DescMethodBiDiStreaming, (requests, context) =>
+          streaming(method as DescMethodBiDiStreaming, requests, context),
+        );
+        break;
+      case "server_streaming":
+        router.rpc(method as DescMethodServerStreaming, (request, context) =>
+          streaming(method as DescMethodServerStreaming, only(request), context),
+        );
         break;
       case "client_streaming":
-      case "server_streaming":
-        throw new TypeError(`${method.name} streams in one direction, which is not forwarded`);
+        throw new TypeError(`${method.name} streams only its requests, which is not forwarded`);
     }
   }
+}
+
+async function* only<Request>(request: Request): AsyncGenerator<Request> {
+  yield request;
 }
 
 /** gRPC's header for it takes whole milliseconds only. */

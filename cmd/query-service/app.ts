@@ -4,6 +4,7 @@ import { type GrpcServer, startGrpcServer } from "../../internal/grpc/server.ts"
 import { errorDomain } from "../../internal/orders/error-domain.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import type { Logger } from "../../internal/platform/logging.ts";
+import { createOpenStreams } from "./open-streams.ts";
 import { orderQueryService } from "./service.ts";
 
 export interface QueryServiceConfig {
@@ -20,13 +21,15 @@ export async function startQueryService(
   { documents, logger }: { readonly documents: Documents; readonly logger: Logger },
 ) {
   const freshness = await startFreshness({ documents, views: orderViews, partitions });
-  const service = orderQueryService({ documents, freshness });
+  const openStreams = createOpenStreams();
+  const service = orderQueryService({ documents, freshness, partitions, openStreams });
   const server: GrpcServer = await startGrpcServer({ ...address, services: [service], errorDomain, logger });
   return {
     address: server.address,
     port: server.port,
     setServing: server.setServing,
     async [Symbol.asyncDispose]() {
+      openStreams.endAll();
       await server[Symbol.asyncDispose]();
       await freshness[Symbol.asyncDispose]();
     },

@@ -1,19 +1,15 @@
 /** OrderQueryService over the documents: each query waits until its view shows the caller's token, and returns a token of what it shows. */
 
 import { status as Code } from "@grpc/grpc-js";
-import type { Documents } from "../../internal/cqrs/documents.ts";
 import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
-import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshness.ts";
-import { PageTokenError } from "../../internal/cqrs/page-token.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
-import { ReadMaskError } from "../../internal/cqrs/read-mask.ts";
-import { formatToken, mergeSequences, parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
+import { formatToken, mergeSequences } from "../../internal/cqrs/token.ts";
 import { untilAborted } from "../../internal/cqrs/until-aborted.ts";
 import { createWitness, type Witness } from "../../internal/cqrs/witness.ts";
 import type { Order } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
-import { type FieldViolation, invalidArgument, StatusError, unavailable } from "../../internal/grpc/errors.ts";
+import { StatusError } from "../../internal/grpc/errors.ts";
 import { type GrpcService, grpcService } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { getCustomerSummary } from "../../internal/orders/query/get-customer-summary.ts";
@@ -24,22 +20,15 @@ import { listDailySales } from "../../internal/orders/query/list-daily-sales.ts"
 import { listOrderEvents } from "../../internal/orders/query/list-order-events.ts";
 import { listOrders } from "../../internal/orders/query/list-orders.ts";
 import { listCountrySales, listProductSales } from "../../internal/orders/query/list-sales.ts";
-
-/** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
-const MAX_WAIT_MS = 10_000;
-
-const RETRY_WHEN_STALE_MS = 100;
-const RETRY_AFTER_OUTAGE_MS = 1_000;
+import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
+import { type StreamingOptions, streamingQueries } from "./streams.ts";
 
 /** How fresh an answer is, as the contract says. */
 const LATEST_EVENT = "headwater-latest-event-at";
 
 const WRITTEN_JUST_NOW = "if it was written just now, pass the receipt's consistency_token";
 
-export interface QueryServiceOptions {
-  readonly documents: Documents;
-  readonly freshness: Freshness;
-}
+export type QueryServiceOptions = StreamingOptions;
 
 /** A use case: what it answers from the documents of its view. */
 interface Query<Request, Answer> {
@@ -90,6 +79,7 @@ export function orderQueryService(options: QueryServiceOptions): GrpcService {
       const { answer, consistencyToken } = await read(options, getOrderCounts, request, call);
       return { counts: answer, consistencyToken };
     },
+    ...streamingQueries(options),
   });
 }
 
@@ -118,39 +108,6 @@ async function read<Request extends QueryRequest, Answer>(
   } catch (error) {
     throw statusErrorOf(error);
   }
-}
-
-async function untilVisible(freshness: Freshness, view: Projection, token: string, signal: AbortSignal): Promise<Sequences> {
-  if (token === "") return new Map();
-  const sequences = parseToken(token, await freshness.known(signal));
-  await freshness.waitFor(view, sequences, signal);
-  return sequences;
-}
-
-function statusErrorOf(error: unknown): unknown {
-  if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
-  if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
-  if (error instanceof ReadMaskError) return invalidMask(error);
-  if (error instanceof NotYetVisibleError)
-    return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
-  if (error instanceof DocumentsUnavailableError) {
-    return unavailable("the documents are not available; try again", { reason: "DOCUMENTS_UNAVAILABLE" }, RETRY_AFTER_OUTAGE_MS);
-  }
-  return error;
-}
-
-function invalid(field: string, description: string, reason: string): StatusError {
-  return invalidArgument([{ field, description, reason }]);
-}
-
-function invalidMask({ faults }: ReadMaskError): StatusError {
-  const violations = [...faults].map(([index, description]) => ({
-    field: `read_mask.paths[${index}]`,
-    description,
-    reason: "INVALID_READ_MASK",
-  }));
-  // There is no such error without a fault.
-  return invalidArgument(violations as [FieldViolation, ...FieldViolation[]]);
 }
 
 function found<Document>(document: Document | undefined, reason: string, message: string): Document {

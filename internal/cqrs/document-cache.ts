@@ -59,7 +59,7 @@ export function createDocumentCache(documents: Documents): DocumentCache {
           id,
           expectedRevision: revision,
           applied,
-          fields: view.encode(document),
+          fields: view.encode(document, applied),
         }),
       );
       const conflicts = await documents.write(writes, checkpoints);

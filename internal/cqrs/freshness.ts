@@ -30,6 +30,8 @@ export interface Freshness extends AsyncDisposable {
    * @throws {NotYetVisibleError} the signal aborted first
    */
   waitFor(view: Projection, sequences: Sequences, signal: AbortSignal): Promise<void>;
+  /** Calls the listener with the partition whenever a view gets on, until the result is disposed of. */
+  watch(view: Projection, listener: (partition: number) => void): Disposable;
 }
 
 /** What freshness is kept of. */
@@ -48,6 +50,7 @@ export async function startFreshness({ documents, views, partitions }: Freshness
   /** What was asked for since the last checkpoint of a collection. */
   const known = new Map<string, Sequences>();
   const latestEvents = new Map<string, number>();
+  const listeners = new Map([...collections].map((collection) => [collection, new Set<(partition: number) => void>()]));
   let log: TokenLog | undefined;
 
   await documents.watchCheckpoints(note, stopped.signal);
@@ -79,6 +82,13 @@ export async function startFreshness({ documents, views, partitions }: Freshness
       const pending = (await Promise.all(waits)).flat();
       if (pending.length > 0) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
     },
+    watch(view, listener) {
+      // Listeners are told apart even if someone passes the same function twice.
+      const own = (partition: number): void => listener(partition);
+      const { name } = view.collection;
+      listeners.get(name)?.add(own);
+      return { [Symbol.dispose]: () => void listeners.get(name)?.delete(own) };
+    },
     async [Symbol.asyncDispose]() {
       stopped.abort();
     },
@@ -95,6 +105,7 @@ export async function startFreshness({ documents, views, partitions }: Freshness
       known.delete(checkpoint.collection);
       const latest = Math.max(latestEvents.get(checkpoint.collection) ?? 0, checkpoint.eventTimeMs);
       if (latest > 0) latestEvents.set(checkpoint.collection, latest);
+      for (const listener of listeners.get(checkpoint.collection) ?? []) listener(checkpoint.partition);
     }
   }
 

@@ -27,9 +27,13 @@ export const maxPageTokenLength = 4096;
 
 /** Identifies the list that a request asks for: its kind, its filter and its sort, hashed. */
 export function listHash<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc> & PageRequest): Uint8Array {
-  const list = { ...request, pageSize: 0, pageToken: "", consistencyToken: "", readMask: undefined };
+  return requestHash(schema, { ...request, pageSize: 0, pageToken: "", consistencyToken: "", readMask: undefined });
+}
+
+/** Identifies what a request asks for, as its fields say it. */
+export function requestHash<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): Uint8Array {
   const kind = new TextEncoder().encode(schema.typeName);
-  return fnv1a64([...kind, 0, ...toBinary(schema, list, { writeUnknownFields: false })]);
+  return fnv1a64([...kind, 0, ...toBinary(schema, request, { writeUnknownFields: false })]);
 }
 
 /** The token of the page that starts behind an entry of a list; the empty one if there is no such page. */

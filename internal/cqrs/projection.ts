@@ -3,7 +3,7 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
 import { documentCodec } from "./document-codec.ts";
-import type { Collection, Fields, Index } from "./documents.ts";
+import type { Applied, Collection, Fields, Index } from "./documents.ts";
 import { type Member, type MemberOf, type Oneof, type UnionOf, unionOf } from "./oneof.ts";
 
 /** What a fold may use beside the document and the facts. */
@@ -39,7 +39,7 @@ export interface ProjectionDefinition<EventDesc extends DescMessage, DocumentDes
   /** Applied after `on` for every event that changes the document, such as to note its version. */
   readonly always?: (document: MessageShape<DocumentDesc>, context: FoldContext<MessageShape<EventDesc>>) => MessageShape<DocumentDesc>;
   /** Fields to store beside the message's own, for filters that need them, such as search words. */
-  readonly derived?: (document: MessageShape<DocumentDesc>) => Fields;
+  readonly derived?: (document: MessageShape<DocumentDesc>, applied: Applied) => Fields;
 }
 
 /** A projection as the runtime uses it. */
@@ -52,7 +52,8 @@ export interface Projection {
   /** The fields after the event. `before` is undefined where there is no document yet. */
   fold(before: object | undefined, id: string, event: object): object;
   decode(fields: Fields): object;
-  encode(document: object): Fields;
+  /** `applied`: the positions that the document is stored with. */
+  encode(document: object, applied?: Applied): Fields;
 }
 
 /** A projection whose document type is known: what queries read. */
@@ -94,6 +95,6 @@ export function projection<EventDesc extends DescMessage, DocumentDesc extends D
       return always === undefined ? document : always(document, context);
     },
     decode: (fields) => codec.decode(fields),
-    encode: (document) => ({ ...codec.encode(document as Document), ...derived?.(document as Document) }),
+    encode: (document, applied = {}) => ({ ...codec.encode(document as Document), ...derived?.(document as Document, applied) }),
   };
 }

@@ -45,15 +45,26 @@ export function parseToken(text: string, log: TokenLog): Sequences {
   if (token.logId !== log.id) {
     throw new TokenError("consistency_token belongs to another log (another cluster, or data that was reset); drop it and read again");
   }
+  const sequences = sequencesOf(token.sequences, log);
+  if (sequences !== undefined) return sequences;
+  throw new TokenError("consistency_token names a position that this log cannot have; pass tokens on unchanged");
+}
+
+/** Positions as a token holds them; undefined if the log cannot have them. */
+export function sequencesOf(entries: Readonly<Record<number, bigint>>, log: TokenLog): Sequences | undefined {
   const sequences = new Map<number, number>();
-  for (const [key, value] of Object.entries(token.sequences)) {
+  for (const [key, value] of Object.entries(entries)) {
     const partition = Number(key);
-    if (partition < 0 || partition >= log.partitions || value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw new TokenError("consistency_token names a position that this log cannot have; pass tokens on unchanged");
-    }
+    if (partition < 0 || partition >= log.partitions || value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
     sequences.set(partition, Number(value));
   }
   return sequences;
+}
+
+/** Positions as a token holds them, in one order, whatever order they came in. */
+export function tokenSequences(sequences: Sequences): Record<number, bigint> {
+  const sorted = [...sequences].filter(([, sequence]) => sequence > 0).sort(([a], [b]) => a - b);
+  return Object.fromEntries(sorted.map(([partition, sequence]) => [partition, BigInt(sequence)]));
 }
 
 /** The later of each position. The first set itself, if the others add nothing to it. */
@@ -70,9 +81,8 @@ export function mergeSequences(first: Sequences, ...others: readonly Sequences[]
 }
 
 function encode(logId: string, sequences: Sequences): string {
-  const sorted = [...sequences].filter(([, sequence]) => sequence > 0).sort(([a], [b]) => a - b);
-  const entries = Object.fromEntries(sorted.map(([partition, sequence]) => [partition, BigInt(sequence)]));
-  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { logId, sequences: entries })), "url");
+  const token = create(ConsistencyTokenSchema, { logId, sequences: tokenSequences(sequences) });
+  return base64Encode(toBinary(ConsistencyTokenSchema, token), "url");
 }
 
 function decode(text: string) {

@@ -23,7 +23,22 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
     let bytes = 0;
     let receiving: NodeJS.Timeout | undefined;
     let sending: NodeJS.Timeout | undefined;
+    let stalling: NodeJS.Timeout | undefined;
+    let messages = 0;
 
+    /** The next message is sent when the one before has left; as long as messages follow each other, the client reads. */
+    const watchReading = (): void => {
+      const before = messages;
+      stalling = setTimeout(() => {
+        stalling = undefined;
+        if (stream.writableLength === 0) return;
+        if (messages > before) return watchReading();
+        refuse(slowClient(limits.sendTimeoutMs));
+        // The status waits behind what the client does not read. If he goes on not to, this has the same meaning.
+        const reset = setTimeout(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), limits.sendTimeoutMs);
+        stream.once("close", () => clearTimeout(reset));
+      }, limits.sendTimeoutMs);
+    };
     const receive = (chunk: Buffer): void => {
       bytes += chunk.length;
       bytesInReceipt += chunk.length;
@@ -56,6 +71,7 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
           onCancel() {
             clearTimeout(receiving);
             clearTimeout(sending);
+            clearTimeout(stalling);
             stream.off("data", receive);
             received();
             resetUnlessEnded(stream, limits.sendTimeoutMs);
@@ -65,6 +81,8 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
       sendMessage(message, next) {
         if (!method.responseStream) sending = setTimeout(cutOff, limits.sendTimeoutMs);
         next(message);
+        messages++;
+        if (method.responseStream && stalling === undefined) watchReading();
       },
     });
   };
@@ -76,6 +94,11 @@ function tooManyBytes(): StatusError {
 
 function notReceived(): StatusError {
   return deadlineExceeded("the request did not arrive in time", { reason: "RECEIVE_TIMEOUT" });
+}
+
+function slowClient(timeoutMs: number): StatusError {
+  const message = `nothing was read for ${timeoutMs / 1000} s; call again with the last position or version seen`;
+  return resourceExhausted(message, { reason: "SLOW_CLIENT" }, retryAfterMs);
 }
 
 function afterDeadline(call: ServerInterceptingCallInterface, graceMs: number, action: () => void): NodeJS.Timeout | undefined {

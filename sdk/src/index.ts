@@ -25,6 +25,7 @@ export {
   type CountrySales,
   type CustomerSummary,
   type DailySales,
+  EventStart,
   type OrderCounts,
   type OrderFilter,
   OrderQueryService,
@@ -36,3 +37,4 @@ export {
 } from "./gen/headwater/orders/v1/order_query_service_pb.ts";
 export { createHeadwater, type Headwater, type Transports } from "./headwater.ts";
 export type { CallOptions, Commands, Queries, Session, SessionOptions } from "./session.ts";
+export type { DeliveredEvents, ListChange, StreamOptions, Streams } from "./streams.ts";

@@ -1,4 +1,11 @@
-import { create, type DescMessage, type DescMethodUnary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import { type CommandInit, type CommandName, type CommandRequest, encodable, identified, isCommand, receiptOf } from "./commands.ts";
 import { OrderRejectedError, typedError } from "./errors.ts";
@@ -13,10 +20,11 @@ import {
   type ProductSales,
 } from "./gen/headwater/orders/v1/order_query_service_pb.ts";
 import { DEFAULT_ATTEMPT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, retrying } from "./retry.ts";
+import { createStreams, type Streams } from "./streams.ts";
 import { mergeTokens } from "./token.ts";
 
 type QueryRpcs = (typeof OrderQueryService)["method"];
-type QueryName = keyof QueryRpcs;
+type QueryName = { [Name in keyof QueryRpcs]: QueryRpcs[Name]["methodKind"] extends "unary" ? Name : never }[keyof QueryRpcs];
 type QueryInit<Name extends QueryName> = MessageInitShape<QueryRpcs[Name]["input"]>;
 type ListInit<Name extends QueryName> = Omit<QueryInit<Name>, "pageToken" | "$typeName" | "$unknown">;
 
@@ -53,7 +61,7 @@ export type Commands = {
   readonly [Name in CommandName]: (request: CommandInit<Name>, options?: CallOptions) => Promise<Receipt>;
 };
 
-/** One method per query of the contract. */
+/** One method per query of the contract that has one answer. */
 export type Queries = {
   /**
    * Reads at least what this session has written and read before.
@@ -65,7 +73,7 @@ export type Queries = {
 };
 
 /** A caller that reads his own writes and never reads backwards, whichever servers answer and however many calls run at a time. */
-export interface Session extends Commands, Queries {
+export interface Session extends Commands, Queries, Streams {
   /** Covers everything that the session has written and read so far: `session({ token })` goes on from here, in any process. */
   readonly token: string;
   /** All orders that `listOrders` finds, page by page as they are consumed. */
@@ -126,11 +134,20 @@ export function createSession(transports: { readonly commands: Transport; readon
 
   // The contract's descriptors name the methods, so a new command or query needs no code here; only their types cannot be computed.
   const commands = methodsOf(OrderCommandService.methods.filter(isCommand), command) as unknown as Commands;
-  const queries = methodsOf(OrderQueryService.methods as readonly DescMethodUnary[], query) as unknown as Queries;
+  const queries = methodsOf(OrderQueryService.methods.filter(isUnary), query) as unknown as Queries;
+  const streams = createStreams(transports.queries, {
+    timeoutMs,
+    token: (given) => mergeTokens(token, given),
+    onToken(received) {
+      token = mergeTokens(token, received);
+    },
+    orders: (request, callOptions) => session.orders(request, callOptions),
+  });
 
-  return {
+  const session: Session = {
     ...commands,
     ...queries,
+    ...streams,
     get token() {
       return token;
     },
@@ -152,6 +169,11 @@ export function createSession(transports: { readonly commands: Transport; readon
       for await (const { countries } of list) yield* countries;
     },
   };
+  return session;
+}
+
+function isUnary(method: DescMethod): method is DescMethodUnary {
+  return method.methodKind === "unary";
 }
 
 type Consistent = { readonly consistencyToken?: string };

@@ -36,7 +36,8 @@ export async function listOrders(
   return { orders: items.map(masked), nextPageToken };
 }
 
-function conditionsOf(filter: OrderFilter): Condition[] {
+/** What a filter means for the documents of orders. */
+export function conditionsOf(filter: OrderFilter): Condition[] {
   const { customerId, statuses, createdFrom, createdUntil, totalFromMinorUnits, totalToMinorUnits, currencyCode, text } = filter;
   const conditions: Condition[] = searchWords(text).map((word) => ({ field: "words", op: "eq", value: word }));
   if (customerId !== "") conditions.push({ field: "customerId", op: "eq", value: customerId });

@@ -67,7 +67,7 @@ export async function startOrderServer(store: OrderStore, port = 0): Promise<Ord
           }));
         }
         router.rpc(OrderCommandService.method.execute, (requests) => execute(store, requests));
-        for (const method of OrderQueryService.methods) {
+        for (const method of OrderQueryService.methods.filter(({ methodKind }) => methodKind === "unary")) {
           router.rpc(method as DescMethodUnary, (request) => read(store, method.localName, request as unknown as Query));
         }
       },

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEimwEKEENvbnNpc3RlbmN5VG9rZW4SDgoGbG9nX2lkGAEgASgJEkUKCXNlcXVlbmNlcxgCIAMoCzIyLmhlYWR3YXRlci5jcXJzLnYxLkNvbnNpc3RlbmN5VG9rZW4uU2VxdWVuY2VzRW50cnkaMAoOU2VxdWVuY2VzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgDOgI4ASIpCglQYWdlVG9rZW4SDQoFcXVlcnkYASABKAwSDQoFYWZ0ZXIYAiABKAliBnByb3RvMw");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEimwEKEENvbnNpc3RlbmN5VG9rZW4SDgoGbG9nX2lkGAEgASgJEkUKCXNlcXVlbmNlcxgCIAMoCzIyLmhlYWR3YXRlci5jcXJzLnYxLkNvbnNpc3RlbmN5VG9rZW4uU2VxdWVuY2VzRW50cnkaMAoOU2VxdWVuY2VzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgDOgI4ASIpCglQYWdlVG9rZW4SDQoFcXVlcnkYASABKAwSDQoFYWZ0ZXIYAiABKAkiqwEKDVBvc2l0aW9uVG9rZW4SDgoGbG9nX2lkGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoDBJCCglzZXF1ZW5jZXMYAyADKAsyLy5oZWFkd2F0ZXIuY3Fycy52MS5Qb3NpdGlvblRva2VuLlNlcXVlbmNlc0VudHJ5GjAKDlNlcXVlbmNlc0VudHJ5EgsKA2tleRgBIAEoBRINCgV2YWx1ZRgCIAEoAzoCOAFiBnByb3RvMw");
 
 /**
  * What a consistency token holds. Clients treat a token as opaque: they keep it and pass it on.
@@ -67,4 +67,39 @@ export type PageToken = Message<"headwater.cqrs.v1.PageToken"> & {
  */
 export const PageTokenSchema: GenMessage<PageToken> = /*@__PURE__*/
   messageDesc(file_headwater_cqrs_v1_token, 1);
+
+/**
+ * What the position of a subscription holds: up to where its events have been delivered. Clients treat it as opaque.
+ *
+ * @generated from message headwater.cqrs.v1.PositionToken
+ */
+export type PositionToken = Message<"headwater.cqrs.v1.PositionToken"> & {
+  /**
+   * The log that it speaks of; a position in another log is refused.
+   *
+   * @generated from field: string log_id = 1;
+   */
+  logId: string;
+
+  /**
+   * A hash of what is subscribed to: a position of another subscription is refused.
+   *
+   * @generated from field: bytes subscription = 2;
+   */
+  subscription: Uint8Array;
+
+  /**
+   * Partition to the partition sequence up to which all is delivered.
+   *
+   * @generated from field: map<int32, int64> sequences = 3;
+   */
+  sequences: { [key: number]: bigint };
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.PositionToken.
+ * Use `create(PositionTokenSchema)` to create a new message.
+ */
+export const PositionTokenSchema: GenMessage<PositionToken> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_token, 2);
 

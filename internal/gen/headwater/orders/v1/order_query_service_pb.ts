@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/orders/v1/order_query_service.proto.
  */
 export const file_headwater_orders_v1_order_query_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci1oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX3F1ZXJ5X3NlcnZpY2UucHJvdG8SE2hlYWR3YXRlci5vcmRlcnMudjEiggEKD0dldE9yZGVyUmVxdWVzdBIbCghvcmRlcl9pZBgBIAEoCUIJukgGcgQQARhAEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJQgi6SAVyAxiAIBItCglyZWFkX21hc2sYAyABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIlgKEEdldE9yZGVyUmVzcG9uc2USKQoFb3JkZXIYASABKAsyGi5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIt4BChNHZXRPcmRlckFzT2ZSZXF1ZXN0EhsKCG9yZGVyX2lkGAEgASgJQgm6SAZyBBABGEASGgoHdmVyc2lvbhgCIAEoBUIHukgEGgIoAUgAEioKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASIwoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAlCCLpIBXIDGIAgEi0KCXJlYWRfbWFzaxgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCDgoFYXNfb2YSBbpIAggBIlwKFEdldE9yZGVyQXNPZlJlc3BvbnNlEikKBW9yZGVyGAEgASgLMhouaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlchIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSKWAwoLT3JkZXJGaWx0ZXISHAoLY3VzdG9tZXJfaWQYASABKAlCB7pIBHICGEASQwoIc3RhdHVzZXMYAiADKA4yIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyU3RhdHVzQg+6SAySAQkQECIFggECEAESMAoMY3JlYXRlZF9mcm9tGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1jcmVhdGVkX3VudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjChZ0b3RhbF9mcm9tX21pbm9yX3VuaXRzGAUgASgDSACIAQESIQoUdG90YWxfdG9fbWlub3JfdW5pdHMYBiABKANIAYgBARIrCg1jdXJyZW5jeV9jb2RlGAcgASgJQhS6SBHYAQFyDDIKXltBLVpdezN9JBIWCgR0ZXh0GAggASgJQgi6SAVyAxiAAUIZChdfdG90YWxfZnJvbV9taW5vcl91bml0c0IXChVfdG90YWxfdG9fbWlub3JfdW5pdHMiiwIKEUxpc3RPcmRlcnNSZXF1ZXN0EjAKBmZpbHRlchgBIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJGaWx0ZXISNgoEc29ydBgCIAEoDjIeLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTb3J0Qgi6SAWCAQIQARIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgCASIwoRY29uc2lzdGVuY3lfdG9rZW4YBSABKAlCCLpIBXIDGIAgEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sidAoSTGlzdE9yZGVyc1Jlc3BvbnNlEioKBm9yZGVycxgBIAMoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIpQBChZMaXN0T3JkZXJFdmVudHNSZXF1ZXN0EhsKCG9yZGVyX2lkGAEgASgJQgm6SAZyBBABGEASGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAgEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAQgASgJQgi6SAVyAxiAICJ+ChdMaXN0T3JkZXJFdmVudHNSZXNwb25zZRIvCgZldmVudHMYASADKAsyHy5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJImAKGUdldEN1c3RvbWVyU3VtbWFyeVJlcXVlc3QSHgoLY3VzdG9tZXJfaWQYASABKAlCCbpIBnIEEAEYQBIjChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCUIIukgFcgMYgCAibgoaR2V0Q3VzdG9tZXJTdW1tYXJ5UmVzcG9uc2USNQoHc3VtbWFyeRgBIAEoCzIkLmhlYWR3YXRlci5vcmRlcnMudjEuQ3VzdG9tZXJTdW1tYXJ5EhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIsIBCg9DdXN0b21lclN1bW1hcnkSEwoLY3VzdG9tZXJfaWQYASABKAkSMAoGdG90YWxzGAIgAygLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1RvdGFscxIyCg5maXJzdF9vcmRlcl9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQbGFzdF9hY3Rpdml0eV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAIKC1NhbGVzVG90YWxzEhUKDWN1cnJlbmN5X2NvZGUYASABKAkSEwoLb3JkZXJfY291bnQYAiABKAMSEAoIcXVhbnRpdHkYAyABKAMSGgoSYW1vdW50X21pbm9yX3VuaXRzGAQgASgDEhcKD2NhbmNlbGxlZF9jb3VudBgFIAEoAxIaChJjYW5jZWxsZWRfcXVhbnRpdHkYBiABKAMSHQoVY2FuY2VsbGVkX21pbm9yX3VuaXRzGAcgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GAggASgDEhwKFHJldHVybmVkX21pbm9yX3VuaXRzGAkgASgDEhgKEHBhaWRfbWlub3JfdW5pdHMYCiABKAMSHAoUcmVmdW5kZWRfbWlub3JfdW5pdHMYCyABKAMilQIKFUxpc3REYWlseVNhbGVzUmVxdWVzdBI4Cghmcm9tX2RheRgBIAEoCUImukgj2AEBch4yHF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfSQSNgoGdG9fZGF5GAIgASgJQia6SCPYAQFyHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBIrCg1jdXJyZW5jeV9jb2RlGAMgASgJQhS6SBHYAQFyDDIKXltBLVpdezN9JBIaCglwYWdlX3NpemUYBCABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgFIAEoCUIIukgFcgMYgCASIwoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAlCCLpIBXIDGIAgInsKFkxpc3REYWlseVNhbGVzUmVzcG9uc2USLQoEZGF5cxgBIAMoCzIfLmhlYWR3YXRlci5vcmRlcnMudjEuRGFpbHlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkiSwoKRGFpbHlTYWxlcxILCgNkYXkYASABKAkSMAoGdG90YWxzGAIgASgLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1RvdGFscyKGAwoXTGlzdFByb2R1Y3RTYWxlc1JlcXVlc3QSFAoDc2t1GAEgASgJQge6SARyAhhAEisKDWN1cnJlbmN5X2NvZGUYAiABKAlCFLpIEdgBAXIMMgpeW0EtWl17M30kEjYKBHNvcnQYAyABKA4yHi5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzU29ydEIIukgFggECEAESGgoJcGFnZV9zaXplGAQgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBSABKAlCCLpIBXIDGIAgEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAYgASgJQgi6SAVyAxiAIDqQAbpIjAEaiQEKGXNhbGVzLnNvcnRfbmVlZHNfY3VycmVuY3kSQWEgbGlzdCB0aGF0IGlzIHNvcnRlZCBieSBxdWFudGl0eSBvciBhbW91bnQgbmVlZHMgYSBjdXJyZW5jeV9jb2RlGil0aGlzLmN1cnJlbmN5X2NvZGUgIT0gJycgfHwgdGhpcy5zb3J0IDwgMiKDAQoYTGlzdFByb2R1Y3RTYWxlc1Jlc3BvbnNlEjMKCHByb2R1Y3RzGAEgAygLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5Qcm9kdWN0U2FsZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIogBCgxQcm9kdWN0U2FsZXMSCwoDc2t1GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyKKAwoXTGlzdENvdW50cnlTYWxlc1JlcXVlc3QSGAoHY291bnRyeRgBIAEoCUIHukgEcgIYQBIrCg1jdXJyZW5jeV9jb2RlGAIgASgJQhS6SBHYAQFyDDIKXltBLVpdezN9JBI2CgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnRCCLpIBYIBAhABEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAUgASgJQgi6SAVyAxiAIBIjChFjb25zaXN0ZW5jeV90b2tlbhgGIAEoCUIIukgFcgMYgCA6kAG6SIwBGokBChlzYWxlcy5zb3J0X25lZWRzX2N1cnJlbmN5EkFhIGxpc3QgdGhhdCBpcyBzb3J0ZWQgYnkgcXVhbnRpdHkgb3IgYW1vdW50IG5lZWRzIGEgY3VycmVuY3lfY29kZRopdGhpcy5jdXJyZW5jeV9jb2RlICE9ICcnIHx8IHRoaXMuc29ydCA8IDIihAEKGExpc3RDb3VudHJ5U2FsZXNSZXNwb25zZRI0Cgljb3VudHJpZXMYASADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkNvdW50cnlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkijAEKDENvdW50cnlTYWxlcxIPCgdjb3VudHJ5GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyI8ChVHZXRPcmRlckNvdW50c1JlcXVlc3QSIwoRY29uc2lzdGVuY3lfdG9rZW4YASABKAlCCLpIBXIDGIAgImUKFkdldE9yZGVyQ291bnRzUmVzcG9uc2USMAoGY291bnRzGAEgASgLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckNvdW50cxIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSJGCgtPcmRlckNvdW50cxI3CghzdGF0dXNlcxgBIAMoCzIlLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTdGF0dXNDb3VudCJZChBPcmRlclN0YXR1c0NvdW50EjAKBnN0YXR1cxgBIAEoDjIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTdGF0dXMSEwoLb3JkZXJfY291bnQYAiABKAMqpgEKCU9yZGVyU29ydBIaChZPUkRFUl9TT1JUX1VOU1BFQ0lGSUVEEAASGwoXT1JERVJfU09SVF9ORVdFU1RfRklSU1QQARIbChdPUkRFUl9TT1JUX09MREVTVF9GSVJTVBACEhwKGE9SREVSX1NPUlRfTEFSR0VTVF9GSVJTVBADEiUKIU9SREVSX1NPUlRfUkVDRU5UTFlfVVBEQVRFRF9GSVJTVBAEKogBCglTYWxlc1NvcnQSGgoWU0FMRVNfU09SVF9VTlNQRUNJRklFRBAAEhMKD1NBTEVTX1NPUlRfTkFNRRABEiUKIVNBTEVTX1NPUlRfTEFSR0VTVF9RVUFOVElUWV9GSVJTVBACEiMKH1NBTEVTX1NPUlRfTEFSR0VTVF9BTU9VTlRfRklSU1QQAzLNBwoRT3JkZXJRdWVyeVNlcnZpY2USVwoIR2V0T3JkZXISJC5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyUmVxdWVzdBolLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJSZXNwb25zZRJjCgxHZXRPcmRlckFzT2YSKC5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyQXNPZlJlcXVlc3QaKS5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyQXNPZlJlc3BvbnNlEl0KCkxpc3RPcmRlcnMSJi5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GicuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJzUmVzcG9uc2USbAoPTGlzdE9yZGVyRXZlbnRzEisuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJFdmVudHNSZXF1ZXN0GiwuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJFdmVudHNSZXNwb25zZRJ1ChJHZXRDdXN0b21lclN1bW1hcnkSLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldEN1c3RvbWVyU3VtbWFyeVJlcXVlc3QaLy5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldEN1c3RvbWVyU3VtbWFyeVJlc3BvbnNlEmkKDkxpc3REYWlseVNhbGVzEiouaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0RGFpbHlTYWxlc1JlcXVlc3QaKy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3REYWlseVNhbGVzUmVzcG9uc2USbwoQTGlzdFByb2R1Y3RTYWxlcxIsLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdFByb2R1Y3RTYWxlc1JlcXVlc3QaLS5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RQcm9kdWN0U2FsZXNSZXNwb25zZRJvChBMaXN0Q291bnRyeVNhbGVzEiwuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0Q291bnRyeVNhbGVzUmVxdWVzdBotLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdENvdW50cnlTYWxlc1Jlc3BvbnNlEmkKDkdldE9yZGVyQ291bnRzEiouaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlckNvdW50c1JlcXVlc3QaKy5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyQ291bnRzUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_headwater_orders_v1_order, file_headwater_orders_v1_order_event]);
+  fileDesc("Ci1oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX3F1ZXJ5X3NlcnZpY2UucHJvdG8SE2hlYWR3YXRlci5vcmRlcnMudjEiggEKD0dldE9yZGVyUmVxdWVzdBIbCghvcmRlcl9pZBgBIAEoCUIJukgGcgQQARhAEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJQgi6SAVyAxiAIBItCglyZWFkX21hc2sYAyABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIlgKEEdldE9yZGVyUmVzcG9uc2USKQoFb3JkZXIYASABKAsyGi5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIt4BChNHZXRPcmRlckFzT2ZSZXF1ZXN0EhsKCG9yZGVyX2lkGAEgASgJQgm6SAZyBBABGEASGgoHdmVyc2lvbhgCIAEoBUIHukgEGgIoAUgAEioKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASIwoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAlCCLpIBXIDGIAgEi0KCXJlYWRfbWFzaxgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCDgoFYXNfb2YSBbpIAggBIlwKFEdldE9yZGVyQXNPZlJlc3BvbnNlEikKBW9yZGVyGAEgASgLMhouaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlchIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSKWAwoLT3JkZXJGaWx0ZXISHAoLY3VzdG9tZXJfaWQYASABKAlCB7pIBHICGEASQwoIc3RhdHVzZXMYAiADKA4yIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyU3RhdHVzQg+6SAySAQkQECIFggECEAESMAoMY3JlYXRlZF9mcm9tGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1jcmVhdGVkX3VudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjChZ0b3RhbF9mcm9tX21pbm9yX3VuaXRzGAUgASgDSACIAQESIQoUdG90YWxfdG9fbWlub3JfdW5pdHMYBiABKANIAYgBARIrCg1jdXJyZW5jeV9jb2RlGAcgASgJQhS6SBHYAQFyDDIKXltBLVpdezN9JBIWCgR0ZXh0GAggASgJQgi6SAVyAxiAAUIZChdfdG90YWxfZnJvbV9taW5vcl91bml0c0IXChVfdG90YWxfdG9fbWlub3JfdW5pdHMiiwIKEUxpc3RPcmRlcnNSZXF1ZXN0EjAKBmZpbHRlchgBIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJGaWx0ZXISNgoEc29ydBgCIAEoDjIeLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTb3J0Qgi6SAWCAQIQARIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgCASIwoRY29uc2lzdGVuY3lfdG9rZW4YBSABKAlCCLpIBXIDGIAgEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sidAoSTGlzdE9yZGVyc1Jlc3BvbnNlEioKBm9yZGVycxgBIAMoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIpQBChZMaXN0T3JkZXJFdmVudHNSZXF1ZXN0EhsKCG9yZGVyX2lkGAEgASgJQgm6SAZyBBABGEASGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAgEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAQgASgJQgi6SAVyAxiAICJ+ChdMaXN0T3JkZXJFdmVudHNSZXNwb25zZRIvCgZldmVudHMYASADKAsyHy5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJImAKGUdldEN1c3RvbWVyU3VtbWFyeVJlcXVlc3QSHgoLY3VzdG9tZXJfaWQYASABKAlCCbpIBnIEEAEYQBIjChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCUIIukgFcgMYgCAibgoaR2V0Q3VzdG9tZXJTdW1tYXJ5UmVzcG9uc2USNQoHc3VtbWFyeRgBIAEoCzIkLmhlYWR3YXRlci5vcmRlcnMudjEuQ3VzdG9tZXJTdW1tYXJ5EhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIsIBCg9DdXN0b21lclN1bW1hcnkSEwoLY3VzdG9tZXJfaWQYASABKAkSMAoGdG90YWxzGAIgAygLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1RvdGFscxIyCg5maXJzdF9vcmRlcl9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQbGFzdF9hY3Rpdml0eV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAIKC1NhbGVzVG90YWxzEhUKDWN1cnJlbmN5X2NvZGUYASABKAkSEwoLb3JkZXJfY291bnQYAiABKAMSEAoIcXVhbnRpdHkYAyABKAMSGgoSYW1vdW50X21pbm9yX3VuaXRzGAQgASgDEhcKD2NhbmNlbGxlZF9jb3VudBgFIAEoAxIaChJjYW5jZWxsZWRfcXVhbnRpdHkYBiABKAMSHQoVY2FuY2VsbGVkX21pbm9yX3VuaXRzGAcgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GAggASgDEhwKFHJldHVybmVkX21pbm9yX3VuaXRzGAkgASgDEhgKEHBhaWRfbWlub3JfdW5pdHMYCiABKAMSHAoUcmVmdW5kZWRfbWlub3JfdW5pdHMYCyABKAMilQIKFUxpc3REYWlseVNhbGVzUmVxdWVzdBI4Cghmcm9tX2RheRgBIAEoCUImukgj2AEBch4yHF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfSQSNgoGdG9fZGF5GAIgASgJQia6SCPYAQFyHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBIrCg1jdXJyZW5jeV9jb2RlGAMgASgJQhS6SBHYAQFyDDIKXltBLVpdezN9JBIaCglwYWdlX3NpemUYBCABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgFIAEoCUIIukgFcgMYgCASIwoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAlCCLpIBXIDGIAgInsKFkxpc3REYWlseVNhbGVzUmVzcG9uc2USLQoEZGF5cxgBIAMoCzIfLmhlYWR3YXRlci5vcmRlcnMudjEuRGFpbHlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkiSwoKRGFpbHlTYWxlcxILCgNkYXkYASABKAkSMAoGdG90YWxzGAIgASgLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1RvdGFscyKGAwoXTGlzdFByb2R1Y3RTYWxlc1JlcXVlc3QSFAoDc2t1GAEgASgJQge6SARyAhhAEisKDWN1cnJlbmN5X2NvZGUYAiABKAlCFLpIEdgBAXIMMgpeW0EtWl17M30kEjYKBHNvcnQYAyABKA4yHi5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzU29ydEIIukgFggECEAESGgoJcGFnZV9zaXplGAQgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBSABKAlCCLpIBXIDGIAgEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAYgASgJQgi6SAVyAxiAIDqQAbpIjAEaiQEKGXNhbGVzLnNvcnRfbmVlZHNfY3VycmVuY3kSQWEgbGlzdCB0aGF0IGlzIHNvcnRlZCBieSBxdWFudGl0eSBvciBhbW91bnQgbmVlZHMgYSBjdXJyZW5jeV9jb2RlGil0aGlzLmN1cnJlbmN5X2NvZGUgIT0gJycgfHwgdGhpcy5zb3J0IDwgMiKDAQoYTGlzdFByb2R1Y3RTYWxlc1Jlc3BvbnNlEjMKCHByb2R1Y3RzGAEgAygLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5Qcm9kdWN0U2FsZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIogBCgxQcm9kdWN0U2FsZXMSCwoDc2t1GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyKKAwoXTGlzdENvdW50cnlTYWxlc1JlcXVlc3QSGAoHY291bnRyeRgBIAEoCUIHukgEcgIYQBIrCg1jdXJyZW5jeV9jb2RlGAIgASgJQhS6SBHYAQFyDDIKXltBLVpdezN9JBI2CgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnRCCLpIBYIBAhABEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAUgASgJQgi6SAVyAxiAIBIjChFjb25zaXN0ZW5jeV90b2tlbhgGIAEoCUIIukgFcgMYgCA6kAG6SIwBGokBChlzYWxlcy5zb3J0X25lZWRzX2N1cnJlbmN5EkFhIGxpc3QgdGhhdCBpcyBzb3J0ZWQgYnkgcXVhbnRpdHkgb3IgYW1vdW50IG5lZWRzIGEgY3VycmVuY3lfY29kZRopdGhpcy5jdXJyZW5jeV9jb2RlICE9ICcnIHx8IHRoaXMuc29ydCA8IDIihAEKGExpc3RDb3VudHJ5U2FsZXNSZXNwb25zZRI0Cgljb3VudHJpZXMYASADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkNvdW50cnlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkijAEKDENvdW50cnlTYWxlcxIPCgdjb3VudHJ5GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyI8ChVHZXRPcmRlckNvdW50c1JlcXVlc3QSIwoRY29uc2lzdGVuY3lfdG9rZW4YASABKAlCCLpIBXIDGIAgImUKFkdldE9yZGVyQ291bnRzUmVzcG9uc2USMAoGY291bnRzGAEgASgLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckNvdW50cxIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSJGCgtPcmRlckNvdW50cxI3CghzdGF0dXNlcxgBIAMoCzIlLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTdGF0dXNDb3VudCJZChBPcmRlclN0YXR1c0NvdW50EjAKBnN0YXR1cxgBIAEoDjIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTdGF0dXMSEwoLb3JkZXJfY291bnQYAiABKAMidQoRV2F0Y2hPcmRlclJlcXVlc3QSGwoIb3JkZXJfaWQYASABKAlCCbpIBnIEEAEYQBIeCg1hZnRlcl92ZXJzaW9uGAIgASgFQge6SAQaAigAEiMKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJQgi6SAVyAxiAICJaChJXYXRjaE9yZGVyUmVzcG9uc2USKQoFb3JkZXIYASABKAsyGi5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJImIKEldhdGNoT3JkZXJzUmVxdWVzdBIwCgZmaWx0ZXIYASABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyRmlsdGVyEhoKCHBvc2l0aW9uGAIgASgJQgi6SAVyAxiAICJ1ChNXYXRjaE9yZGVyc1Jlc3BvbnNlEjEKB2NoYW5nZXMYASADKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyQ2hhbmdlEhAKCHBvc2l0aW9uGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIl0KC09yZGVyQ2hhbmdlEisKBW9yZGVyGAEgASgLMhouaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckgAEhcKDWxlZnRfb3JkZXJfaWQYAiABKAlIAEIICgZjaGFuZ2UirAEKG1N1YnNjcmliZU9yZGVyRXZlbnRzUmVxdWVzdBIZCghvcmRlcl9pZBgBIAEoCUIHukgEcgIYQBIcCgtjdXN0b21lcl9pZBgCIAEoCUIHukgEcgIYQBI4CgVzdGFydBgDIAEoDjIfLmhlYWR3YXRlci5vcmRlcnMudjEuRXZlbnRTdGFydEIIukgFggECEAESGgoIcG9zaXRpb24YBCABKAlCCLpIBXIDGIAgInwKHFN1YnNjcmliZU9yZGVyRXZlbnRzUmVzcG9uc2USLwoGZXZlbnRzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckV2ZW50EhAKCHBvc2l0aW9uGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJKqYBCglPcmRlclNvcnQSGgoWT1JERVJfU09SVF9VTlNQRUNJRklFRBAAEhsKF09SREVSX1NPUlRfTkVXRVNUX0ZJUlNUEAESGwoXT1JERVJfU09SVF9PTERFU1RfRklSU1QQAhIcChhPUkRFUl9TT1JUX0xBUkdFU1RfRklSU1QQAxIlCiFPUkRFUl9TT1JUX1JFQ0VOVExZX1VQREFURURfRklSU1QQBCqIAQoJU2FsZXNTb3J0EhoKFlNBTEVTX1NPUlRfVU5TUEVDSUZJRUQQABITCg9TQUxFU19TT1JUX05BTUUQARIlCiFTQUxFU19TT1JUX0xBUkdFU1RfUVVBTlRJVFlfRklSU1QQAhIjCh9TQUxFU19TT1JUX0xBUkdFU1RfQU1PVU5UX0ZJUlNUEAMqWQoKRXZlbnRTdGFydBIbChdFVkVOVF9TVEFSVF9VTlNQRUNJRklFRBAAEhkKFUVWRU5UX1NUQVJUX0JFR0lOTklORxABEhMKD0VWRU5UX1NUQVJUX0VORBACMpEKChFPcmRlclF1ZXJ5U2VydmljZRJXCghHZXRPcmRlchIkLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJSZXF1ZXN0GiUuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlclJlc3BvbnNlEmMKDEdldE9yZGVyQXNPZhIoLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJBc09mUmVxdWVzdBopLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJBc09mUmVzcG9uc2USXQoKTGlzdE9yZGVycxImLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdE9yZGVyc1JlcXVlc3QaJy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlcnNSZXNwb25zZRJsCg9MaXN0T3JkZXJFdmVudHMSKy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlckV2ZW50c1JlcXVlc3QaLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlckV2ZW50c1Jlc3BvbnNlEnUKEkdldEN1c3RvbWVyU3VtbWFyeRIuLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q3VzdG9tZXJTdW1tYXJ5UmVxdWVzdBovLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q3VzdG9tZXJTdW1tYXJ5UmVzcG9uc2USaQoOTGlzdERhaWx5U2FsZXMSKi5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3REYWlseVNhbGVzUmVxdWVzdBorLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdERhaWx5U2FsZXNSZXNwb25zZRJvChBMaXN0UHJvZHVjdFNhbGVzEiwuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0UHJvZHVjdFNhbGVzUmVxdWVzdBotLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdFByb2R1Y3RTYWxlc1Jlc3BvbnNlEm8KEExpc3RDb3VudHJ5U2FsZXMSLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RDb3VudHJ5U2FsZXNSZXF1ZXN0Gi0uaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0Q291bnRyeVNhbGVzUmVzcG9uc2USaQoOR2V0T3JkZXJDb3VudHMSKi5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyQ291bnRzUmVxdWVzdBorLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJDb3VudHNSZXNwb25zZRJfCgpXYXRjaE9yZGVyEiYuaGVhZHdhdGVyLm9yZGVycy52MS5XYXRjaE9yZGVyUmVxdWVzdBonLmhlYWR3YXRlci5vcmRlcnMudjEuV2F0Y2hPcmRlclJlc3BvbnNlMAESYgoLV2F0Y2hPcmRlcnMSJy5oZWFkd2F0ZXIub3JkZXJzLnYxLldhdGNoT3JkZXJzUmVxdWVzdBooLmhlYWR3YXRlci5vcmRlcnMudjEuV2F0Y2hPcmRlcnNSZXNwb25zZTABEn0KFFN1YnNjcmliZU9yZGVyRXZlbnRzEjAuaGVhZHdhdGVyLm9yZGVycy52MS5TdWJzY3JpYmVPcmRlckV2ZW50c1JlcXVlc3QaMS5oZWFkd2F0ZXIub3JkZXJzLnYxLlN1YnNjcmliZU9yZGVyRXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_headwater_orders_v1_order, file_headwater_orders_v1_order_event]);
 
 /**
  * Asks for one order.
@@ -1089,6 +1089,247 @@ export const OrderStatusCountSchema: GenMessage<OrderStatusCount> = /*@__PURE__*
   messageDesc(file_headwater_orders_v1_order_query_service, 25);
 
 /**
+ * Asks to follow one order.
+ *
+ * @generated from message headwater.orders.v1.WatchOrderRequest
+ */
+export type WatchOrderRequest = Message<"headwater.orders.v1.WatchOrderRequest"> & {
+  /**
+   * The order. It need not be there yet.
+   *
+   * @generated from field: string order_id = 1;
+   */
+  orderId: string;
+
+  /**
+   * The version that the caller has: only newer ones are sent. Default 0: the order as it is comes first.
+   *
+   * @generated from field: int32 after_version = 2;
+   */
+  afterVersion: number;
+
+  /**
+   * Begin with at least what this token's writer saw. Empty: with what is there.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrderRequest.
+ * Use `create(WatchOrderRequestSchema)` to create a new message.
+ */
+export const WatchOrderRequestSchema: GenMessage<WatchOrderRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 26);
+
+/**
+ * A state of an order.
+ *
+ * @generated from message headwater.orders.v1.WatchOrderResponse
+ */
+export type WatchOrderResponse = Message<"headwater.orders.v1.WatchOrderResponse"> & {
+  /**
+   * The order, newer than all before. Only the first response may be without: then there is none, or none newer than after_version, yet.
+   *
+   * @generated from field: headwater.orders.v1.Order order = 1;
+   */
+  order?: Order | undefined;
+
+  /**
+   * A token of what is shown; a later read with it never shows less.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrderResponse.
+ * Use `create(WatchOrderResponseSchema)` to create a new message.
+ */
+export const WatchOrderResponseSchema: GenMessage<WatchOrderResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 27);
+
+/**
+ * Asks to follow a list of orders.
+ *
+ * @generated from message headwater.orders.v1.WatchOrdersRequest
+ */
+export type WatchOrdersRequest = Message<"headwater.orders.v1.WatchOrdersRequest"> & {
+  /**
+   * Which orders.
+   *
+   * @generated from field: headwater.orders.v1.OrderFilter filter = 1;
+   */
+  filter?: OrderFilter | undefined;
+
+  /**
+   * Send what changed after the response that had this position, with the same filter. Empty: from now on.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrdersRequest.
+ * Use `create(WatchOrdersRequestSchema)` to create a new message.
+ */
+export const WatchOrdersRequestSchema: GenMessage<WatchOrdersRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 28);
+
+/**
+ * Changes of a list of orders.
+ *
+ * @generated from message headwater.orders.v1.WatchOrdersResponse
+ */
+export type WatchOrdersResponse = Message<"headwater.orders.v1.WatchOrdersResponse"> & {
+  /**
+   * What changed, each order once. The first response comes at once and may be empty.
+   *
+   * @generated from field: repeated headwater.orders.v1.OrderChange changes = 1;
+   */
+  changes: OrderChange[];
+
+  /**
+   * Covers these changes and all before: where to go on.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * A token of the same: ListOrders with that of the first response shows the list that the changes belong to, or a newer one.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrdersResponse.
+ * Use `create(WatchOrdersResponseSchema)` to create a new message.
+ */
+export const WatchOrdersResponseSchema: GenMessage<WatchOrdersResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 29);
+
+/**
+ * What became of one order of a list.
+ *
+ * @generated from message headwater.orders.v1.OrderChange
+ */
+export type OrderChange = Message<"headwater.orders.v1.OrderChange"> & {
+  /**
+   * What became of it.
+   *
+   * @generated from oneof headwater.orders.v1.OrderChange.change
+   */
+  change: {
+    /**
+     * It matches, and this is its state; one that was sent before may come again.
+     *
+     * @generated from field: headwater.orders.v1.Order order = 1;
+     */
+    value: Order;
+    case: "order";
+  } | {
+    /**
+     * The order with this id has changed and does not match. Whether it did before is for the client to know, who ignores what is not in his
+     * list. Not sent for orders that never matched because of their customer, currency or creation, which do not change.
+     *
+     * @generated from field: string left_order_id = 2;
+     */
+    value: string;
+    case: "leftOrderId";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message headwater.orders.v1.OrderChange.
+ * Use `create(OrderChangeSchema)` to create a new message.
+ */
+export const OrderChangeSchema: GenMessage<OrderChange> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 30);
+
+/**
+ * Asks for events; conditions that are set must all hold.
+ *
+ * @generated from message headwater.orders.v1.SubscribeOrderEventsRequest
+ */
+export type SubscribeOrderEventsRequest = Message<"headwater.orders.v1.SubscribeOrderEventsRequest"> & {
+  /**
+   * Of this order.
+   *
+   * @generated from field: string order_id = 1;
+   */
+  orderId: string;
+
+  /**
+   * Of this customer's orders.
+   *
+   * @generated from field: string customer_id = 2;
+   */
+  customerId: string;
+
+  /**
+   * Where to begin if there is no position.
+   *
+   * @generated from field: headwater.orders.v1.EventStart start = 3;
+   */
+  start: EventStart;
+
+  /**
+   * Go on behind the response that had this position, with the same order and customer.
+   *
+   * @generated from field: string position = 4;
+   */
+  position: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.SubscribeOrderEventsRequest.
+ * Use `create(SubscribeOrderEventsRequestSchema)` to create a new message.
+ */
+export const SubscribeOrderEventsRequestSchema: GenMessage<SubscribeOrderEventsRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 31);
+
+/**
+ * Events, and where the subscription then stands.
+ *
+ * @generated from message headwater.orders.v1.SubscribeOrderEventsResponse
+ */
+export type SubscribeOrderEventsResponse = Message<"headwater.orders.v1.SubscribeOrderEventsResponse"> & {
+  /**
+   * The events. The first response comes at once and may have none.
+   *
+   * @generated from field: repeated headwater.orders.v1.OrderEvent events = 1;
+   */
+  events: OrderEvent[];
+
+  /**
+   * Covers these events and all before: where to go on once they are handled.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * A token of the same: a query with it shows at least these events.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.SubscribeOrderEventsResponse.
+ * Use `create(SubscribeOrderEventsResponseSchema)` to create a new message.
+ */
+export const SubscribeOrderEventsResponseSchema: GenMessage<SubscribeOrderEventsResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 32);
+
+/**
  * How a list of orders is sorted; orders that compare equal are sorted by order_id.
  *
  * @generated from enum headwater.orders.v1.OrderSort
@@ -1192,6 +1433,47 @@ export const SalesSortSchema: GenEnum<SalesSort> = /*@__PURE__*/
   enumDesc(file_headwater_orders_v1_order_query_service, 1);
 
 /**
+ * Where a subscription begins that has no position yet.
+ *
+ * @generated from enum headwater.orders.v1.EventStart
+ */
+export const EventStart = {
+  /**
+   * Not stated: at the beginning.
+   *
+   * @generated from enum value: EVENT_START_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * With the first event there is.
+   *
+   * @generated from enum value: EVENT_START_BEGINNING = 1;
+   */
+  BEGINNING: 1,
+
+  /**
+   * With the events that happen from now on.
+   *
+   * @generated from enum value: EVENT_START_END = 2;
+   */
+  END: 2,
+} as const;
+
+/**
+ * Where a subscription begins that has no position yet.
+ *
+ * @generated from enum headwater.orders.v1.EventStart
+ */
+export type EventStart = (typeof EventStart)[keyof typeof EventStart] | UnknownEnum;
+
+/**
+ * Describes the enum headwater.orders.v1.EventStart.
+ */
+export const EventStartSchema: GenEnum<EventStart> = /*@__PURE__*/
+  enumDesc(file_headwater_orders_v1_order_query_service, 2);
+
+/**
  * The read side. Every query takes a consistency token, and then shows at least what that token's writer saw or answers UNAVAILABLE with
  * the reason NOT_YET_VISIBLE before the call's deadline; every answer returns a token of what it shows.
  *
@@ -1293,6 +1575,41 @@ export const OrderQueryService: GenService<{
     methodKind: "unary";
     input: typeof GetOrderCountsRequestSchema;
     output: typeof GetOrderCountsResponseSchema;
+  },
+  /**
+   * An order as it is, and then each newer state as it changes. A client that reads slowly gets fewer states, never an older one, and always
+   * the last. Ends with UNAVAILABLE when the server stops, and with RESOURCE_EXHAUSTED, reason SLOW_CLIENT, when the client does not read:
+   * call again with the last version seen.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.WatchOrder
+   */
+  watchOrder: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrderRequestSchema;
+    output: typeof WatchOrderResponseSchema;
+  },
+  /**
+   * The changes of a list of orders: each order that matches, as it changes, and each that no longer does. To keep a list up to
+   * date, watch first, then list with the consistency_token of the first response, then apply the changes. Ends like WatchOrder: call again
+   * with the last position.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.WatchOrders
+   */
+  watchOrders: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrdersRequestSchema;
+    output: typeof WatchOrdersResponseSchema;
+  },
+  /**
+   * Events from a position on, each once, and then as they happen; those of one order in their order. Ends like WatchOrder: call again with
+   * the last position.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.SubscribeOrderEvents
+   */
+  subscribeOrderEvents: {
+    methodKind: "server_streaming";
+    input: typeof SubscribeOrderEventsRequestSchema;
+    output: typeof SubscribeOrderEventsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_headwater_orders_v1_order_query_service, 0);

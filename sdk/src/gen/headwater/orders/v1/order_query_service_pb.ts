@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/orders/v1/order_query_service.proto.
  */
 export const file_headwater_orders_v1_order_query_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci1oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX3F1ZXJ5X3NlcnZpY2UucHJvdG8SE2hlYWR3YXRlci5vcmRlcnMudjEibQoPR2V0T3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJEi0KCXJlYWRfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siWAoQR2V0T3JkZXJSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkiuQEKE0dldE9yZGVyQXNPZlJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEQoHdmVyc2lvbhgCIAEoBUgAEioKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkSLQoJcmVhZF9tYXNrGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IHCgVhc19vZiJcChRHZXRPcmRlckFzT2ZSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAki3AIKC09yZGVyRmlsdGVyEhMKC2N1c3RvbWVyX2lkGAEgASgJEjIKCHN0YXR1c2VzGAIgAygOMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1cxIwCgxjcmVhdGVkX2Zyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWNyZWF0ZWRfdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKFnRvdGFsX2Zyb21fbWlub3JfdW5pdHMYBSABKANIAIgBARIhChR0b3RhbF90b19taW5vcl91bml0cxgGIAEoA0gBiAEBEhUKDWN1cnJlbmN5X2NvZGUYByABKAkSDAoEdGV4dBgIIAEoCUIZChdfdG90YWxfZnJvbV9taW5vcl91bml0c0IXChVfdG90YWxfdG9fbWlub3JfdW5pdHMi5AEKEUxpc3RPcmRlcnNSZXF1ZXN0EjAKBmZpbHRlchgBIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJGaWx0ZXISLAoEc29ydBgCIAEoDjIeLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTb3J0EhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAUgASgJEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sidAoSTGlzdE9yZGVyc1Jlc3BvbnNlEioKBm9yZGVycxgBIAMoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJImwKFkxpc3RPcmRlckV2ZW50c1JlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkifgoXTGlzdE9yZGVyRXZlbnRzUmVzcG9uc2USLwoGZXZlbnRzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJLChlHZXRDdXN0b21lclN1bW1hcnlSZXF1ZXN0EhMKC2N1c3RvbWVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIm4KGkdldEN1c3RvbWVyU3VtbWFyeVJlc3BvbnNlEjUKB3N1bW1hcnkYASABKAsyJC5oZWFkd2F0ZXIub3JkZXJzLnYxLkN1c3RvbWVyU3VtbWFyeRIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSLCAQoPQ3VzdG9tZXJTdW1tYXJ5EhMKC2N1c3RvbWVyX2lkGAEgASgJEjAKBnRvdGFscxgCIAMoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSMgoOZmlyc3Rfb3JkZXJfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxhc3RfYWN0aXZpdHlfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqwCCgtTYWxlc1RvdGFscxIVCg1jdXJyZW5jeV9jb2RlGAEgASgJEhMKC29yZGVyX2NvdW50GAIgASgDEhAKCHF1YW50aXR5GAMgASgDEhoKEmFtb3VudF9taW5vcl91bml0cxgEIAEoAxIXCg9jYW5jZWxsZWRfY291bnQYBSABKAMSGgoSY2FuY2VsbGVkX3F1YW50aXR5GAYgASgDEh0KFWNhbmNlbGxlZF9taW5vcl91bml0cxgHIAEoAxIZChFyZXR1cm5lZF9xdWFudGl0eRgIIAEoAxIcChRyZXR1cm5lZF9taW5vcl91bml0cxgJIAEoAxIYChBwYWlkX21pbm9yX3VuaXRzGAogASgDEhwKFHJlZnVuZGVkX21pbm9yX3VuaXRzGAsgASgDIpIBChVMaXN0RGFpbHlTYWxlc1JlcXVlc3QSEAoIZnJvbV9kYXkYASABKAkSDgoGdG9fZGF5GAIgASgJEhUKDWN1cnJlbmN5X2NvZGUYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkiewoWTGlzdERhaWx5U2FsZXNSZXNwb25zZRItCgRkYXlzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5EYWlseVNhbGVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJLCgpEYWlseVNhbGVzEgsKA2RheRgBIAEoCRIwCgZ0b3RhbHMYAiABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzVG90YWxzIq0BChdMaXN0UHJvZHVjdFNhbGVzUmVxdWVzdBILCgNza3UYASABKAkSFQoNY3VycmVuY3lfY29kZRgCIAEoCRIsCgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnQSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkigwEKGExpc3RQcm9kdWN0U2FsZXNSZXNwb25zZRIzCghwcm9kdWN0cxgBIAMoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuUHJvZHVjdFNhbGVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKIAQoMUHJvZHVjdFNhbGVzEgsKA3NrdRgBIAEoCRIwCgZ0b3RhbHMYAiABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzVG90YWxzEhoKEnJlbWFpbmluZ19xdWFudGl0eRgDIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBCABKAMisQEKF0xpc3RDb3VudHJ5U2FsZXNSZXF1ZXN0Eg8KB2NvdW50cnkYASABKAkSFQoNY3VycmVuY3lfY29kZRgCIAEoCRIsCgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnQSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkihAEKGExpc3RDb3VudHJ5U2FsZXNSZXNwb25zZRI0Cgljb3VudHJpZXMYASADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkNvdW50cnlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkijAEKDENvdW50cnlTYWxlcxIPCgdjb3VudHJ5GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyIyChVHZXRPcmRlckNvdW50c1JlcXVlc3QSGQoRY29uc2lzdGVuY3lfdG9rZW4YASABKAkiZQoWR2V0T3JkZXJDb3VudHNSZXNwb25zZRIwCgZjb3VudHMYASABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyQ291bnRzEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIkYKC09yZGVyQ291bnRzEjcKCHN0YXR1c2VzGAEgAygLMiUuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1c0NvdW50IlkKEE9yZGVyU3RhdHVzQ291bnQSMAoGc3RhdHVzGAEgASgOMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1cxITCgtvcmRlcl9jb3VudBgCIAEoAyqmAQoJT3JkZXJTb3J0EhoKFk9SREVSX1NPUlRfVU5TUEVDSUZJRUQQABIbChdPUkRFUl9TT1JUX05FV0VTVF9GSVJTVBABEhsKF09SREVSX1NPUlRfT0xERVNUX0ZJUlNUEAISHAoYT1JERVJfU09SVF9MQVJHRVNUX0ZJUlNUEAMSJQohT1JERVJfU09SVF9SRUNFTlRMWV9VUERBVEVEX0ZJUlNUEAQqiAEKCVNhbGVzU29ydBIaChZTQUxFU19TT1JUX1VOU1BFQ0lGSUVEEAASEwoPU0FMRVNfU09SVF9OQU1FEAESJQohU0FMRVNfU09SVF9MQVJHRVNUX1FVQU5USVRZX0ZJUlNUEAISIwofU0FMRVNfU09SVF9MQVJHRVNUX0FNT1VOVF9GSVJTVBADMs0HChFPcmRlclF1ZXJ5U2VydmljZRJXCghHZXRPcmRlchIkLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJSZXF1ZXN0GiUuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlclJlc3BvbnNlEmMKDEdldE9yZGVyQXNPZhIoLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJBc09mUmVxdWVzdBopLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJBc09mUmVzcG9uc2USXQoKTGlzdE9yZGVycxImLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdE9yZGVyc1JlcXVlc3QaJy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlcnNSZXNwb25zZRJsCg9MaXN0T3JkZXJFdmVudHMSKy5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlckV2ZW50c1JlcXVlc3QaLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RPcmRlckV2ZW50c1Jlc3BvbnNlEnUKEkdldEN1c3RvbWVyU3VtbWFyeRIuLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q3VzdG9tZXJTdW1tYXJ5UmVxdWVzdBovLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q3VzdG9tZXJTdW1tYXJ5UmVzcG9uc2USaQoOTGlzdERhaWx5U2FsZXMSKi5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3REYWlseVNhbGVzUmVxdWVzdBorLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdERhaWx5U2FsZXNSZXNwb25zZRJvChBMaXN0UHJvZHVjdFNhbGVzEiwuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0UHJvZHVjdFNhbGVzUmVxdWVzdBotLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdFByb2R1Y3RTYWxlc1Jlc3BvbnNlEm8KEExpc3RDb3VudHJ5U2FsZXMSLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RDb3VudHJ5U2FsZXNSZXF1ZXN0Gi0uaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0Q291bnRyeVNhbGVzUmVzcG9uc2USaQoOR2V0T3JkZXJDb3VudHMSKi5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyQ291bnRzUmVxdWVzdBorLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJDb3VudHNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_headwater_orders_v1_order, file_headwater_orders_v1_order_event]);
+  fileDesc("Ci1oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX3F1ZXJ5X3NlcnZpY2UucHJvdG8SE2hlYWR3YXRlci5vcmRlcnMudjEibQoPR2V0T3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJEi0KCXJlYWRfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siWAoQR2V0T3JkZXJSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkiuQEKE0dldE9yZGVyQXNPZlJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEQoHdmVyc2lvbhgCIAEoBUgAEioKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkSLQoJcmVhZF9tYXNrGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IHCgVhc19vZiJcChRHZXRPcmRlckFzT2ZSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAki3AIKC09yZGVyRmlsdGVyEhMKC2N1c3RvbWVyX2lkGAEgASgJEjIKCHN0YXR1c2VzGAIgAygOMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1cxIwCgxjcmVhdGVkX2Zyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWNyZWF0ZWRfdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKFnRvdGFsX2Zyb21fbWlub3JfdW5pdHMYBSABKANIAIgBARIhChR0b3RhbF90b19taW5vcl91bml0cxgGIAEoA0gBiAEBEhUKDWN1cnJlbmN5X2NvZGUYByABKAkSDAoEdGV4dBgIIAEoCUIZChdfdG90YWxfZnJvbV9taW5vcl91bml0c0IXChVfdG90YWxfdG9fbWlub3JfdW5pdHMi5AEKEUxpc3RPcmRlcnNSZXF1ZXN0EjAKBmZpbHRlchgBIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJGaWx0ZXISLAoEc29ydBgCIAEoDjIeLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJTb3J0EhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAUgASgJEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sidAoSTGlzdE9yZGVyc1Jlc3BvbnNlEioKBm9yZGVycxgBIAMoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJImwKFkxpc3RPcmRlckV2ZW50c1JlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkifgoXTGlzdE9yZGVyRXZlbnRzUmVzcG9uc2USLwoGZXZlbnRzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJLChlHZXRDdXN0b21lclN1bW1hcnlSZXF1ZXN0EhMKC2N1c3RvbWVyX2lkGAEgASgJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIm4KGkdldEN1c3RvbWVyU3VtbWFyeVJlc3BvbnNlEjUKB3N1bW1hcnkYASABKAsyJC5oZWFkd2F0ZXIub3JkZXJzLnYxLkN1c3RvbWVyU3VtbWFyeRIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSLCAQoPQ3VzdG9tZXJTdW1tYXJ5EhMKC2N1c3RvbWVyX2lkGAEgASgJEjAKBnRvdGFscxgCIAMoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSMgoOZmlyc3Rfb3JkZXJfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxhc3RfYWN0aXZpdHlfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqwCCgtTYWxlc1RvdGFscxIVCg1jdXJyZW5jeV9jb2RlGAEgASgJEhMKC29yZGVyX2NvdW50GAIgASgDEhAKCHF1YW50aXR5GAMgASgDEhoKEmFtb3VudF9taW5vcl91bml0cxgEIAEoAxIXCg9jYW5jZWxsZWRfY291bnQYBSABKAMSGgoSY2FuY2VsbGVkX3F1YW50aXR5GAYgASgDEh0KFWNhbmNlbGxlZF9taW5vcl91bml0cxgHIAEoAxIZChFyZXR1cm5lZF9xdWFudGl0eRgIIAEoAxIcChRyZXR1cm5lZF9taW5vcl91bml0cxgJIAEoAxIYChBwYWlkX21pbm9yX3VuaXRzGAogASgDEhwKFHJlZnVuZGVkX21pbm9yX3VuaXRzGAsgASgDIpIBChVMaXN0RGFpbHlTYWxlc1JlcXVlc3QSEAoIZnJvbV9kYXkYASABKAkSDgoGdG9fZGF5GAIgASgJEhUKDWN1cnJlbmN5X2NvZGUYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkiewoWTGlzdERhaWx5U2FsZXNSZXNwb25zZRItCgRkYXlzGAEgAygLMh8uaGVhZHdhdGVyLm9yZGVycy52MS5EYWlseVNhbGVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJLCgpEYWlseVNhbGVzEgsKA2RheRgBIAEoCRIwCgZ0b3RhbHMYAiABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzVG90YWxzIq0BChdMaXN0UHJvZHVjdFNhbGVzUmVxdWVzdBILCgNza3UYASABKAkSFQoNY3VycmVuY3lfY29kZRgCIAEoCRIsCgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnQSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkigwEKGExpc3RQcm9kdWN0U2FsZXNSZXNwb25zZRIzCghwcm9kdWN0cxgBIAMoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuUHJvZHVjdFNhbGVzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKIAQoMUHJvZHVjdFNhbGVzEgsKA3NrdRgBIAEoCRIwCgZ0b3RhbHMYAiABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLlNhbGVzVG90YWxzEhoKEnJlbWFpbmluZ19xdWFudGl0eRgDIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBCABKAMisQEKF0xpc3RDb3VudHJ5U2FsZXNSZXF1ZXN0Eg8KB2NvdW50cnkYASABKAkSFQoNY3VycmVuY3lfY29kZRgCIAEoCRIsCgRzb3J0GAMgASgOMh4uaGVhZHdhdGVyLm9yZGVycy52MS5TYWxlc1NvcnQSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBiABKAkihAEKGExpc3RDb3VudHJ5U2FsZXNSZXNwb25zZRI0Cgljb3VudHJpZXMYASADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkNvdW50cnlTYWxlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkijAEKDENvdW50cnlTYWxlcxIPCgdjb3VudHJ5GAEgASgJEjAKBnRvdGFscxgCIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuU2FsZXNUb3RhbHMSGgoScmVtYWluaW5nX3F1YW50aXR5GAMgASgDEh0KFXJlbWFpbmluZ19taW5vcl91bml0cxgEIAEoAyIyChVHZXRPcmRlckNvdW50c1JlcXVlc3QSGQoRY29uc2lzdGVuY3lfdG9rZW4YASABKAkiZQoWR2V0T3JkZXJDb3VudHNSZXNwb25zZRIwCgZjb3VudHMYASABKAsyIC5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyQ291bnRzEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIkYKC09yZGVyQ291bnRzEjcKCHN0YXR1c2VzGAEgAygLMiUuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1c0NvdW50IlkKEE9yZGVyU3RhdHVzQ291bnQSMAoGc3RhdHVzGAEgASgOMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlclN0YXR1cxITCgtvcmRlcl9jb3VudBgCIAEoAyJXChFXYXRjaE9yZGVyUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIVCg1hZnRlcl92ZXJzaW9uGAIgASgFEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJIloKEldhdGNoT3JkZXJSZXNwb25zZRIpCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXISGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkiWAoSV2F0Y2hPcmRlcnNSZXF1ZXN0EjAKBmZpbHRlchgBIAEoCzIgLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJGaWx0ZXISEAoIcG9zaXRpb24YAiABKAkidQoTV2F0Y2hPcmRlcnNSZXNwb25zZRIxCgdjaGFuZ2VzGAEgAygLMiAuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckNoYW5nZRIQCghwb3NpdGlvbhgCIAEoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSJdCgtPcmRlckNoYW5nZRIrCgVvcmRlchgBIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJIABIXCg1sZWZ0X29yZGVyX2lkGAIgASgJSABCCAoGY2hhbmdlIoYBChtTdWJzY3JpYmVPcmRlckV2ZW50c1JlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEwoLY3VzdG9tZXJfaWQYAiABKAkSLgoFc3RhcnQYAyABKA4yHy5oZWFkd2F0ZXIub3JkZXJzLnYxLkV2ZW50U3RhcnQSEAoIcG9zaXRpb24YBCABKAkifAocU3Vic2NyaWJlT3JkZXJFdmVudHNSZXNwb25zZRIvCgZldmVudHMYASADKAsyHy5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyRXZlbnQSEAoIcG9zaXRpb24YAiABKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAkqpgEKCU9yZGVyU29ydBIaChZPUkRFUl9TT1JUX1VOU1BFQ0lGSUVEEAASGwoXT1JERVJfU09SVF9ORVdFU1RfRklSU1QQARIbChdPUkRFUl9TT1JUX09MREVTVF9GSVJTVBACEhwKGE9SREVSX1NPUlRfTEFSR0VTVF9GSVJTVBADEiUKIU9SREVSX1NPUlRfUkVDRU5UTFlfVVBEQVRFRF9GSVJTVBAEKogBCglTYWxlc1NvcnQSGgoWU0FMRVNfU09SVF9VTlNQRUNJRklFRBAAEhMKD1NBTEVTX1NPUlRfTkFNRRABEiUKIVNBTEVTX1NPUlRfTEFSR0VTVF9RVUFOVElUWV9GSVJTVBACEiMKH1NBTEVTX1NPUlRfTEFSR0VTVF9BTU9VTlRfRklSU1QQAypZCgpFdmVudFN0YXJ0EhsKF0VWRU5UX1NUQVJUX1VOU1BFQ0lGSUVEEAASGQoVRVZFTlRfU1RBUlRfQkVHSU5OSU5HEAESEwoPRVZFTlRfU1RBUlRfRU5EEAIykQoKEU9yZGVyUXVlcnlTZXJ2aWNlElcKCEdldE9yZGVyEiQuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlclJlcXVlc3QaJS5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldE9yZGVyUmVzcG9uc2USYwoMR2V0T3JkZXJBc09mEiguaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlckFzT2ZSZXF1ZXN0GikuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlckFzT2ZSZXNwb25zZRJdCgpMaXN0T3JkZXJzEiYuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0T3JkZXJzUmVxdWVzdBonLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdE9yZGVyc1Jlc3BvbnNlEmwKD0xpc3RPcmRlckV2ZW50cxIrLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdE9yZGVyRXZlbnRzUmVxdWVzdBosLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdE9yZGVyRXZlbnRzUmVzcG9uc2USdQoSR2V0Q3VzdG9tZXJTdW1tYXJ5Ei4uaGVhZHdhdGVyLm9yZGVycy52MS5HZXRDdXN0b21lclN1bW1hcnlSZXF1ZXN0Gi8uaGVhZHdhdGVyLm9yZGVycy52MS5HZXRDdXN0b21lclN1bW1hcnlSZXNwb25zZRJpCg5MaXN0RGFpbHlTYWxlcxIqLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdERhaWx5U2FsZXNSZXF1ZXN0GisuaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0RGFpbHlTYWxlc1Jlc3BvbnNlEm8KEExpc3RQcm9kdWN0U2FsZXMSLC5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RQcm9kdWN0U2FsZXNSZXF1ZXN0Gi0uaGVhZHdhdGVyLm9yZGVycy52MS5MaXN0UHJvZHVjdFNhbGVzUmVzcG9uc2USbwoQTGlzdENvdW50cnlTYWxlcxIsLmhlYWR3YXRlci5vcmRlcnMudjEuTGlzdENvdW50cnlTYWxlc1JlcXVlc3QaLS5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpc3RDb3VudHJ5U2FsZXNSZXNwb25zZRJpCg5HZXRPcmRlckNvdW50cxIqLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0T3JkZXJDb3VudHNSZXF1ZXN0GisuaGVhZHdhdGVyLm9yZGVycy52MS5HZXRPcmRlckNvdW50c1Jlc3BvbnNlEl8KCldhdGNoT3JkZXISJi5oZWFkd2F0ZXIub3JkZXJzLnYxLldhdGNoT3JkZXJSZXF1ZXN0GicuaGVhZHdhdGVyLm9yZGVycy52MS5XYXRjaE9yZGVyUmVzcG9uc2UwARJiCgtXYXRjaE9yZGVycxInLmhlYWR3YXRlci5vcmRlcnMudjEuV2F0Y2hPcmRlcnNSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5XYXRjaE9yZGVyc1Jlc3BvbnNlMAESfQoUU3Vic2NyaWJlT3JkZXJFdmVudHMSMC5oZWFkd2F0ZXIub3JkZXJzLnYxLlN1YnNjcmliZU9yZGVyRXZlbnRzUmVxdWVzdBoxLmhlYWR3YXRlci5vcmRlcnMudjEuU3Vic2NyaWJlT3JkZXJFdmVudHNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_headwater_orders_v1_order, file_headwater_orders_v1_order_event]);
 
 /**
  * Asks for one order.
@@ -1088,6 +1088,247 @@ export const OrderStatusCountSchema: GenMessage<OrderStatusCount> = /*@__PURE__*
   messageDesc(file_headwater_orders_v1_order_query_service, 25);
 
 /**
+ * Asks to follow one order.
+ *
+ * @generated from message headwater.orders.v1.WatchOrderRequest
+ */
+export type WatchOrderRequest = Message<"headwater.orders.v1.WatchOrderRequest"> & {
+  /**
+   * The order. It need not be there yet.
+   *
+   * @generated from field: string order_id = 1;
+   */
+  orderId: string;
+
+  /**
+   * The version that the caller has: only newer ones are sent. Default 0: the order as it is comes first.
+   *
+   * @generated from field: int32 after_version = 2;
+   */
+  afterVersion: number;
+
+  /**
+   * Begin with at least what this token's writer saw. Empty: with what is there.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrderRequest.
+ * Use `create(WatchOrderRequestSchema)` to create a new message.
+ */
+export const WatchOrderRequestSchema: GenMessage<WatchOrderRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 26);
+
+/**
+ * A state of an order.
+ *
+ * @generated from message headwater.orders.v1.WatchOrderResponse
+ */
+export type WatchOrderResponse = Message<"headwater.orders.v1.WatchOrderResponse"> & {
+  /**
+   * The order, newer than all before. Only the first response may be without: then there is none, or none newer than after_version, yet.
+   *
+   * @generated from field: headwater.orders.v1.Order order = 1;
+   */
+  order?: Order | undefined;
+
+  /**
+   * A token of what is shown; a later read with it never shows less.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrderResponse.
+ * Use `create(WatchOrderResponseSchema)` to create a new message.
+ */
+export const WatchOrderResponseSchema: GenMessage<WatchOrderResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 27);
+
+/**
+ * Asks to follow a list of orders.
+ *
+ * @generated from message headwater.orders.v1.WatchOrdersRequest
+ */
+export type WatchOrdersRequest = Message<"headwater.orders.v1.WatchOrdersRequest"> & {
+  /**
+   * Which orders.
+   *
+   * @generated from field: headwater.orders.v1.OrderFilter filter = 1;
+   */
+  filter?: OrderFilter | undefined;
+
+  /**
+   * Send what changed after the response that had this position, with the same filter. Empty: from now on.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrdersRequest.
+ * Use `create(WatchOrdersRequestSchema)` to create a new message.
+ */
+export const WatchOrdersRequestSchema: GenMessage<WatchOrdersRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 28);
+
+/**
+ * Changes of a list of orders.
+ *
+ * @generated from message headwater.orders.v1.WatchOrdersResponse
+ */
+export type WatchOrdersResponse = Message<"headwater.orders.v1.WatchOrdersResponse"> & {
+  /**
+   * What changed, each order once. The first response comes at once and may be empty.
+   *
+   * @generated from field: repeated headwater.orders.v1.OrderChange changes = 1;
+   */
+  changes: OrderChange[];
+
+  /**
+   * Covers these changes and all before: where to go on.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * A token of the same: ListOrders with that of the first response shows the list that the changes belong to, or a newer one.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.WatchOrdersResponse.
+ * Use `create(WatchOrdersResponseSchema)` to create a new message.
+ */
+export const WatchOrdersResponseSchema: GenMessage<WatchOrdersResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 29);
+
+/**
+ * What became of one order of a list.
+ *
+ * @generated from message headwater.orders.v1.OrderChange
+ */
+export type OrderChange = Message<"headwater.orders.v1.OrderChange"> & {
+  /**
+   * What became of it.
+   *
+   * @generated from oneof headwater.orders.v1.OrderChange.change
+   */
+  change: {
+    /**
+     * It matches, and this is its state; one that was sent before may come again.
+     *
+     * @generated from field: headwater.orders.v1.Order order = 1;
+     */
+    value: Order;
+    case: "order";
+  } | {
+    /**
+     * The order with this id has changed and does not match. Whether it did before is for the client to know, who ignores what is not in his
+     * list. Not sent for orders that never matched because of their customer, currency or creation, which do not change.
+     *
+     * @generated from field: string left_order_id = 2;
+     */
+    value: string;
+    case: "leftOrderId";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message headwater.orders.v1.OrderChange.
+ * Use `create(OrderChangeSchema)` to create a new message.
+ */
+export const OrderChangeSchema: GenMessage<OrderChange> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 30);
+
+/**
+ * Asks for events; conditions that are set must all hold.
+ *
+ * @generated from message headwater.orders.v1.SubscribeOrderEventsRequest
+ */
+export type SubscribeOrderEventsRequest = Message<"headwater.orders.v1.SubscribeOrderEventsRequest"> & {
+  /**
+   * Of this order.
+   *
+   * @generated from field: string order_id = 1;
+   */
+  orderId: string;
+
+  /**
+   * Of this customer's orders.
+   *
+   * @generated from field: string customer_id = 2;
+   */
+  customerId: string;
+
+  /**
+   * Where to begin if there is no position.
+   *
+   * @generated from field: headwater.orders.v1.EventStart start = 3;
+   */
+  start: EventStart;
+
+  /**
+   * Go on behind the response that had this position, with the same order and customer.
+   *
+   * @generated from field: string position = 4;
+   */
+  position: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.SubscribeOrderEventsRequest.
+ * Use `create(SubscribeOrderEventsRequestSchema)` to create a new message.
+ */
+export const SubscribeOrderEventsRequestSchema: GenMessage<SubscribeOrderEventsRequest> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 31);
+
+/**
+ * Events, and where the subscription then stands.
+ *
+ * @generated from message headwater.orders.v1.SubscribeOrderEventsResponse
+ */
+export type SubscribeOrderEventsResponse = Message<"headwater.orders.v1.SubscribeOrderEventsResponse"> & {
+  /**
+   * The events. The first response comes at once and may have none.
+   *
+   * @generated from field: repeated headwater.orders.v1.OrderEvent events = 1;
+   */
+  events: OrderEvent[];
+
+  /**
+   * Covers these events and all before: where to go on once they are handled.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * A token of the same: a query with it shows at least these events.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message headwater.orders.v1.SubscribeOrderEventsResponse.
+ * Use `create(SubscribeOrderEventsResponseSchema)` to create a new message.
+ */
+export const SubscribeOrderEventsResponseSchema: GenMessage<SubscribeOrderEventsResponse> = /*@__PURE__*/
+  messageDesc(file_headwater_orders_v1_order_query_service, 32);
+
+/**
  * How a list of orders is sorted; orders that compare equal are sorted by order_id.
  *
  * @generated from enum headwater.orders.v1.OrderSort
@@ -1191,6 +1432,47 @@ export const SalesSortSchema: GenEnum<SalesSort> = /*@__PURE__*/
   enumDesc(file_headwater_orders_v1_order_query_service, 1);
 
 /**
+ * Where a subscription begins that has no position yet.
+ *
+ * @generated from enum headwater.orders.v1.EventStart
+ */
+export const EventStart = {
+  /**
+   * Not stated: at the beginning.
+   *
+   * @generated from enum value: EVENT_START_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * With the first event there is.
+   *
+   * @generated from enum value: EVENT_START_BEGINNING = 1;
+   */
+  BEGINNING: 1,
+
+  /**
+   * With the events that happen from now on.
+   *
+   * @generated from enum value: EVENT_START_END = 2;
+   */
+  END: 2,
+} as const;
+
+/**
+ * Where a subscription begins that has no position yet.
+ *
+ * @generated from enum headwater.orders.v1.EventStart
+ */
+export type EventStart = (typeof EventStart)[keyof typeof EventStart] | UnknownEnum;
+
+/**
+ * Describes the enum headwater.orders.v1.EventStart.
+ */
+export const EventStartSchema: GenEnum<EventStart> = /*@__PURE__*/
+  enumDesc(file_headwater_orders_v1_order_query_service, 2);
+
+/**
  * The read side. Every query takes a consistency token, and then shows at least what that token's writer saw or answers UNAVAILABLE with
  * the reason NOT_YET_VISIBLE before the call's deadline; every answer returns a token of what it shows.
  *
@@ -1292,6 +1574,41 @@ export const OrderQueryService: GenService<{
     methodKind: "unary";
     input: typeof GetOrderCountsRequestSchema;
     output: typeof GetOrderCountsResponseSchema;
+  },
+  /**
+   * An order as it is, and then each newer state as it changes. A client that reads slowly gets fewer states, never an older one, and always
+   * the last. Ends with UNAVAILABLE when the server stops, and with RESOURCE_EXHAUSTED, reason SLOW_CLIENT, when the client does not read:
+   * call again with the last version seen.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.WatchOrder
+   */
+  watchOrder: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrderRequestSchema;
+    output: typeof WatchOrderResponseSchema;
+  },
+  /**
+   * The changes of a list of orders: each order that matches, as it changes, and each that no longer does. To keep a list up to
+   * date, watch first, then list with the consistency_token of the first response, then apply the changes. Ends like WatchOrder: call again
+   * with the last position.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.WatchOrders
+   */
+  watchOrders: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrdersRequestSchema;
+    output: typeof WatchOrdersResponseSchema;
+  },
+  /**
+   * Events from a position on, each once, and then as they happen; those of one order in their order. Ends like WatchOrder: call again with
+   * the last position.
+   *
+   * @generated from rpc headwater.orders.v1.OrderQueryService.SubscribeOrderEvents
+   */
+  subscribeOrderEvents: {
+    methodKind: "server_streaming";
+    input: typeof SubscribeOrderEventsRequestSchema;
+    output: typeof SubscribeOrderEventsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_headwater_orders_v1_order_query_service, 0);

@@ -1,0 +1,50 @@
+/** How queries wait for what their callers have seen, and what these are told when it does not come. */
+
+import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
+import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshness.ts";
+import { PageTokenError } from "../../internal/cqrs/page-token.ts";
+import { PositionTokenError } from "../../internal/cqrs/position-token.ts";
+import type { Projection } from "../../internal/cqrs/projection.ts";
+import { ReadMaskError } from "../../internal/cqrs/read-mask.ts";
+import { parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
+import { type FieldViolation, invalidArgument, type StatusError, unavailable } from "../../internal/grpc/errors.ts";
+
+/** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
+export const MAX_WAIT_MS = 10_000;
+
+const RETRY_WHEN_STALE_MS = 100;
+const RETRY_AFTER_OUTAGE_MS = 1_000;
+
+export async function untilVisible(freshness: Freshness, view: Projection, token: string, signal: AbortSignal): Promise<Sequences> {
+  if (token === "") return new Map();
+  const sequences = parseToken(token, await freshness.known(signal));
+  await freshness.waitFor(view, sequences, signal);
+  return sequences;
+}
+
+export function statusErrorOf(error: unknown): unknown {
+  if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
+  if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
+  if (error instanceof ReadMaskError) return invalidMask(error);
+  if (error instanceof PositionTokenError) return invalid("position", error.message, "INVALID_POSITION");
+  if (error instanceof NotYetVisibleError)
+    return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
+  if (error instanceof DocumentsUnavailableError) {
+    return unavailable("the documents are not available; try again", { reason: "DOCUMENTS_UNAVAILABLE" }, RETRY_AFTER_OUTAGE_MS);
+  }
+  return error;
+}
+
+function invalidMask({ faults }: ReadMaskError): StatusError {
+  const violations = [...faults].map(([index, description]) => ({
+    field: `read_mask.paths[${index}]`,
+    description,
+    reason: "INVALID_READ_MASK",
+  }));
+  // There is no such error without a fault.
+  return invalidArgument(violations as [FieldViolation, ...FieldViolation[]]);
+}
+
+function invalid(field: string, description: string, reason: string): StatusError {
+  return invalidArgument([{ field, description, reason }]);
+}

@@ -1,0 +1,112 @@
+/** The queries that stay open: watches and subscriptions. */
+
+import { createDocumentWatch } from "../../internal/cqrs/document-watch.ts";
+import type { Documents } from "../../internal/cqrs/documents.ts";
+import { createEventTail } from "../../internal/cqrs/event-tail.ts";
+import type { Freshness } from "../../internal/cqrs/freshness.ts";
+import { requestHash } from "../../internal/cqrs/page-token.ts";
+import { formatPosition, parsePosition, type Subscription } from "../../internal/cqrs/position-token.ts";
+import { formatToken, mergeSequences, type Sequences } from "../../internal/cqrs/token.ts";
+import {
+  EventStart,
+  type OrderQueryService,
+  type SubscribeOrderEventsRequest,
+  SubscribeOrderEventsRequestSchema,
+  type WatchOrderRequest,
+  type WatchOrdersRequest,
+  WatchOrdersRequestSchema,
+} from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import type { Call } from "../../internal/grpc/call.ts";
+import type { Implementation } from "../../internal/grpc/service.ts";
+import { boundedWait } from "../../internal/grpc/wait.ts";
+import { orders } from "../../internal/orders/projection/order.ts";
+import { orderHistory } from "../../internal/orders/projection/order-history.ts";
+import { subscribeOrderEvents } from "../../internal/orders/query/subscribe-order-events.ts";
+import { watchOrder } from "../../internal/orders/query/watch-order.ts";
+import { changedOrders, watchOrders } from "../../internal/orders/query/watch-orders.ts";
+import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
+import type { OpenStreams } from "./open-streams.ts";
+
+export interface StreamingOptions {
+  readonly documents: Documents;
+  readonly freshness: Freshness;
+  readonly partitions: number;
+  readonly openStreams: OpenStreams;
+}
+
+type StreamingQueries = Pick<Implementation<typeof OrderQueryService>, "watchOrder" | "watchOrders" | "subscribeOrderEvents">;
+
+export function streamingQueries({ documents, freshness, partitions, openStreams }: StreamingOptions): StreamingQueries {
+  const watch = createDocumentWatch({ documents, freshness, view: orders, partitions });
+  const events = createEventTail({ documents, freshness, view: orderHistory, partitions });
+  const eventsOfOrders = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders], partitions });
+  const changed = changedOrders(documents, eventsOfOrders);
+
+  return {
+    watchOrder: (request, call) => untilEnded(call, (signal) => orderStates(request, call, signal)),
+    watchOrders: (request, call) => untilEnded(call, (signal) => orderChanges(request, call, signal)),
+    subscribeOrderEvents: (request, call) => untilEnded(call, (signal) => deliveries(request, call, signal)),
+  };
+
+  async function* untilEnded<Response>(call: Call, run: (signal: AbortSignal) => AsyncIterable<Response>): AsyncGenerator<Response> {
+    using stream = openStreams.open(call);
+    try {
+      yield* run(stream.signal);
+    } catch (error) {
+      throw statusErrorOf(error);
+    }
+    stream.signal.throwIfAborted();
+  }
+
+  async function* orderStates(request: WatchOrderRequest, call: Call, signal: AbortSignal) {
+    let seen = await visible(request.consistencyToken, call);
+    for await (const { order, applied } of watchOrder(watch, request, signal)) {
+      seen = mergeSequences(seen, new Map(Object.entries(applied).map(([partition, sequence]) => [Number(partition), sequence])));
+      yield { ...(order && { order }), consistencyToken: tokenOf(seen) };
+    }
+  }
+
+  async function* orderChanges(request: WatchOrdersRequest, call: Call, signal: AbortSignal) {
+    const log = await known(call);
+    const subscription: Subscription = { log, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
+    const from = request.position === "" ? eventsOfOrders.end() : parsePosition(request.position, subscription);
+    yield placeOf(subscription, from);
+    for await (const { changes, position } of watchOrders(changed, { filter: request.filter, from }, signal)) {
+      yield { changes: [...changes], ...placeOf(subscription, position) };
+    }
+  }
+
+  async function* deliveries(request: SubscribeOrderEventsRequest, call: Call, signal: AbortSignal) {
+    const log = await known(call);
+    const { start, position } = request;
+    const what = { ...request, start: EventStart.UNSPECIFIED, position: "" };
+    const subscription: Subscription = { log, hash: requestHash(SubscribeOrderEventsRequestSchema, what) };
+    const from = position === "" ? startOf(start) : parsePosition(position, subscription);
+    yield placeOf(subscription, from);
+    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions }, signal)) {
+      yield { events: [...delivered.events], ...placeOf(subscription, delivered.position) };
+    }
+  }
+
+  function startOf(start: EventStart): Sequences {
+    return start === EventStart.END ? events.end() : new Map();
+  }
+
+  function tokenOf(sequences: Sequences): string {
+    return freshness.log === undefined ? "" : formatToken(freshness.log.id, sequences);
+  }
+
+  async function visible(token: string, call: Call): Promise<Sequences> {
+    using wait = boundedWait(call, MAX_WAIT_MS);
+    return await untilVisible(freshness, orders, token, wait.signal);
+  }
+
+  async function known(call: Call) {
+    using wait = boundedWait(call, MAX_WAIT_MS);
+    return await freshness.known(wait.signal);
+  }
+}
+
+function placeOf(subscription: Subscription, position: Sequences) {
+  return { position: formatPosition(subscription, position), consistencyToken: formatToken(subscription.log.id, position) };
+}
