@@ -34,6 +34,7 @@ export interface Gateway extends AsyncDisposable {
 /** Serves both services as Connect, gRPC-Web and gRPC on one port, until it is disposed of: then running calls may finish for a while. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { host, port, logger, allowedOrigins = [] } = options;
+  const stopping = new AbortController();
   const stopped = new AbortController();
   const commands = connectUpstream(options.commandUrl);
   const queries = connectUpstream(options.queryUrl);
@@ -43,8 +44,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     readMaxBytes: MAX_MESSAGE_BYTES,
     shutdownSignal: stopped.signal,
     routes(router) {
-      forward(router, OrderCommandService, commands.transport, onUnreachable);
-      forward(router, OrderQueryService, queries.transport, onUnreachable);
+      forward(router, OrderCommandService, commands.transport, { onUnreachable, stopping: stopping.signal });
+      forward(router, OrderQueryService, queries.transport, { onUnreachable, stopping: stopping.signal });
     },
   });
   const listener = await listen(withCors(handle, allowedOrigins), { host, port });
@@ -53,10 +54,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     port: listener.port,
     address: `${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
     async [Symbol.asyncDispose]() {
+      stopping.abort();
       const finished = await listener.drain();
       if (!finished) logger?.warn({}, "calls were cut off, they did not finish in time");
       stopped.abort();
-      listener.close();
+      await listener.close();
       commands.close();
       queries.close();
     },

@@ -9,6 +9,7 @@ import type {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { RetryInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 
 /** A service that vanished is noticed while calls wait for it. */
 const PINGS = { pingIntervalMs: 5_000, pingTimeoutMs: 3_000 };
@@ -27,12 +28,18 @@ export function connectUpstream(baseUrl: string): Upstream {
   return { transport: createGrpcTransport({ baseUrl, sessionManager: connection }), close: () => connection.abort() };
 }
 
+export interface ForwardOptions {
+  readonly onUnreachable: (error: Error, method: string) => void;
+  /** Ends the streams that would not end by themselves. */
+  readonly stopping: AbortSignal;
+}
+
 /** Answers every method of a service with what the service itself answers: message, headers and trailers, or error with its details. */
 export function forward(
   router: ConnectRouter,
   service: DescService,
   upstream: Transport,
-  onUnreachable: (error: Error, method: string) => void,
+  { onUnreachable, stopping }: ForwardOptions,
 ): void {
   const failure = (reason: unknown, method: DescMethod, context: HandlerContext) => {
     const error = ConnectError.from(reason);
@@ -57,14 +64,24 @@ export function forward(
     method: DescMethodBiDiStreaming | DescMethodServerStreaming,
     requests: AsyncIterable<MessageShape<DescMessage>>,
     context: HandlerContext,
+    signal = context.signal,
   ) {
     try {
-      const answer = await upstream.stream(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), requests);
+      const answer = await upstream.stream(method, signal, timeoutMs(context), forwarded(context.requestHeader), requests);
       copy(forwarded(answer.header), context.responseHeader);
       yield* answer.message;
       copy(forwarded(answer.trailer), context.responseTrailer);
     } catch (error) {
       throw failure(error, method, context);
+    }
+  }
+
+  /** A stream that only the server ends. */
+  async function* open(method: DescMethodServerStreaming, requests: AsyncIterable<MessageShape<DescMessage>>, context: HandlerContext) {
+    try {
+      yield* streaming(method, requests, context, AbortSignal.any([context.signal, stopping]));
+    } catch (error) {
+      throw stopping.aborted && !context.signal.aborted ? isStopping() : error;
     }
   }
 
@@ -80,13 +97,18 @@ export function forward(
         break;
       case "server_streaming":
         router.rpc(method as DescMethodServerStreaming, (request, context) =>
-          streaming(method as DescMethodServerStreaming, only(request), context),
+          open(method as DescMethodServerStreaming, only(request), context),
         );
         break;
       case "client_streaming":
         throw new TypeError(`${method.name} streams only its requests, which is not forwarded`);
     }
   }
+}
+
+function isStopping(): ConnectError {
+  const retryInfo = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 1n } } };
+  return new ConnectError("the gateway is stopping; go on with the last position", Code.Unavailable, undefined, [retryInfo]);
 }
 
 async function* only<Request>(request: Request): AsyncGenerator<Request> {

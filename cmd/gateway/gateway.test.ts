@@ -2,7 +2,7 @@ import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { status as GrpcCode } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { resourceExhausted, StatusError } from "../../internal/grpc/errors.ts";
+import { resourceExhausted, StatusError, unavailable } from "../../internal/grpc/errors.ts";
 import { startTestServer } from "../../internal/grpc/testing/harness.ts";
 import { OrderRejectedError } from "../../sdk/src/index.ts";
 import { connectGrpc } from "../../sdk/src/node.ts";
@@ -20,6 +20,12 @@ const handlers: Handlers = {
       seen.cookie = call.header("cookie");
       call.setResponseHeader("x-served-by", "test");
       return { order: { orderId, version: 7 } };
+    },
+    async *watchOrder({ orderId }) {
+      yield { order: { orderId, version: 1 } };
+      yield { order: { orderId, version: 2 } };
+      if (orderId === "endless") await new Promise(() => {});
+      throw unavailable("away", { reason: "SERVER_STOPPING" }, 250);
     },
     async listOrders() {
       throw resourceExhausted("too much", { reason: "TOO_MANY_CALLS" }, 250);
@@ -85,6 +91,26 @@ describe.each(Object.entries(clients))("over %s", (_, connect) => {
       orderId: "empty",
       currentVersion: 3,
     });
+  });
+
+  it("a stream is forwarded as it comes, and ends as it ends", async () => {
+    const versions: number[] = [];
+    const watching = async () => {
+      for await (const { order } of connect().queries.watchOrder({ orderId: "a" })) versions.push(order?.version ?? 0);
+    };
+    const error = await watching().catch(ConnectError.from);
+    expect(versions).toEqual([1, 2]);
+    expect(error).toMatchObject({ code: Code.Unavailable, rawMessage: "away" });
+    expect((error as ConnectError).details.map((detail) => "type" in detail && detail.type)).toContain("google.rpc.RetryInfo");
+  });
+
+  it("a stream that would not end is ended with the gateway, with a time to come back", async () => {
+    const states = connect().queries.watchOrder({ orderId: "endless" })[Symbol.asyncIterator]();
+    await states.next();
+    await states.next();
+    const ended = states.next().catch(ConnectError.from);
+    await gateway[Symbol.asyncDispose]();
+    expect(await ended).toMatchObject({ code: Code.Unavailable, rawMessage: expect.stringContaining("stopping") });
   });
 
   it("deadlines and headers come through, cookies do not", async () => {

@@ -3,10 +3,14 @@ import { createServer as createHttp1Server } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { finished } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Handler, Request, Response } from "./cors.ts";
 
 /** Longer than most calls take; orchestrators kill after 30 s. */
 const DRAIN_TIMEOUT_MS = 10_000;
+
+/** How long the last responses may take to leave. */
+const GOODBYE_MS = 500;
 
 /** A connection costs tens of kilobytes; with a file descriptor each, it stays below the usual 4096. */
 const MAX_CONNECTIONS = 2_000;
@@ -21,7 +25,7 @@ export interface Listener {
   readonly port: number;
   /** Takes no new connections and waits, bounded, for running calls. False: some are still running. */
   drain(): Promise<boolean>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Serves HTTP/1.1 and HTTP/2 on one port, both without TLS: the first bytes of a connection tell which. */
@@ -62,7 +66,10 @@ export async function listen(handle: Handler, address: { readonly host: string; 
       for (const session of sessions) session.close();
       return calls.ended(DRAIN_TIMEOUT_MS);
     },
-    close() {
+    async close() {
+      // A response that is finished may not have left yet; a session ends when all of its have.
+      const ended = Promise.all([...sessions].map((session) => new Promise<void>((resolve) => session.once("close", resolve))));
+      await Promise.race([ended, delay(GOODBYE_MS, undefined, { ref: false })]);
       for (const socket of sockets) socket.destroy();
     },
   };

@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { connect } from "node:http2";
+import { connect, constants } from "node:http2";
+import { setTimeout as delay } from "node:timers/promises";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Client, status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
@@ -10,11 +11,13 @@ import {
   ExecuteResponseSchema,
   OrderCommandService,
 } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderQueryService } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { statusOf } from "./errors.ts";
 import { encode, failureOf, frame, identity, pathOf, startTestServer, until } from "./testing/harness.ts";
 import { validate } from "./validation.ts";
 
 const { execute } = OrderCommandService.method;
+const { watchOrder } = OrderQueryService.method;
 const command = (orderId: string) => encode(ExecuteRequestSchema, { command: { command: { case: "placeOrder", value: { orderId } } } });
 
 describe("a stream in both directions", () => {
@@ -208,6 +211,72 @@ describe("back pressure", () => {
     await until(() => test.server.callsInProgress() === 1, "it runs");
     await until(() => test.server.callsInProgress() === 0, "it is over");
     expect(test.logged).toEqual([]);
+  });
+});
+
+describe("a client that does not read", () => {
+  let lastTakenAt = Number.POSITIVE_INFINITY;
+  const endless: NonNullable<Parameters<typeof startTestServer>[0]> = {
+    query: {
+      async *watchOrder() {
+        for (;; lastTakenAt = Date.now()) yield { order: { orderId: "x".repeat(10_000) } };
+      },
+    },
+  };
+  const watch = (client: Client) => {
+    const stream = client.makeServerStreamRequest(pathOf(watchOrder), identity, identity, encode(watchOrder.input, { orderId: "o-1" }));
+    const failed = once(stream, "error").then(([error]) => Promise.reject(error));
+    failed.catch(() => {});
+    return { stream, failed };
+  };
+
+  it("is told when it reads again that it was too slow", async () => {
+    await using test = await startTestServer(endless, { sendTimeoutMs: 2_000 });
+    const { stream, failed } = watch(test.client);
+    stream.on("data", () => {});
+    await once(stream, "data");
+    stream.pause();
+    // Two checks may be needed to see that nothing moves; after two more it would be reset.
+    await until(() => Date.now() - lastTakenAt > 4_500, "it is cut off");
+    stream.resume();
+    const { code, info, retryInfo } = await failureOf(failed);
+    expect([code, info?.reason, retryInfo?.retryDelay?.seconds]).toEqual([Code.RESOURCE_EXHAUSTED, "SLOW_CLIENT", 1n]);
+    expect(test.logged).toEqual([]);
+  });
+
+  it("is reset if it never reads again", async () => {
+    await using test = await startTestServer(endless, { sendTimeoutMs: 100 });
+    const session = connect(`http://${test.server.address}`);
+    const stream = session.request({ ":method": "POST", ":path": pathOf(watchOrder), "content-type": "application/grpc" });
+    const closed = new Promise((resolve) => stream.once("close", resolve));
+    stream.on("error", () => {});
+    stream.end(frame(encode(watchOrder.input, { orderId: "o-1" })));
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    await until(() => test.server.callsInProgress() === 0, "no call is left");
+    session.destroy();
+  });
+
+  it("is not taken for one that reads slowly, or has nothing to read", async () => {
+    await using test = await startTestServer(
+      {
+        query: {
+          async *watchOrder() {
+            for (let version = 1; version <= 20; version++) yield { order: { orderId: "x".repeat(100_000), version } };
+            await delay(500);
+            yield { order: { version: 21 } };
+          },
+        },
+      },
+      { sendTimeoutMs: 200 },
+    );
+    const { stream } = watch(test.client);
+    let count = 0;
+    for await (const _ of stream) {
+      count++;
+      await delay(50);
+    }
+    expect(count).toBe(21);
   });
 });
 
