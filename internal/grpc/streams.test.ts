@@ -219,7 +219,7 @@ describe("a client that does not read", () => {
   const endless: NonNullable<Parameters<typeof startTestServer>[0]> = {
     query: {
       async *watchOrder() {
-        for (;; lastTakenAt = Date.now()) yield { order: { orderId: "x".repeat(10_000) } };
+        for (; ; lastTakenAt = Date.now()) yield { order: { orderId: "x".repeat(10_000) } };
       },
     },
   };

@@ -25,6 +25,7 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
     let sending: NodeJS.Timeout | undefined;
     let stalling: NodeJS.Timeout | undefined;
     let messages = 0;
+    let isSlow = false;
 
     /** The next message is sent when the one before has left; as long as messages follow each other, the client reads. */
     const watchReading = (): void => {
@@ -33,6 +34,7 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
         stalling = undefined;
         if (stream.writableLength === 0) return;
         if (messages > before) return watchReading();
+        isSlow = true;
         refuse(slowClient(limits.sendTimeoutMs));
         // The status waits behind what the client does not read. If he goes on not to, this has the same meaning.
         const reset = setTimeout(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), limits.sendTimeoutMs);
@@ -80,6 +82,8 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
       },
       sendMessage(message, next) {
         if (!method.responseStream) sending = setTimeout(cutOff, limits.sendTimeoutMs);
+        // Nothing follows the status.
+        if (isSlow) return;
         next(message);
         messages++;
         if (method.responseStream && stalling === undefined) watchReading();
