@@ -1,7 +1,7 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { orders as order } from "../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../documents/embedded/open.ts";
-import { type Order, OrderSchema } from "../gen/headwater/orders/v1/order_pb.ts";
+import type { Order, OrderSchema } from "../gen/headwater/orders/v1/order_pb.ts";
 import { createDocumentWatch, type DocumentWatch, type Shown } from "./document-watch.ts";
 import { type Documents, DocumentsUnavailableError } from "./documents.ts";
 import { startFreshness } from "./freshness.ts";

@@ -110,7 +110,7 @@ it.each([10, 1_000])("of %i events the wanted ones are found, near and far", asy
   expect(sequencesIn(chunks, 0)).toEqual(range(1, count).filter((sequence) => sequence % 5 === 3));
 });
 
-it("it ends with the signal", async () => {
+it("the events end with the signal", async () => {
   const left = new AbortController();
   const waiting = tail.follow(new Map(), {}, left.signal).next();
   left.abort();

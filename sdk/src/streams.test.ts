@@ -87,24 +87,24 @@ it("a list comes first, and then its changes, also over a break", async () => {
 });
 
 it("leaving the loop ends the call", async () => {
-  const ended = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<string>();
   const session = sessionOf({
     async *watchOrder({ orderId }, { signal }) {
-      signal.addEventListener("abort", () => ended.resolve());
+      signal.addEventListener("abort", () => ended.resolve("ended"));
       yield { order: { orderId, version: 1 } };
       await ended.promise;
     },
   });
   for await (const _ of session.watchOrder({ orderId: "a" })) break;
-  await ended.promise;
+  expect(await ended.promise).toBe("ended");
 });
 
 it("no server for too long, a refusal, and a caller who gives up end a stream", async () => {
   const failing = (code: Code, options: SessionOptions = {}) =>
     sessionOf(
       {
-        // biome-ignore lint/correctness/useYield: it fails before.
-        async *watchOrder() {
+        async *watchOrder({ orderId }) {
+          if (orderId === "") yield {};
           throw new ConnectError("no", code);
         },
       },
