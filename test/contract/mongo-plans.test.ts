@@ -4,6 +4,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Db, MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Find } from "../../internal/cqrs/documents.ts";
+import { partitionField, sequenceField } from "../../internal/cqrs/event-tail.ts";
 import { connectMongoDocuments, type MongoDocuments } from "../../internal/documents/mongo/connect.ts";
 import { OrderStatus } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import {
@@ -19,6 +21,7 @@ import {
   OrderSort,
   SalesSort,
 } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import { orderHistory } from "../../internal/orders/projection/order-history.ts";
 import { eur, historyOf, line, project } from "../../internal/orders/projection/testing/events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { getCustomerSummary } from "../../internal/orders/query/get-customer-summary.ts";
@@ -102,7 +105,19 @@ describe.skipIf(mongo === undefined)("the plans of MongoDB", () => {
     expect(profile?.planSummary).toBe("COLLSCAN");
   });
 
+  const history = (where: Find["where"], field: string) =>
+    documents.find({
+      collection: orderHistory.collection.name,
+      where: [...where, { field: sequenceField, op: "gt", value: 0 }, { field: sequenceField, op: "lte", value: orderCount }],
+      sort: [{ field, descending: false }],
+      limit: pageSize,
+    });
+  const inPartition = { field: partitionField, op: "eq", value: 0 } as const;
+
   it.each<[title: string, run: () => Promise<unknown>]>([
+    ["all events of a partition", () => history([inPartition], sequenceField)],
+    ["a customer's events of a partition", () => history([{ field: "customerId", op: "eq", value: "c1" }, inPartition], sequenceField)],
+    ["an order's events", () => history([{ field: "metadata.aggregateId", op: "eq", value: "order-7" }], "metadata.version")],
     ["an order", () => getOrder(documents, create(GetOrderRequestSchema, { orderId: "order-7" }))],
     ["a customer's summary", () => getCustomerSummary(documents, create(GetCustomerSummaryRequestSchema, { customerId: "c1" }))],
     ["an order's history", () => listOrderEvents(documents, create(ListOrderEventsRequestSchema, { orderId: "order-7", pageSize }))],
