@@ -3,7 +3,7 @@ import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { orders } from "../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../documents/embedded/open.ts";
 import { type OrderEvent, OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
-import type { Documents } from "./documents.ts";
+import { type Documents, DocumentsUnavailableError } from "./documents.ts";
 import { createEventTail, type EventChunk, type EventFilter, type EventTail, partitionField, sequenceField } from "./event-tail.ts";
 import { startFreshness } from "./freshness.ts";
 import type { Projection, View } from "./projection.ts";
@@ -72,6 +72,14 @@ it("events that are written, but not complete, are not there", async () => {
       [1, 0],
     ]),
   );
+});
+
+it("events that are missing are not passed over, and there when they are there again", async () => {
+  await put(0, 1, 2);
+  await put(0, 4, 5);
+  await expect(tail.follow(new Map(), {}, forever).next()).rejects.toThrow(DocumentsUnavailableError);
+  await put(0, 3, 3, { checkpoint: false });
+  expect(sequencesIn([await next(tail.follow(new Map(), {}, forever))], 0)).toEqual(range(1, 5));
 });
 
 it("events that another view does not show are not there, if they are to be read alongside", async () => {

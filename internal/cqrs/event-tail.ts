@@ -4,7 +4,7 @@
  */
 
 import { type Bell, createBell } from "./bell.ts";
-import type { Applied, Condition, DocumentReader, Fields, Find } from "./documents.ts";
+import { type Applied, type Condition, type DocumentReader, DocumentsUnavailableError, type Fields, type Find } from "./documents.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Projection } from "./projection.ts";
 import type { EventMessage } from "./projector.ts";
@@ -129,16 +129,20 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
   function readShared(partition: number, after: number): Promise<EventChunk<Event>> {
     const last = lastReads.get(partition);
     if (last?.after === after) return last.chunk;
-    const chunk = find(partition, after, {
-      where: [{ field: partitionField, op: "eq", value: partition }],
-      sort: [{ field: sequenceField, descending: false }],
-    });
+    const chunk = findAll(partition, after);
     const own = { after, chunk };
     lastReads.set(partition, own);
     chunk.catch(() => {
       if (lastReads.get(partition) === own) lastReads.delete(partition);
     });
     return chunk;
+  }
+
+  async function findAll(partition: number, after: number): Promise<EventChunk<Event>> {
+    const where = [{ field: partitionField, op: "eq", value: partition } as const];
+    const chunk = await find(partition, after, { where, sort: [{ field: sequenceField, descending: false }] });
+    if (chunk.events.length === chunk.sequence - after) return chunk;
+    throw new DocumentsUnavailableError(`events of partition ${partition} are missing behind ${after}; is the view being built anew?`);
   }
 
   async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<EventChunk<Event>> {

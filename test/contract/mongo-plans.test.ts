@@ -108,7 +108,7 @@ describe.skipIf(mongo === undefined)("the plans of MongoDB", () => {
   const history = (where: Find["where"], field: string) =>
     documents.find({
       collection: orderHistory.collection.name,
-      where: [...where, { field: sequenceField, op: "gt", value: 0 }, { field: sequenceField, op: "lte", value: orderCount }],
+      where: [...where, { field: sequenceField, op: "gt", value: -1 }, { field: sequenceField, op: "lte", value: orderCount }],
       sort: [{ field, descending: false }],
       limit: pageSize,
     });

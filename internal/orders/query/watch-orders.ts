@@ -42,8 +42,11 @@ export function changedOrders(documents: Pick<DocumentReader, "load">, tail: Eve
   return {
     tail,
     load(chunk) {
-      const loading = loads.get(chunk) ?? load(chunk);
+      const known = loads.get(chunk);
+      if (known !== undefined) return known;
+      const loading = load(chunk);
       loads.set(chunk, loading);
+      loading.catch(() => loads.delete(chunk));
       return loading;
     },
   };

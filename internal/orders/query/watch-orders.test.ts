@@ -1,0 +1,100 @@
+import { create } from "@bufbuild/protobuf";
+import { beforeEach, expect, it, onTestFinished } from "vitest";
+import {
+  changeQuantity,
+  createOrder,
+  type OrderCommandInit,
+  openGateway,
+  openOrderLog,
+  partitions,
+  placeOrder,
+  startHandler,
+  startProjector,
+  submission,
+  submit,
+} from "../../../test/support/order-runtime.ts";
+import type { CommandGateway } from "../../cqrs/command-gateway.ts";
+import { type Documents, DocumentsUnavailableError } from "../../cqrs/documents.ts";
+import { createEventTail } from "../../cqrs/event-tail.ts";
+import { startFreshness } from "../../cqrs/freshness.ts";
+import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
+import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
+import { OrderFilterSchema } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
+import { orders } from "../projection/order.ts";
+import { orderHistory } from "../projection/order-history.ts";
+import { orderViews } from "../projection/views.ts";
+import { type ChangedOrders, changedOrders, watchOrders } from "./watch-orders.ts";
+
+const forever = new AbortController().signal;
+const drafts = create(OrderFilterSchema, { customerId: "ada", statuses: [OrderStatus.DRAFT] });
+
+let gateway: CommandGateway;
+let changed: ChangedOrders;
+let isAway: boolean;
+
+beforeEach(async () => {
+  const documents: Documents = await openEmbeddedDocuments({ inMemory: true });
+  onTestFinished(() => documents[Symbol.asyncDispose]());
+  const log = await openOrderLog();
+  gateway = await openGateway(log);
+  startHandler(log);
+  await documents.prepare(orderViews.map(({ collection }) => collection));
+  startProjector(log, documents);
+  const freshness = await startFreshness({ documents, views: orderViews, partitions });
+  onTestFinished(() => freshness[Symbol.asyncDispose]());
+  isAway = false;
+  const failing: Pick<Documents, "load"> = {
+    async load(collection, ids) {
+      if (isAway) throw new DocumentsUnavailableError("away");
+      return documents.load(collection, ids);
+    },
+  };
+  const tail = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders], partitions });
+  changed = changedOrders(failing, tail);
+});
+
+it("an order that changed often is shown once, as it is, by who comes late", async () => {
+  const changes = [createOrder, ...Array.from({ length: 600 }, (_, index) => changeQuantity(3 + index))];
+  for (const change of changes.slice(0, -1)) await decide("o-1", change, CommandStage.DECIDED);
+  await decide("o-1", changeQuantity(1_000));
+  await decide("o-2", createOrder);
+  expect(await told(drafts, ["o-1", "o-2"])).toEqual(["o-1/601", "o-2/1"]);
+});
+
+it("what does not match any more has left; what never could is not told", async () => {
+  await decide("other", { case: "createOrder", value: { ...createOrder.value, customerId: "bob" } } as OrderCommandInit);
+  await decide("other", placeOrder);
+  await decide("left", createOrder);
+  await decide("left", placeOrder);
+  await decide("stayed", createOrder);
+  expect(await told(drafts, ["left", "stayed"])).toEqual(["left gone", "stayed/1"]);
+});
+
+it("who comes back after the documents were away sees what he missed", async () => {
+  await decide("o-1", createOrder);
+  isAway = true;
+  await expect(told(drafts, ["o-1"])).rejects.toThrow(DocumentsUnavailableError);
+  isAway = false;
+  expect(await told(drafts, ["o-1"])).toEqual(["o-1/1"]);
+});
+
+async function decide(orderId: string, command: OrderCommandInit, stage: CommandStage = CommandStage.PROJECTED): Promise<void> {
+  const { outcome } = await submit(gateway, submission(orderId, command), stage);
+  expect(outcome?.rejection).toBeUndefined();
+}
+
+/** What is told from the beginning until these orders were, sorted. */
+async function told(filter: typeof drafts, orderIds: readonly string[]): Promise<readonly string[]> {
+  const found: string[] = [];
+  const missing = new Set(orderIds);
+  for await (const { changes } of watchOrders(changed, { filter, from: new Map() }, forever)) {
+    for (const { change } of changes) {
+      const id = change?.case === "order" ? change.value.orderId : change?.value;
+      found.push(change?.case === "order" ? `${id}/${change.value.version}` : `${id} gone`);
+      missing.delete(id ?? "");
+    }
+    if (missing.size === 0) break;
+  }
+  return found.toSorted();
+}
