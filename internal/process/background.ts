@@ -8,6 +8,9 @@ import type { ProcessContext, Running } from "./run.ts";
 /** Work that says nothing for so long is stuck, or has a great deal of state to read first. */
 const STUCK_AFTER_MS = 30_000;
 
+/** After so long it is ended, for a supervisor to start it again: what was read of the state by then is not read again. */
+const END_AFTER_MS = 120_000;
+
 export interface BackgroundOptions extends ProcessContext {
   readonly host: string;
   readonly healthPort: number;
@@ -20,8 +23,11 @@ export interface BackgroundOptions extends ProcessContext {
 export async function startBackgroundProcess({ host, healthPort, run, check, logger, stack }: BackgroundOptions): Promise<Running> {
   const server = stack.use(await startGrpcServer({ host, port: healthPort, services: [], errorDomain: "headwater", logger }));
   server.setServing(false);
+  const stuck = Promise.withResolvers<never>();
+  let attemptAtMs = performance.now();
   let progressAtMs: number | undefined;
   const attempt = (signal: AbortSignal): Promise<void> => {
+    attemptAtMs = performance.now();
     progressAtMs = undefined;
     return run(signal, () => (progressAtMs = performance.now()));
   };
@@ -33,9 +39,11 @@ export async function startBackgroundProcess({ host, healthPort, run, check, log
     // How it ended, `ended` says.
     await Promise.allSettled([work[Symbol.asyncDispose]()]);
   });
-  return { status: `works; its health is at ${server.address}`, ended: work.stopped };
+  return { status: `works; its health is at ${server.address}`, ended: Promise.race([work.stopped, stuck.promise]) };
 
   async function checkProgress(): Promise<void> {
+    if (performance.now() - (progressAtMs ?? attemptAtMs) > END_AFTER_MS)
+      stuck.reject(new Error(`it has not got on for ${END_AFTER_MS} ms`));
     if (progressAtMs === undefined) throw new Error("it has not joined its group yet");
     if (performance.now() - progressAtMs > STUCK_AFTER_MS) throw new Error(`it has not got on for ${STUCK_AFTER_MS} ms`);
   }

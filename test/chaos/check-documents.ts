@@ -43,7 +43,7 @@ function checkDocument(view: Projection, id: string, { document, applied }: Expe
   const name = `${view.name} ${id}`;
   if (found === undefined) return [`I13: ${name} is missing`];
   const { _id, _revision, _applied, ...fields } = found;
-  const wanted = view.encode(document);
+  const wanted = view.encode(document, applied);
   const different = Object.keys({ ...wanted, ...fields }).filter((field) => !isDeepStrictEqual(plain(wanted[field]), plain(fields[field])));
   return [
     ...(different.length === 0 ? [] : [`I13: ${name} is not the fold of its events in ${different.join(", ")}`]),

@@ -117,7 +117,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: "the state is written without its position",
-    file: "internal/cqrs/command-handler.ts",
+    file: "internal/cqrs/slices.ts",
     find: "slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value: encodePosition(position, owner.writer) });",
     replace: "",
     breaks: /^I[89]:/,
