@@ -32,10 +32,10 @@ const first = { case: "version", value: 1 } as const;
 const inEuros = { currencyCode: "EUR" };
 
 it.each<[title: string, index: string, run: (documents: DocumentReader) => Promise<unknown>]>([
-  ["an order's history", "order-history.v1:order", (documents) => listOrderEvents(documents, create(ListOrderEventsRequestSchema, order))],
+  ["an order's history", "order-history.v2:order", (documents) => listOrderEvents(documents, create(ListOrderEventsRequestSchema, order))],
   [
     "an order at a version",
-    "order-history.v1:order",
+    "order-history.v2:order",
     (documents) => getOrderAsOf(documents, create(GetOrderAsOfRequestSchema, { ...order, asOf: first })),
   ],
   ["daily sales", "daily-sales.v1:day", (documents) => listDailySales(documents, create(ListDailySalesRequestSchema))],

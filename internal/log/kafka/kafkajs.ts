@@ -378,7 +378,8 @@ export const { Kafka, AssignerProtocol, ConfigResourceTypes } = require("kafkajs
 const SILENT = 0;
 const ClusterClass = require("kafkajs/src/cluster") as new (options: object) => Cluster;
 const createLogger = require("kafkajs/src/loggers").createLogger as (options: object) => Logger;
-const socketFactory = require("kafkajs/src/network/socketFactory") as () => unknown;
+/** How kafkajs connects, unless it is told otherwise. */
+export const socketFactory = require("kafkajs/src/network/socketFactory") as () => KafkaJs.ISocketFactory;
 
 /** A connection pool for reading, beside the ones that kafkajs makes: a long poll blocks its connection for everything else. */
 export function createCluster(config: KafkaConfig): Cluster {

@@ -3,9 +3,10 @@
  * is paused everywhere and reads nothing.
  */
 
+import type { Socket } from "node:net";
 import { type ConsumeOptions, FencedError, LogUnavailableError } from "../../cqrs/log.ts";
 import { namedAssigner } from "./assigner.ts";
-import { generationOf, isReplaced, Kafka, type KafkaConfig, type MemberGeneration } from "./kafkajs.ts";
+import { generationOf, isReplaced, Kafka, type KafkaConfig, type MemberGeneration, socketFactory } from "./kafkajs.ts";
 
 /** After so long without a heartbeat the coordinator gives the partitions to others. */
 const SESSION_TIMEOUT_MS = 6_000;
@@ -35,7 +36,8 @@ export async function joinGroup(
   { group, topic, instance }: ConsumeOptions,
   outageAfterMs = OUTAGE_AFTER_MS,
 ): Promise<Membership> {
-  const consumer = new Kafka(config).consumer({
+  const { cut, ...connecting } = cuttable(config);
+  const consumer = new Kafka({ ...config, ...connecting }).consumer({
     groupId: group,
     partitionAssigners: [namedAssigner(topic, instance, () => assignment?.partitions ?? [])],
     sessionTimeout: SESSION_TIMEOUT_MS,
@@ -74,6 +76,8 @@ export async function joinGroup(
     announce();
   });
   await using opened = new AsyncDisposableStack();
+  // kafkajs does not stop a join that is under way: it would stay a member that nobody knows of.
+  opened.defer(cut);
   opened.defer(() => consumer.disconnect());
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
@@ -92,6 +96,25 @@ export async function joinGroup(
     async [Symbol.asyncDispose]() {
       leaving = true;
       await joined.disposeAsync();
+    },
+  };
+}
+
+/** Connections that can be cut for good. */
+function cuttable({ socketFactory: connect = socketFactory() }: KafkaConfig) {
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  return {
+    socketFactory(options: Parameters<typeof connect>[0]): Socket {
+      const socket = connect(options);
+      if (isCut) return socket.destroy(new Error("the member has left"));
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      return socket;
+    },
+    cut() {
+      isCut = true;
+      for (const socket of sockets) socket.destroy();
     },
   };
 }
