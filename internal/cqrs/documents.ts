@@ -100,6 +100,9 @@ export interface Documents extends AsyncDisposable {
   /** Creates collections and their indexes where they are missing. Called by the projector before anything else. */
   prepare(collections: readonly Collection[]): Promise<void>;
 
+  /** Removes collections by name with their indexes and checkpoints. Those that are not there are no error. */
+  drop(collections: readonly string[]): Promise<void>;
+
   /** Documents by id, in the order of the ids. */
   load(collection: string, ids: readonly string[]): Promise<readonly (StoredDocument | undefined)[]>;
 

@@ -9,7 +9,7 @@
 export type Retention =
   /** For ever: an event store. */
   | "forever"
-  /** The latest record of each key: state. It is read with {@link Owner.load} only. */
+  /** The latest record of each key: state. It is read with {@link Owner.load} and {@link Log.latest} only. */
   | "latest"
   /** Until they have been handled, and some days more for people to look at. */
   | "days"
@@ -77,16 +77,41 @@ export interface Log extends AsyncDisposable {
   own(options: OwnOptions): Promise<Owner>;
 
   /**
-   * Reads a partition's committed records from an offset on, without a group, and goes on as new ones come, until the signal aborts.
-   * From "end" it starts behind the last record there was when it returned.
+   * Reads a partition's committed records from an offset on, without a group, and goes on as new ones come, until the signal aborts or `to`
+   * is reached. From "end" it starts behind the last record there was when it returned.
    */
   tail(options: TailOptions): Promise<AsyncIterable<readonly LogRecord[]>>;
 
-  /** The offset behind the last committed record, per partition. */
+  /** The offset behind the last committed record, and behind what follows it and is no record, per partition. */
   ends(topic: string): Promise<readonly number[]>;
+
+  /** The offset of the first record that is still there, per partition; the end where there is none. */
+  begins(topic: string): Promise<readonly number[]>;
 
   /** The offset of the next record that a group of owners will consume, per partition: what `transact` last recorded, 0 at first. */
   committed(group: string, topic: string): Promise<readonly number[]>;
+
+  /** The members of a group, as the group knows them now: none while it deals its partitions anew. */
+  members(group: string): Promise<readonly GroupMember[]>;
+
+  /**
+   * What a partition of a topic with retention "latest" holds, once through. Of a key that comes several times, the last value is the present
+   * one. What is written meanwhile may be missed.
+   */
+  latest(topic: string, partition: number): AsyncIterable<readonly LatestValue[]>;
+}
+
+/** A member of a group. */
+export interface GroupMember {
+  readonly instance: string;
+  /** Its share, ascending. */
+  readonly partitions: readonly number[];
+}
+
+/** A key and its value; null: the key was deleted. */
+export interface LatestValue {
+  readonly key: string;
+  readonly value: Uint8Array | null;
 }
 
 /** Which group to join, and as whom. */
@@ -109,6 +134,8 @@ export interface TailOptions {
   readonly topic: string;
   readonly partition: number;
   readonly from: number | "end";
+  /** Ends before the record with this offset, whether or not there is one yet, such as at what `ends` said. Absent: never. */
+  readonly to?: number;
   readonly signal: AbortSignal;
 }
 

@@ -36,6 +36,7 @@ export function describeDocuments(name: string, open: () => Promise<DocumentsUnd
     describe("paging", () => describePaging(context));
     describe("checkpoints", () => describeCheckpoints(context));
     describe("preparing", () => describePreparing(context));
+    describe("dropping", () => describeDropping(context));
     describe("names and values", () => describeNames(context));
     describe("a durable store", () => describeDurability(open));
   });
@@ -182,6 +183,44 @@ function describePreparing({ documents, store }: Context) {
     expect((await other.find(byTag)).documents.map(({ id }) => id)).toEqual(["a", "b"]);
     const byStatus = all({ collection, where: [{ field: "status", op: "eq", value: "PAID" }] });
     expect((await other.find(byStatus)).documents.map(({ id }) => id)).toEqual(["a", "b"]);
+  });
+}
+
+function describeDropping({ documents, store }: Context) {
+  const checkpoint = (collection: string, sequence = 1) => {
+    return { collection, partition: 0, logId: "log", nextOffset: sequence, sequence, eventTimeMs: 1 };
+  };
+  const paid = (id: string, collection = orders.name) => {
+    return { ...order(id, { customerId: "ada", status: "PAID", total: 1, day: 1, words: ["red"] }), collection };
+  };
+
+  it("a collection goes with its documents, indexes and checkpoints, and no other does", async () => {
+    const other = newCollection();
+    await documents().prepare([other]);
+    await using reading = await store().connect();
+    await write(documents(), [paid("a"), paid("b", other.name)], [checkpoint(orders.name), checkpoint(other.name)]);
+    expect(await reading.load(orders.name, ["a"])).toMatchObject([{ id: "a" }]);
+    await documents().drop([orders.name, `never-${orders.name}`]);
+    expect(await reading.load(orders.name, ["a"])).toEqual([undefined]);
+    expect(await reading.find(all({ where: [{ field: "words", op: "eq", value: "red" }] }))).toEqual({ documents: [] });
+    expect(await reading.checkpoints(orders.name)).toEqual([]);
+    expect(await reading.load(other.name, ["b"])).toMatchObject([{ id: "b" }]);
+    expect(await reading.checkpoints(other.name)).toEqual([checkpoint(other.name)]);
+  });
+
+  it("a collection that was dropped can be made anew, and watchers see its checkpoints", async () => {
+    await using watching = await store().connect();
+    const stop = new AbortController();
+    const seen = createSeen();
+    await watching.watchCheckpoints(seen.add, stop.signal);
+    await write(documents(), [paid("a")], [checkpoint(orders.name, 9)]);
+    await seen.until(({ sequence }) => sequence === 9);
+    await documents().drop([orders.name]);
+    await documents().prepare([orders]);
+    await write(documents(), [paid("a")], [checkpoint(orders.name, 2)]);
+    await seen.until(({ sequence }) => sequence === 2);
+    expect(await idsOf(watching, [{ field: "words", op: "eq", value: "red" }])).toEqual(["a"]);
+    stop.abort();
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { describeGroups } from "./log-contract-groups.ts";
+import { describeInspecting } from "./log-contract-inspecting.ts";
 import { describeReset } from "./log-contract-reset.ts";
 import { contents, type Opened, type OpenLog, opened, partitionCount, read, record, text, withConnection } from "./log-contract-support.ts";
 import { describeTransactions } from "./log-contract-transactions.ts";
@@ -16,6 +17,7 @@ export function describeLog(name: string, open: OpenLog): void {
     describe("groups", () => describeGroups(open));
     describe("a member that has reset", () => describeReset(open));
     describe("transactions", () => describeTransactions(open));
+    describe("inspecting", () => describeInspecting(open));
     describe("a durable log", () => describeDurability(open));
   });
 }

@@ -36,6 +36,7 @@ function createDocuments({ writer: writerPort, reader: readerPort }: Introductio
 
   return {
     prepare: (collections) => writer.call("prepare", collections),
+    drop: (collections) => writer.call("drop", collections),
     async load(collection, ids) {
       const rows = await reader.call("load", { collection, ids });
       return rows.map((row) => row && documentOf(row));

@@ -72,6 +72,7 @@ function remoteDocuments(documents: EmbeddedDocuments): Documents {
   client.onPush((checkpoints) => listeners.forEach((listener) => listener(checkpoints)));
   return {
     prepare: (collections) => client.call("prepare", collections),
+    drop: (collections) => client.call("drop", collections),
     load: (collection, ids) => client.call("load", { collection, ids }),
     write: (writes, checkpoints) => client.call("write", { writes, checkpoints }),
     find: (query) => client.call("find", query),

@@ -25,6 +25,7 @@ export interface ReaderMethods {
 
 export interface WriterMethods extends ReaderMethods {
   prepare(collections: readonly Collection[]): void;
+  drop(collections: readonly string[]): void;
   write(argument: { readonly writes: readonly RowWrite[]; readonly checkpoints: readonly Checkpoint[] }): readonly WriteConflict[];
   /** From the answer on, the checkpoints of every commit are pushed to this port. */
   watch(argument: null): void;

@@ -12,6 +12,7 @@ export interface RemoteTask {
 
 export interface RemoteMethods {
   prepare(collections: readonly Collection[]): void;
+  drop(collections: readonly string[]): void;
   load(argument: { readonly collection: string; readonly ids: readonly string[] }): readonly (StoredDocument | undefined)[];
   write(argument: { readonly writes: readonly DocumentWrite[]; readonly checkpoints: readonly Checkpoint[] }): readonly WriteConflict[];
   find(query: Find): Page;
@@ -31,6 +32,8 @@ async function answer(request: PortRequest<RemoteMethods>): Promise<void> {
   switch (request.method) {
     case "prepare":
       return request.answer(await documents.prepare(request.argument));
+    case "drop":
+      return request.answer(await documents.drop(request.argument));
     case "load":
       return request.answer(await documents.load(request.argument.collection, request.argument.ids));
     case "write":

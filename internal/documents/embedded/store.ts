@@ -4,12 +4,13 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../cqrs/documents.ts";
 import { findStatement } from "./find-sql.ts";
 import type { Row, RowPage, RowWrite } from "./protocol.ts";
-import { addEventTime, baseSchema, createDocumentsSql, createIndexSql, documentsTable, dropIndexSql } from "./schema.ts";
+import { addEventTime, baseSchema, createDocumentsSql, createIndexSql, documentsTable, dropIndexSql, entriesTable } from "./schema.ts";
 
 export interface Store {
   /** Runs it in one transaction: if it throws, nothing has happened. */
   transaction<Result>(run: () => Result): Result;
   prepare(collections: readonly Collection[]): void;
+  drop(collections: readonly string[]): void;
   load(collection: string, ids: readonly string[]): readonly (Row | undefined)[];
   write(writes: readonly RowWrite[], checkpoints: readonly Checkpoint[]): readonly WriteConflict[];
   find(query: Find): RowPage;
@@ -103,6 +104,19 @@ class SqliteStore implements Store {
       this.#db.exec(createDocumentsSql(name));
       const present = new Map(this.#indexes(name).map((index) => [index.name, index]));
       for (const index of indexes) this.#prepareIndex(name, index, present.get(index.name));
+    }
+    this.#forgetSchema();
+  }
+
+  drop(collections: readonly string[]) {
+    for (const name of collections) {
+      for (const { multikey = false, name: index } of this.#indexes(name)) {
+        if (multikey) this.#db.exec(`DROP TABLE ${entriesTable(name, index)}`);
+      }
+      // The other indexes and the triggers go with their table.
+      this.#db.exec(`DROP TABLE IF EXISTS ${documentsTable(name)}`);
+      this.#db.prepare("DELETE FROM indexes WHERE collection = ?").run(name);
+      this.#db.prepare("DELETE FROM checkpoints WHERE collection = ?").run(name);
     }
     this.#forgetSchema();
   }

@@ -72,6 +72,9 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
     case "prepare":
       documents.prepare(request.argument);
       return () => request.answer();
+    case "drop":
+      documents.drop(request.argument);
+      return () => request.answer();
     case "load": {
       const rows = documents.load(request.argument.collection, request.argument.ids);
       return () => request.answer(rows);

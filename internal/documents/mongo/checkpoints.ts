@@ -17,6 +17,10 @@ export async function loadCheckpoints(checkpoints: Collection<StoredCheckpoint>,
   return found.map(checkpointFromStored);
 }
 
+export async function dropCheckpoints(checkpoints: Collection<StoredCheckpoint>, collection: string): Promise<void> {
+  await checkpoints.deleteMany({ collection });
+}
+
 /** A checkpoint only ever advances, whoever writes last: of two projectors the one that lags behind changes nothing. */
 export async function writeCheckpoints(checkpoints: Collection<StoredCheckpoint>, advanced: readonly Checkpoint[]): Promise<void> {
   if (advanced.length > 0) await checkpoints.bulkWrite(advanced.map(advance), { ordered: false });

@@ -2,7 +2,7 @@
 
 import { type Db, type Collection as DriverCollection, MongoClient } from "mongodb";
 import { type Collection, type Documents, DocumentsUnavailableError } from "../../cqrs/documents.ts";
-import { CHECKPOINTS, loadCheckpoints, type StoredCheckpoint, writeCheckpoints } from "./checkpoints.ts";
+import { CHECKPOINTS, dropCheckpoints, loadCheckpoints, type StoredCheckpoint, writeCheckpoints } from "./checkpoints.ts";
 import { reaching } from "./errors.ts";
 import { findDocuments, loadDocuments } from "./find.ts";
 import { findMissing, type MissingIndex, prepareIndexes } from "./indexes.ts";
@@ -64,6 +64,14 @@ function createDocuments(client: MongoClient, db: Db): MongoDocuments {
     prepare: (collections) =>
       call(async () => {
         for (const { name, indexes } of collections) await prepareIndexes(documentsOf(name), indexes);
+      }),
+    drop: (collections) =>
+      call(async () => {
+        for (const collection of collections) {
+          // First, so that no view seems complete whose documents are gone.
+          await dropCheckpoints(checkpoints, collection);
+          await documentsOf(collection).drop();
+        }
       }),
     missingIndexes: (collections) =>
       call(async () => (await Promise.all(collections.map(({ name, indexes }) => findMissing(documentsOf(name), indexes)))).flat()),

@@ -4,7 +4,16 @@
  */
 
 import type { Clock } from "../../cqrs/clock.ts";
-import { FencedError, type LogRecord, LogUnavailableError, type NewRecord, type Poll, type Topic } from "../../cqrs/log.ts";
+import {
+  FencedError,
+  type GroupMember,
+  type LatestValue,
+  type LogRecord,
+  LogUnavailableError,
+  type NewRecord,
+  type Poll,
+  type Topic,
+} from "../../cqrs/log.ts";
 import type { PortRequest } from "../../platform/port-rpc.ts";
 import { Groups, type Member } from "./groups.ts";
 import type { LogStore } from "./store.ts";
@@ -31,6 +40,10 @@ export interface BrokerMethods {
   }): readonly LogRecord[];
   listen(argument: { readonly topic: string; readonly partition: number }): null;
   ends(topic: string): readonly number[];
+  begins(topic: string): readonly number[];
+  members(group: string): readonly GroupMember[];
+  /** A page of the latest values, in the order of the keys behind `after`; null begins at the first. */
+  latest(argument: { readonly topic: string; readonly partition: number; readonly after: string | null }): readonly LatestValue[];
   committed(argument: { readonly group: string; readonly topic: string }): readonly number[];
   /** Answers all calls of this client that still wait. */
   release(argument: null): null;
@@ -128,6 +141,11 @@ export class Broker {
   /** A client that went away leaves its groups. */
   disconnect(client: BrokerClient): void {
     this.#clients.delete(client);
+    for (const poll of this.#waiting) {
+      if (poll.client !== client) continue;
+      poll.cancelExpiry();
+      this.#waiting.delete(poll);
+    }
     for (const member of client.members) this.#groups.leave(member);
     this.#wake();
   }
@@ -189,6 +207,15 @@ export class Broker {
         return;
       case "ends":
         request.answer(this.#store.topic(request.argument).ends);
+        return;
+      case "begins":
+        request.answer(this.#store.begins(request.argument));
+        return;
+      case "members":
+        request.answer(this.#groups.members(request.argument));
+        return;
+      case "latest":
+        request.answer(this.#store.page(request.argument));
         return;
       case "committed":
         request.answer(this.#store.committed(request.argument.group, request.argument.topic));

@@ -5,6 +5,7 @@ import {
   type ConsumeOptions,
   type Consumer,
   FencedError,
+  type LatestValue,
   type Log,
   type LogGuarantees,
   type LogRecord,
@@ -44,6 +45,9 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
     own: (options) => own(client, options),
     tail,
     ends: (topic) => client.call("ends", topic),
+    begins: (topic) => client.call("begins", topic),
+    members: (group) => client.call("members", group),
+    latest: (topic, partition) => latest(client, topic, partition),
     committed: (group, topic) => client.call("committed", { group, topic }),
     async [Symbol.asyncDispose]() {
       for (const listener of listeners) listener.end();
@@ -66,14 +70,26 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
 }
 
 async function* follow(client: Client, options: TailOptions, from: number): AsyncIterable<readonly LogRecord[]> {
-  const { topic, partition, signal } = options;
+  const { topic, partition, to = Number.POSITIVE_INFINITY, signal } = options;
   let next = from;
-  while (!signal.aborted) {
+  while (!signal.aborted && next < to) {
     const records = await unlessAborted(client.call("read", { topic, partition, from: next, waitMs: READ_WAIT_MS }), signal);
     const last = records?.at(-1);
     if (records === undefined || last === undefined) continue;
     next = last.offset + 1;
-    yield records;
+    const wanted = next <= to ? records : records.filter(({ offset }) => offset < to);
+    if (wanted.length > 0) yield wanted;
+  }
+}
+
+async function* latest(client: Client, topic: string, partition: number): AsyncIterable<readonly LatestValue[]> {
+  let after: string | null = null;
+  while (true) {
+    const page: readonly LatestValue[] = await client.call("latest", { topic, partition, after });
+    const last = page.at(-1);
+    if (last === undefined) return;
+    yield page;
+    after = last.key;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Consumer groups of the embedded log: who owns which partition since which generation, and who is fenced. In memory: members end with the process. */
 
 import { balance } from "../../cqrs/balance.ts";
-import { FencedError, type Poll } from "../../cqrs/log.ts";
+import { FencedError, type GroupMember, type Poll } from "../../cqrs/log.ts";
 
 export interface Member {
   readonly id: number;
@@ -58,6 +58,15 @@ export class Groups {
     const member = this.#members.get(memberId);
     if (member === undefined) throw new FencedError("another member joined the group with this instance's name, or this one left it");
     return member;
+  }
+
+  /** All members of a group with their shares. */
+  members(name: string): readonly GroupMember[] {
+    const group = this.#groups.get(name);
+    return (group?.members ?? []).map(({ id, instance }) => {
+      const owned = [...(group?.owners ?? [])].filter(([, owner]) => owner.member === id);
+      return { instance, partitions: owned.map(([partition]) => partition).toSorted((a, b) => a - b) };
+    });
   }
 
   /** What changed for a member since it was last told; the member knows it from now on. */

@@ -9,7 +9,7 @@ export interface EmbeddedLogOptions {
   /** Where the log is kept; null keeps it in memory, until it is closed. */
   readonly directory: string | null;
   readonly topics: readonly Topic[];
-  /** Fixed when a log is created. Default 8. */
+  /** Fixed when a log is created. Absent: what it was created with, 8 for a new one. */
   readonly partitions?: number;
 }
 
@@ -21,17 +21,9 @@ export interface EmbeddedLog extends Log {
   readonly failed: Promise<never>;
 }
 
-/** Enough to use several cores, few enough that a small machine does not notice. */
-const DEFAULT_PARTITIONS = 8;
-
 /** Opens the log in a thread of its own. @throws {Error} the folder is used by another process, or its log cannot be read */
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
-  const workerData: StoreOptions = {
-    directory: options.directory,
-    topics: options.topics,
-    partitions: options.partitions ?? DEFAULT_PARTITIONS,
-  };
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: options satisfies StoreOptions });
   const failed = Promise.withResolvers<never>();
   // Whoever does not watch for it learns of a failure from the calls that are then rejected.
   failed.promise.catch(() => undefined);

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { LogRecord, NewRecord, Retention, Topic } from "../../cqrs/log.ts";
+import type { LatestValue, LogRecord, NewRecord, Retention, Topic } from "../../cqrs/log.ts";
 
 /** A record's rowid is its slot (topic and partition) and its offset; 2^40 records fit into a slot, 2^13 slots into a rowid. */
 const OFFSETS_PER_SLOT = 2 ** 40;
@@ -16,13 +16,20 @@ const WAL_CHECKPOINT_PAGES = 16_384;
 /** What SQLite may keep in memory. The log is read at its end, so a small cache is enough. */
 const CACHE_KIB = 16_384;
 
+/** Enough to use several cores, few enough that a small machine does not notice. */
+const DEFAULT_PARTITIONS = 8;
+
+/** How much one page of latest values holds, but for its last. */
+const PAGE_BYTES = 1024 * 1024;
+
 /** Changes to the tables below need a new number and a migration. */
 const SCHEMA_VERSION = 1;
 
 export interface StoreOptions {
   /** Where the file is; null keeps everything in memory. */
   readonly directory: string | null;
-  readonly partitions: number;
+  /** Absent: what the log was created with, or {@link DEFAULT_PARTITIONS} for a new one. */
+  readonly partitions?: number;
   readonly topics: readonly Topic[];
 }
 
@@ -44,14 +51,15 @@ export class LogStore {
   readonly #remove: StatementSync;
   readonly #read: StatementSync;
   readonly #latest: StatementSync;
+  readonly #page: StatementSync;
   readonly #commitOffset: StatementSync;
   readonly #trim: StatementSync;
 
   constructor(options: StoreOptions) {
     this.#db = openDatabase(options.directory);
     this.id = this.#meta("id", () => randomUUID());
-    this.partitions = Number(this.#meta("partitions", () => String(options.partitions)));
-    if (this.partitions !== options.partitions) {
+    this.partitions = Number(this.#meta("partitions", () => String(options.partitions ?? DEFAULT_PARTITIONS)));
+    if (options.partitions !== undefined && this.partitions !== options.partitions) {
       throw new Error(
         `the log has ${this.partitions} partitions, not ${options.partitions}: the number is fixed when a log is created, since keys would change their partition`,
       );
@@ -65,6 +73,7 @@ export class LogStore {
       "SELECT position, key, value, headers, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
     );
     this.#latest = this.#db.prepare("SELECT value FROM latest WHERE slot = ? AND key = ?");
+    this.#page = this.#db.prepare("SELECT key, value FROM latest WHERE slot = ? AND (?2 IS NULL OR key > ?2) ORDER BY key");
     this.#commitOffset = this.#db.prepare(
       "INSERT INTO offsets (consumer_group, slot, next_offset) VALUES (?, ?, ?) ON CONFLICT (consumer_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
     );
@@ -136,6 +145,16 @@ export class LogStore {
     );
   }
 
+  begins(topicName: string): readonly number[] {
+    const { firstSlot, ends } = this.topic(topicName);
+    const first = this.#db.prepare("SELECT min(position) AS first FROM records WHERE position >= ? AND position < ?");
+    return ends.map((end, partition) => {
+      const base = (firstSlot + partition) * OFFSETS_PER_SLOT;
+      const found = first.get(base, base + OFFSETS_PER_SLOT)?.["first"];
+      return typeof found === "number" ? found - base : end;
+    });
+  }
+
   read(topicName: string, partition: number, from: number, limit: number): LogRecord[] {
     const topic = this.topic(topicName);
     if (from >= (topic.ends[partition] ?? 0)) return [];
@@ -146,6 +165,19 @@ export class LogStore {
   latest(topicName: string, partition: number, keys: readonly string[]): (Uint8Array | undefined)[] {
     const slot = this.#slot(this.topic(topicName), partition);
     return keys.map((key) => this.#latest.get(slot, key)?.["value"] as Uint8Array | undefined);
+  }
+
+  /** The next latest values behind a key, as many as are quickly sent; null begins at the first. */
+  page({ topic, partition, after }: { readonly topic: string; readonly partition: number; readonly after: string | null }): LatestValue[] {
+    const found: LatestValue[] = [];
+    let bytes = 0;
+    for (const row of this.#page.iterate(this.#slot(this.topic(topic), partition), after)) {
+      const entry = { key: row["key"] as string, value: row["value"] as Uint8Array };
+      found.push(entry);
+      bytes += entry.key.length + entry.value.length;
+      if (bytes >= PAGE_BYTES) break;
+    }
+    return found;
   }
 
   /** Deletes at most `limit` records of a partition that are older than a time, but never its last one, and returns how many. */

@@ -3,8 +3,9 @@
  * only to the one that joined last. kafkajs has neither stickiness nor static membership.
  */
 
-import type { Assigner as KafkaAssigner, PartitionAssigner } from "kafkajs";
+import type { MemberDescription as DescribedMember, Assigner as KafkaAssigner, PartitionAssigner } from "kafkajs";
 import { balance } from "../../cqrs/balance.ts";
+import type { GroupMember } from "../../cqrs/log.ts";
 import { AssignerProtocol, replacedFlag } from "./kafkajs.ts";
 
 /** The assigner's name is state: members of a group must agree on it. */
@@ -47,6 +48,19 @@ export function namedAssigner(topic: string, instance: string, owned: () => read
       );
     },
   });
+}
+
+/** A member as its group describes it; undefined while the group has not dealt it anything. */
+export function groupMember({
+  memberMetadata,
+  memberAssignment,
+}: Pick<DescribedMember, "memberMetadata" | "memberAssignment">): GroupMember | undefined {
+  if (memberMetadata.length === 0 || memberAssignment.length === 0) return undefined;
+  const { instance } = factsOf(memberMetadata);
+  const { assignment = {}, userData } = AssignerProtocol.MemberAssignment.decode(memberAssignment) ?? {};
+  if (userData !== undefined && replacedFlag.equals(userData)) return undefined;
+  const partitions = Object.values(assignment).flat();
+  return { instance, partitions: partitions.toSorted((a, b) => a - b) };
 }
 
 function factsOf(metadata: Buffer): MemberFacts {

@@ -37,7 +37,7 @@ interface Place {
   blocked: boolean;
 }
 
-export class Fetcher {
+export class Fetcher implements AsyncDisposable {
   readonly #cluster: Cluster;
   readonly #topic: string;
   readonly #places = new Map<number, Place>();
@@ -71,6 +71,10 @@ export class Fetcher {
     this.#places.clear();
     this.#changed.resolve();
     await this.#cluster.disconnect();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** Reads a partition from an offset on. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import type { ConsumeOptions, Log, LogRecord, NewRecord, OwnOptions, TailOptions, Topic } from "../../cqrs/log.ts";
+import type { ConsumeOptions, LatestValue, Log, NewRecord, OwnOptions, TailOptions, Topic } from "../../cqrs/log.ts";
 import { startAppender } from "./appender.ts";
+import { groupMember } from "./assigner.ts";
 import { type KafkaConnection, kafkaConfig } from "./config.ts";
 import { startConsumer } from "./consumer.ts";
 import { throughElections } from "./elections.ts";
@@ -9,12 +10,13 @@ import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { startOwner } from "./owner.ts";
 import { MAX_RECORD_BYTES, sizeOf } from "./produce.ts";
+import type { KafkaRecord } from "./record.ts";
 import { ensureTopics } from "./topics.ts";
 
 export interface KafkaLogOptions extends KafkaConnection {
   readonly topics: readonly Topic[];
-  /** Fixed when the topics are created. */
-  readonly partitions: number;
+  /** Fixed when the topics are created. Absent: what they were created with; then none is created. */
+  readonly partitions?: number;
   /** Copies of each partition, for topics that are created; -1 takes the brokers' default. */
   readonly replicationFactor?: number;
   /** Where an owner keeps its local copy of the state, one folder per instance; null keeps it in memory. */
@@ -34,9 +36,9 @@ export function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
 }
 
 async function open(options: KafkaLogOptions): Promise<Log> {
-  const { topics, partitions, replicationFactor = -1, stateDirectory } = options;
+  const { topics, replicationFactor = -1, stateDirectory } = options;
   const config = kafkaConfig(options);
-  const id = await ensureTopics(config, { topics, partitions, replicationFactor });
+  const { id, partitions } = await ensureTopics(config, { ...options, replicationFactor });
   await using stack = new AsyncDisposableStack();
   const appender = stack.use(await startAppender(config));
   const admin = new Kafka(config).admin();
@@ -62,6 +64,15 @@ async function open(options: KafkaLogOptions): Promise<Log> {
       const offsets = await reaching(() => throughElections(() => admin.fetchTopicOffsets(topic)));
       return byPartition(offsets.map(({ partition, high }) => [partition, Number(high)]));
     },
+    async begins(topic) {
+      const offsets = await reaching(() => throughElections(() => admin.fetchTopicOffsets(topic)));
+      return byPartition(offsets.map(({ partition, low }) => [partition, Number(low)]));
+    },
+    async members(group) {
+      const { groups } = await reaching(() => admin.describeGroups([group]));
+      return groups.flatMap(({ members: described }) => described.flatMap((member) => groupMember(member) ?? []));
+    },
+    latest: (topic, partition) => readLatest(config, topic, partition),
     async committed(group, topic) {
       const [found] = await reaching(() => admin.fetchOffsets({ groupId: group, topics: [topic] }));
       return byPartition((found?.partitions ?? []).map(({ partition, offset }) => [partition, Math.max(0, Number(offset))]));
@@ -110,24 +121,50 @@ async function open(options: KafkaLogOptions): Promise<Log> {
 
 async function startTail(
   config: KafkaConfig,
-  { topic, partition, from, signal }: TailOptions,
-): Promise<AsyncIterable<readonly LogRecord[]>> {
-  const fetcher = new Fetcher(createCluster({ ...config, clientId: `${config.clientId ?? "headwater"}-tail-${randomUUID()}` }), topic);
+  { topic, partition, from, to = Number.POSITIVE_INFINITY, signal }: TailOptions,
+): Promise<AsyncIterable<readonly KafkaRecord[]>> {
   await using opened = new AsyncDisposableStack();
-  opened.defer(() => fetcher.close());
-  await fetcher.open();
+  const fetcher = opened.use(await openFetcher(config, topic));
   const start = from === "end" ? ((await fetcher.ends([partition])).get(partition) ?? 0) : from;
   fetcher.seek(partition, start);
   opened.move();
-  return follow(fetcher, signal);
+  return follow(fetcher, { partition, to, signal });
 }
 
-async function* follow(fetcher: Fetcher, signal: AbortSignal): AsyncGenerator<readonly LogRecord[]> {
+/** From the first record to the end there is now. */
+async function* readLatest(config: KafkaConfig, topic: string, partition: number): AsyncGenerator<readonly LatestValue[]> {
+  await using fetcher = await reaching(() => openFetcher(config, topic));
+  const [begins, ends] = await Promise.all([fetcher.beginnings([partition]), fetcher.ends([partition])]);
+  fetcher.seek(partition, begins.get(partition) ?? 0);
+  const signal = new AbortController().signal;
+  for await (const records of follow(fetcher, { partition, to: ends.get(partition) ?? 0, signal })) {
+    yield records.map(({ key, value, deleted }) => ({ key, value: deleted === true ? null : value }));
+  }
+}
+
+async function openFetcher(config: KafkaConfig, topic: string): Promise<Fetcher> {
+  const fetcher = new Fetcher(createCluster({ ...config, clientId: `${config.clientId ?? "headwater"}-tail-${randomUUID()}` }), topic);
+  try {
+    await fetcher.open();
+    return fetcher;
+  } catch (error) {
+    await fetcher.close();
+    throw error;
+  }
+}
+
+async function* follow(
+  fetcher: Fetcher,
+  { partition, to, signal }: { readonly partition: number; readonly to: number; readonly signal: AbortSignal },
+): AsyncGenerator<readonly KafkaRecord[]> {
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   try {
     while (!signal.aborted) {
-      const records = fetcher.take(TAIL_BATCH);
+      // Before the records are taken: what has arrived by then, the position is behind.
+      const position = fetcher.position(partition) ?? 0;
+      const records = fetcher.take(TAIL_BATCH).filter(({ offset }) => offset < to);
       if (records.length > 0) yield records;
+      else if (position >= to) return;
       else await Promise.race([fetcher.changed, aborted]);
     }
   } finally {

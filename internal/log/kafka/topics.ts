@@ -30,28 +30,37 @@ const checkedSettings = ["cleanup.policy", "retention.ms", "unclean.leader.elect
 
 export interface TopicOptions {
   readonly topics: readonly Topic[];
-  readonly partitions: number;
+  /** Absent: what they have; then none is created. */
+  readonly partitions?: number;
   /** Copies of each partition; -1 takes the brokers' default. */
   readonly replicationFactor: number;
 }
 
 /**
- * Makes sure that all topics exist as they must be, and returns the cluster's id.
+ * Makes sure that all topics exist as they must be, and returns the cluster's id and their number of partitions.
  *
  * @throws {Error} a topic has another number of partitions or other settings; the message names the fix
  */
-export async function ensureTopics(config: KafkaConfig, { topics, partitions, replicationFactor }: TopicOptions): Promise<string> {
+export async function ensureTopics(
+  config: KafkaConfig,
+  options: TopicOptions,
+): Promise<{ readonly id: string; readonly partitions: number }> {
+  const { topics, replicationFactor } = options;
   const admin = new Kafka(config).admin();
   await admin.connect();
   try {
     const existing = new Set(await admin.listTopics());
     const missing = topics.filter(({ name }) => !existing.has(name));
     if (missing.length > 0) {
+      if (options.partitions === undefined) {
+        const names = missing.map(({ name }) => name).join(", ");
+        throw new Error(`the brokers at ${String(config.brokers)} have no topic ${names}; has a process of this system run on them?`);
+      }
       await admin.createTopics({
         waitForLeaders: false,
         topics: missing.map(({ name, retention }) => ({
           topic: name,
-          numPartitions: partitions,
+          numPartitions: options.partitions ?? -1,
           replicationFactor,
           configEntries: Object.entries(settings[retention]).map(([key, value]) => ({ name: key, value })),
         })),
@@ -59,6 +68,7 @@ export async function ensureTopics(config: KafkaConfig, { topics, partitions, re
     }
     const present = topics.filter(({ name }) => existing.has(name));
     const { topics: described } = await throughElections(() => admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) }));
+    const partitions = options.partitions ?? described[0]?.partitions.length ?? 0;
     for (const { name, partitions: found } of described) {
       if (found.length === partitions) continue;
       throw new Error(
@@ -69,7 +79,7 @@ export async function ensureTopics(config: KafkaConfig, { topics, partitions, re
     for (const { name } of missing) await throughElections(() => admin.fetchTopicOffsets(name));
     if (present.length > 0) await checkSettings(admin, present);
     const { clusterId } = await admin.describeCluster();
-    return clusterId;
+    return { id: clusterId, partitions };
   } finally {
     await admin.disconnect();
   }
