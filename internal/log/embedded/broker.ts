@@ -4,76 +4,11 @@
  */
 
 import type { Clock } from "../../cqrs/clock.ts";
-import {
-  FencedError,
-  type GroupMember,
-  type LatestValue,
-  type LogRecord,
-  LogUnavailableError,
-  type NewRecord,
-  type Poll,
-  type Topic,
-} from "../../cqrs/log.ts";
+import { FencedError, type LogRecord, LogUnavailableError, type NewRecord, type Topic } from "../../cqrs/log.ts";
 import type { PortRequest } from "../../platform/port-rpc.ts";
 import { Groups, type Member } from "./groups.ts";
+import { type BrokerMethods, type LivePush, placeOf, type TransactArgument } from "./protocol.ts";
 import type { LogStore } from "./store.ts";
-
-/** What clients may ask. */
-export interface BrokerMethods {
-  describe(argument: null): { readonly id: string; readonly partitions: number; readonly liveTopics: readonly string[] };
-  append(records: readonly NewRecord[]): readonly number[];
-  join(argument: { readonly group: string; readonly topic: string; readonly instance: string }): number;
-  leave(member: number): null;
-  reset(member: number): null;
-  poll(argument: PollArgument): Poll;
-  load(argument: {
-    readonly topic: string;
-    readonly partition: number;
-    readonly keys: readonly string[];
-  }): readonly (Uint8Array | undefined)[];
-  transact(argument: TransactArgument): null;
-  read(argument: {
-    readonly topic: string;
-    readonly partition: number;
-    readonly from: number;
-    readonly waitMs: number;
-  }): readonly LogRecord[];
-  listen(argument: { readonly topic: string; readonly partition: number }): null;
-  ends(topic: string): readonly number[];
-  begins(topic: string): readonly number[];
-  members(group: string): readonly GroupMember[];
-  /** A page of the latest values, in the order of the keys behind `after`; null begins at the first. */
-  latest(argument: { readonly topic: string; readonly partition: number; readonly after: string | null }): readonly LatestValue[];
-  committed(argument: { readonly group: string; readonly topic: string }): readonly number[];
-  /** Answers all calls of this client that still wait. */
-  release(argument: null): null;
-}
-
-export interface PollArgument {
-  readonly member: number;
-  readonly maxRecords: number;
-  readonly waitMs: number;
-  /** Partition and offset of every `seek` since the last poll. */
-  readonly seeks: readonly (readonly [number, number])[];
-}
-
-export interface TransactArgument {
-  readonly member: number;
-  readonly records: readonly NewRecord[];
-  readonly consumed: readonly (readonly [number, number])[];
-  readonly generation?: number;
-}
-
-/** Records of a "live" topic, sent to a client that listens. */
-export interface LivePush {
-  readonly place: string;
-  readonly records: readonly LogRecord[];
-}
-
-/** Names a topic's partition. */
-export function placeOf(topic: string, partition: number): string {
-  return `${partition}/${topic}`;
-}
 
 /** One client of the broker: a thread. */
 export interface BrokerClient {

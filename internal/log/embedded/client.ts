@@ -15,7 +15,7 @@ import {
   type TailOptions,
 } from "../../cqrs/log.ts";
 import { createPortClient, type PortClient } from "../../platform/port-rpc.ts";
-import { type BrokerMethods, type LivePush, placeOf } from "./broker.ts";
+import { type BrokerMethods, type LivePush, placeOf } from "./protocol.ts";
 
 /** How long a read of a quiet partition waits in the broker before it asks again. */
 const READ_WAIT_MS = 10_000;

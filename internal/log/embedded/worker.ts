@@ -3,7 +3,8 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../../platform/clock.ts";
 import { type PortServer, servePort } from "../../platform/port-rpc.ts";
-import { Broker, type BrokerClient, type BrokerMethods, type LivePush } from "./broker.ts";
+import { Broker, type BrokerClient } from "./broker.ts";
+import type { BrokerMethods, LivePush } from "./protocol.ts";
 import { LogStore, type StoreOptions } from "./store.ts";
 
 /** What the parent sends: a port to serve, or the wish to stop. */
