@@ -1,7 +1,7 @@
 import type { Documents } from "../../internal/cqrs/documents.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import { runProjector } from "../../internal/cqrs/projector.ts";
-import { OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
+import { orderEvents } from "../../internal/orders/order-events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { systemClock } from "../../internal/platform/clock.ts";
@@ -23,7 +23,7 @@ export function runOrderProjector(
     log,
     documents,
     clock: systemClock,
-    eventSchema: OrderEventSchema,
+    events: orderEvents,
     topics: orderTopics,
     views: orderViews,
     group: orderGroups.projector,

@@ -7,6 +7,7 @@ import { PositionTokenError } from "../../internal/cqrs/position-token.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
 import { ReadMaskError } from "../../internal/cqrs/read-mask.ts";
 import { parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
+import { NewerEventError } from "../../internal/cqrs/upcasting.ts";
 import { type FieldViolation, invalidArgument, type StatusError, unavailable } from "../../internal/grpc/errors.ts";
 
 /** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
@@ -32,6 +33,8 @@ export function statusErrorOf(error: unknown): unknown {
   if (error instanceof DocumentsUnavailableError) {
     return unavailable("the documents are not available; try again", { reason: "DOCUMENTS_UNAVAILABLE" }, RETRY_AFTER_OUTAGE_MS);
   }
+  if (error instanceof NewerEventError)
+    return unavailable("a newer version of this service is on its way; try again", { reason: "NEWER_EVENT" }, RETRY_AFTER_OUTAGE_MS);
   return error;
 }
 

@@ -78,6 +78,15 @@ it("every answer says when the newest event that it covers was recorded, also th
   expect([...trailers, metadata.get("headwater-latest-event-at")]).toEqual([recordedAt, recordedAt, null, recordedAt]);
 });
 
+it("a history with events of a newer version is left to newer servers", async () => {
+  const newer = historyOf([{ case: "orderCreated", value: {} }], { orderId: "newer" });
+  for (const { metadata } of newer) if (metadata !== undefined) metadata.schemaVersion += 1;
+  await project(documents, [orderHistory], newer);
+  const error = await failure(queries.listOrderEvents({ orderId: "newer" }));
+  expect(error.code).toBe(Code.Unavailable);
+  expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "NEWER_EVENT" }]);
+});
+
 it("the client walks through the lists of sales", async () => {
   const [products, countries] = [session().productSales({ pageSize: 1 }), session().countrySales({ pageSize: 1 })];
   expect(await Array.fromAsync(products, ({ sku }) => sku)).toEqual(["SKU-1", "SKU-2"]);

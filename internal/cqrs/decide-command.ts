@@ -32,7 +32,7 @@ export interface Decided {
 
 /** Decides a command, or an inquiry if there is none, and changes the snapshot accordingly. New events follow `lastSequence`. */
 export function decideCommand(
-  domain: Pick<Domain, "aggregate" | "schemaVersion">,
+  domain: Pick<Domain, "aggregate" | "events">,
   snapshot: Snapshot,
   { metadata, command }: { readonly metadata: CommandMetadata; readonly command: Message | undefined },
   lastSequence: number,
@@ -67,7 +67,7 @@ interface Verdict {
 
 /** Leaves the snapshot as it is: code that fails half way through has changed nothing. */
 function decide(
-  { aggregate, schemaVersion }: Pick<Domain, "aggregate" | "schemaVersion">,
+  { aggregate, events: { schemaVersion } }: Pick<Domain, "aggregate" | "events">,
   snapshot: Snapshot,
   metadata: CommandMetadata,
   command: Message,

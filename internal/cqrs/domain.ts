@@ -5,6 +5,7 @@ import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { CommandMetadata } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Aggregate } from "./aggregate.ts";
 import type { Topic } from "./log.ts";
+import type { EventReader } from "./upcasting.ts";
 
 /** The value of a record of the commands topic: metadata, and the command unless it is an inquiry after an outcome. */
 export type CommandRecord = Message & { metadata?: CommandMetadata | undefined; command?: Message | undefined };
@@ -26,6 +27,6 @@ export interface Domain {
   readonly topics: DomainTopics;
   /** Who says so: the CloudEvents `source` of every event, a URI-reference. It is state: consumers know events by source and id. */
   readonly eventSource: string;
-  /** The version of the event schema that this code writes, from 1. */
-  readonly schemaVersion: number;
+  /** Its events, of all versions that were ever written. */
+  readonly events: EventReader;
 }

@@ -7,8 +7,8 @@ import { type Bell, createBell } from "./bell.ts";
 import { type Applied, type Condition, type DocumentReader, DocumentsUnavailableError, type Fields, type Find } from "./documents.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Projection } from "./projection.ts";
-import type { EventMessage } from "./projector.ts";
 import type { Sequences } from "./token.ts";
+import type { EventMessage } from "./upcasting.ts";
 
 /** Where an event's document has its partition, and its sequence there: the view needs an index of these two. */
 export const partitionField = "partition";

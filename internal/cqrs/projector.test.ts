@@ -1,6 +1,5 @@
 /** Every view is the fold of its events, whatever happens to those who build it. */
 
-import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, it, onTestFinished } from "vitest";
 import { readHistory } from "../../test/support/history-checker.ts";
@@ -58,7 +57,7 @@ async function eventRecords(log: Log): Promise<readonly LogRecord[]> {
 function folded(view: Projection, records: readonly LogRecord[]): Map<string, unknown> {
   const documents = new Map<string, object>();
   for (const record of records) {
-    const event = fromBinary(orders.eventSchema, record.value);
+    const event = orders.events.read(record.value);
     for (const id of view.keys(event)) documents.set(id, view.fold(documents.get(id), id, event));
   }
   return new Map([...documents].map(([id, document]) => [id, view.decode(view.encode(document))]));

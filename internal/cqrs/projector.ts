@@ -4,8 +4,7 @@
  * projector is noticed by the document's revision.
  */
 
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ViewProgressSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
@@ -15,6 +14,7 @@ import type { Checkpoint, Documents } from "./documents.ts";
 import type { Consumer, Log, LogRecord, NewRecord } from "./log.ts";
 import type { Projection } from "./projection.ts";
 import { untilAborted } from "./until-aborted.ts";
+import type { EventMessage, EventReader } from "./upcasting.ts";
 
 /** How many events one batch takes at most: enough to write each busy document once for many events. */
 const BATCH_EVENTS = 1_000;
@@ -27,15 +27,12 @@ const MAX_CONFLICT_ROUNDS = 20;
 /** Positions are told again so often, for callers that began to listen after they were reached. */
 const REPEAT_PROGRESS_MS = 3_000;
 
-/** An event as the projector knows it: metadata, and facts that only the views look into. */
-export type EventMessage = Message & { readonly metadata?: EventMetadata | undefined };
-
 /** What a projector works with. */
 export interface ProjectorOptions {
   readonly log: Log;
   readonly documents: Documents;
   readonly clock: Clock;
-  readonly eventSchema: GenMessage<EventMessage>;
+  readonly events: Pick<EventReader, "read">;
   readonly topics: { readonly events: { readonly name: string }; readonly progress: { readonly name: string } };
   readonly views: readonly Projection[];
   /** The consumer group of all projectors of these views. */
@@ -104,7 +101,7 @@ interface Partitions {
 }
 
 function createPartitions(options: ProjectorOptions, consumer: Consumer): Partitions {
-  const { log, documents, clock, views, eventSchema, topics } = options;
+  const { log, documents, clock, views, topics } = options;
   const cache = createDocumentCache(documents);
   /** Per partition, the place of each view, in the order of `views`. */
   const places = new Map<number, readonly Place[]>();
@@ -138,7 +135,7 @@ function createPartitions(options: ProjectorOptions, consumer: Consumer): Partit
   };
 
   async function apply(records: readonly LogRecord[]): Promise<void> {
-    const events = records.map((record) => decode(eventSchema, record));
+    const events = records.map((record) => decode(options.events, record));
     const after = new Map<number, Place[]>();
     let pending = views.flatMap((view, index) => foldsOf(view, dueEvents(events, index, after)));
     const checkpoints = [...after].flatMap(([partition, next]) => next.map((place, index) => checkpointOf(index, partition, place)));
@@ -249,8 +246,8 @@ function placeOf(checkpoints: readonly Checkpoint[], partition: number, logId: s
   return { nextOffset, sequence, eventTimeMs };
 }
 
-function decode(schema: GenMessage<EventMessage>, record: LogRecord): DecodedEvent {
-  const event = fromBinary(schema, record.value);
+function decode(reader: ProjectorOptions["events"], record: LogRecord): DecodedEvent {
+  const event = reader.read(record.value);
   const { metadata } = event;
   if (metadata === undefined) throw new Error(`the event at offset ${record.offset} of partition ${record.partition} has no metadata`);
   return { event, metadata, partition: record.partition, offset: record.offset, sequence: Number(metadata.sequence) };

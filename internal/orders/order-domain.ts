@@ -1,6 +1,7 @@
 import type { Domain } from "../cqrs/domain.ts";
 import { OrderCommandRecordSchema } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { order } from "./domain/order.ts";
+import { orderEvents } from "./order-events.ts";
 import { orderTopics } from "./topics.ts";
 
 /** Orders, as the runtime runs them. */
@@ -9,5 +10,5 @@ export const orderDomain: Domain = {
   commandRecordSchema: OrderCommandRecordSchema,
   topics: orderTopics,
   eventSource: "/headwater/orders",
-  schemaVersion: 1,
+  events: orderEvents,
 };

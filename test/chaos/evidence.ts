@@ -6,7 +6,8 @@ import type { CommandMetadata, CommandOutcome } from "../../internal/gen/headwat
 import type { EventMetadata } from "../../internal/gen/headwater/cqrs/v1/event_pb.ts";
 import { AggregateSnapshotSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { type OrderEvent, OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
+import type { OrderEvent } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
+import { orderEvents } from "../../internal/orders/order-events.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";
 import type { PartitionHistory } from "../support/history-checker.ts";
 import type { LogDump } from "./dump.ts";
@@ -48,7 +49,7 @@ export function evidenceOf(dump: LogDump, partitions: number): Evidence {
   });
   const decoded = logs.flatMap(({ partition, events: records }) =>
     records.flatMap(({ value }) => {
-      const event = fromBinary(OrderEventSchema, value);
+      const event = orderEvents.read(value);
       return event.metadata === undefined ? [] : [{ partition, event, metadata: event.metadata }];
     }),
   );

@@ -12,17 +12,19 @@ import {
 } from "../../internal/cqrs/command-gateway.ts";
 import { runCommandHandler } from "../../internal/cqrs/command-handler.ts";
 import type { Documents } from "../../internal/cqrs/documents.ts";
+import type { Domain } from "../../internal/cqrs/domain.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import type { Member, UnionInitOf } from "../../internal/cqrs/oneof.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import { runProjector } from "../../internal/cqrs/projector.ts";
+import type { EventReader } from "../../internal/cqrs/upcasting.ts";
 import { type CommandOptionsSchema, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { connectEmbeddedLog } from "../../internal/log/embedded/client.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "../../internal/log/embedded/open.ts";
 import { type AnyOrderCommand, submissionOf } from "../../internal/orders/command/submission.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
+import { orderEvents } from "../../internal/orders/order-events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { type BackgroundApp, startBackground } from "../../internal/platform/background.ts";
@@ -30,7 +32,7 @@ import { systemClock } from "../../internal/platform/clock.ts";
 import { checkHistory, readHistory } from "./history-checker.ts";
 
 /** The domain, for tests that may not know it by its folder. */
-export const orders = { domain: orderDomain, topics: orderTopics, groups: orderGroups, views: orderViews, eventSchema: OrderEventSchema };
+export const orders = { domain: orderDomain, topics: orderTopics, groups: orderGroups, views: orderViews, events: orderEvents };
 
 /** A command in short form. */
 export type OrderCommandInit = Member<UnionInitOf<typeof OrderCommandSchema>>;
@@ -60,15 +62,13 @@ export async function openGateway(log: Log, options: Partial<CommandGatewayOptio
 }
 
 /** A command handler. A test that does not stop it leaves that to its own end. */
-export function startHandler(log: Log, instance = "handler"): BackgroundApp {
-  return untilTestFinished(
-    startBackground((signal) => runCommandHandler({ log, domain: orderDomain, group: orderGroups.handler, instance, signal })),
-  );
+export function startHandler(log: Log, instance = "handler", domain: Domain = orderDomain): BackgroundApp {
+  return untilTestFinished(startBackground((signal) => runCommandHandler({ log, domain, group: orderGroups.handler, instance, signal })));
 }
 
 /** A projector of all order views. */
-export function startProjector(log: Log, documents: Documents, instance = "projector"): BackgroundApp {
-  const source = { log, documents, clock: systemClock, eventSchema: OrderEventSchema, topics: orderTopics, views: orderViews };
+export function startProjector(log: Log, documents: Documents, instance = "projector", events: EventReader = orderEvents): BackgroundApp {
+  const source = { log, documents, clock: systemClock, events, topics: orderTopics, views: orderViews };
   return untilTestFinished(startBackground((signal) => runProjector({ ...source, group: orderGroups.projector, instance, signal })));
 }
 

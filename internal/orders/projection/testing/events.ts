@@ -6,6 +6,7 @@ import type { Documents, Fields } from "../../../cqrs/documents.ts";
 import type { Member, UnionInitOf } from "../../../cqrs/oneof.ts";
 import type { Projection, View } from "../../../cqrs/projection.ts";
 import { type OrderEvent, OrderEventSchema } from "../../../gen/headwater/orders/v1/order_event_pb.ts";
+import { orderEvents } from "../../order-events.ts";
 
 export type Facts = Member<UnionInitOf<typeof OrderEventSchema>>;
 
@@ -19,7 +20,8 @@ export interface Circumstances {
 export function eventOf(facts: Facts, circumstances: Circumstances = {}): OrderEvent {
   const { orderId = "order-1", customerId = "ann", version = 1, occurredAt = "2026-03-01T10:00:00Z" } = circumstances;
   const happened = timestampFromDate(new Date(occurredAt));
-  const metadata = { eventId: `${orderId}/${version}`, aggregateId: orderId, version, occurredAt: happened, recordedAt: happened };
+  const place = { eventId: `${orderId}/${version}`, aggregateId: orderId, version, schemaVersion: orderEvents.schemaVersion };
+  const metadata = { ...place, occurredAt: happened, recordedAt: happened };
   return create(OrderEventSchema, { metadata, customerId, event: facts });
 }
 

@@ -91,7 +91,8 @@ export type EventMetadata = Message<"headwater.cqrs.v1.EventMetadata"> & {
   causationId: string;
 
   /**
-   * The version of the event's schema, from 1.
+   * The version of the schema that this message has, from 1. In the log it is the one that the event was written in; a service that answers
+   * with an older event brings it to today's.
    *
    * @generated from field: int32 schema_version = 11;
    */
