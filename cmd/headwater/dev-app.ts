@@ -11,6 +11,7 @@ import { startGateway } from "../gateway/app.ts";
 import { startQueryService } from "../query-service/app.ts";
 import type { BackgroundData } from "./background-worker.ts";
 import type { DevConfig } from "./config.ts";
+import { startOperatorServer } from "./system/operator-server.ts";
 
 export interface DevApp extends AsyncDisposable {
   readonly commandAddress: string;
@@ -51,6 +52,8 @@ export async function startDev(config: DevConfig, logger: Logger): Promise<DevAp
   const command = stack.use(await startCommandService({ host, port: config.commandPort }, { log, logger }));
   const urls = { commandUrl: `http://${command.address}`, queryUrl: `http://${query.address}` };
   const gateway = stack.use(await startGateway({ host, port: config.gatewayPort, ...urls, logger }));
+
+  if (directory !== null) stack.use(await startOperatorServer(directory, { log, documents }));
 
   const owned = stack.move();
   return {

@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 import { parseArgs } from "node:util";
+import type { CommandFamily } from "./command.ts";
+import { findCommand } from "./find-command.ts";
 
-const help = `headwater: CQRS on Apache Kafka as gRPC services
+/** Loaded when they are asked for: a health check every few seconds must not load a whole system. */
+const headwater: CommandFamily = {
+  help: `headwater: CQRS on Apache Kafka as gRPC services
 
 Usage: headwater <command> [options]
 
@@ -10,31 +14,31 @@ Commands:
   import   send the orders of a CSV file through the public API
   health   ask a process whether it is serving
 
+Commands for operators, on a system in either form, while it runs or stands:
+  topics   the topics of the log, and what is in them
+
 headwater <command> --help tells more.
-`;
-
-interface Command {
-  readonly run: (args: readonly string[]) => Promise<number>;
-  readonly help: string;
-}
-
-/** Loaded when they are asked for: a health check every few seconds must not load a whole system. */
-const commands: Readonly<Record<string, () => Promise<Command>>> = {
-  dev: () => import("./dev.ts").then(({ dev, devHelp }) => ({ run: dev, help: devHelp })),
-  import: () => import("./import/import.ts").then(({ importOrders, importHelp }) => ({ run: importOrders, help: importHelp })),
-  health: () => import("./health.ts").then(({ health, healthHelp }) => ({ run: health, help: healthHelp })),
+`,
+  commands: {
+    dev: () => import("./dev.ts").then(({ dev, devHelp }) => ({ run: dev, help: devHelp })),
+    import: () => import("./import/import.ts").then(({ importOrders, importHelp }) => ({ run: importOrders, help: importHelp })),
+    health: () => import("./health.ts").then(({ health, healthHelp }) => ({ run: health, help: healthHelp })),
+    topics: () => import("./topics.ts").then(({ topics }) => topics),
+  },
 };
 
-const [name = "", ...args] = process.argv.slice(2);
-const command = Object.hasOwn(commands, name) ? await commands[name]?.() : undefined;
+const found = await findCommand(process.argv.slice(2), headwater);
 
-if (command === undefined) {
-  const wanted = name === "" || name === "help" || name === "--help" || name === "-h";
-  if (!wanted) process.stderr.write(`headwater: there is no command "${name}"\n\n`);
-  (wanted ? process.stdout : process.stderr).write(help);
-  process.exitCode = wanted ? 0 : 2;
-} else if (parseArgs({ args, strict: false, options: { help: { type: "boolean", short: "h" } } }).values["help"] === true) {
-  process.stdout.write(command.help);
+if ("help" in found) {
+  if (found.wrong !== undefined) process.stderr.write(`headwater: ${found.wrong}\n\n`);
+  (found.wrong === undefined ? process.stdout : process.stderr).write(found.help);
+  process.exitCode = found.wrong === undefined ? 0 : 2;
+} else if (asksForHelp(found.args)) {
+  process.stdout.write(found.command.help);
 } else {
-  process.exitCode = await command.run(args);
+  process.exitCode = await found.command.run(found.args);
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  return parseArgs({ args: [...args], strict: false, options: { help: { type: "boolean", short: "h" } } }).values["help"] === true;
 }

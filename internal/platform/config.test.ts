@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
-import { ConfigError, describeOptions, flag, integer, list, oneOf, parseConfig, port, text } from "./config.ts";
+import { ConfigError, describeOptions, flag, flagOnly, integer, list, oneOf, parseCommandLine, parseConfig, port, text } from "./config.ts";
 
 const options = {
   host: text("address to listen on", "127.0.0.1"),
@@ -82,4 +82,19 @@ it("every option is described with its variable and its default", () => {
   const described = describeOptions(options);
   for (const name of [...Object.keys(options), "config"]) expect(described).toContain(`--${name} `);
   expect(described).toContain("HEADWATER_COMMAND_PORT, default 50051");
+});
+
+it("an option of one call is a flag only, and a command may be given more than options", () => {
+  const own = { ...options, json: flagOnly(flag("print JSON")), limit: flagOnly(integer("how many", 1, 9)) };
+  const source = { environment: { HEADWATER_JSON: "true", HEADWATER_LIMIT: "3", HEADWATER_HOST: "environment" }, shared: options };
+  const args = ["first", "--limit", "2", "second"];
+  expect(parseCommandLine(own, { ...source, args })).toMatchObject({
+    values: { json: false, limit: 2, host: "environment" },
+    positionals: ["first", "second"],
+  });
+  expect(() => parseCommandLine(own, { ...source, args: ["first"] })).toThrow("--limit is needed: how many");
+  expect(() => parseCommandLine(own, { ...source, args: ["--limit", "10"] })).toThrow(
+    '--limit must be a whole number from 1 to 9, not "10"',
+  );
+  expect(describeOptions(own)).toMatch(/--json +print JSON\n +--limit +how many\n +needed\n/);
 });

@@ -19,6 +19,8 @@ export interface Option<Value> {
   readonly default?: string | undefined;
   /** A switch: the flag alone means "true". */
   readonly isSwitch?: true;
+  /** No variable and no line of a file sets it: it belongs to one call. */
+  readonly isFlagOnly?: true;
   /** @throws {ConfigError} the text is no such value; the message says what it takes */
   readonly parse: (text: string) => Value;
 }
@@ -89,6 +91,11 @@ export function flag(help: string): Option<boolean> {
   return { help, default: "false", isSwitch: true, parse: (value) => parse(value) === "true" };
 }
 
+/** An option of one call, which is no configuration. */
+export function flagOnly<Value>(option: Option<Value>): Option<Value> {
+  return { ...option, isFlagOnly: true };
+}
+
 /** Where the configuration comes from. */
 export interface Source {
   readonly args: readonly string[];
@@ -103,13 +110,28 @@ const CONFIG_FILE = "config";
 const configFile = text("file of such variables, NAME=value in each line, such as one that all processes share", "");
 
 /** @throws {ConfigError} a value that cannot be used, one that is missing, or a flag that does not exist */
-export function parseConfig<Declared extends Options>(options: Declared, { args, environment, shared }: Source): ValuesOf<Declared> {
-  const flags = parseFlags(options, args);
+export function parseConfig<Declared extends Options>(options: Declared, source: Source): ValuesOf<Declared> {
+  return valuesOf(options, parseFlags(options, source.args, false).flags, source);
+}
+
+/** The same for a command, which may be given more than options. @throws {ConfigError} */
+export function parseCommandLine<Declared extends Options>(
+  options: Declared,
+  source: Source,
+): { readonly values: ValuesOf<Declared>; readonly positionals: readonly string[] } {
+  const { flags, positionals } = parseFlags(options, source.args, true);
+  return { values: valuesOf(options, flags, source), positionals };
+}
+
+type Flags = Readonly<Record<string, string>>;
+
+function valuesOf<Declared extends Options>(options: Declared, flags: Flags, { environment, shared }: Source): ValuesOf<Declared> {
   const path = flags[CONFIG_FILE] ?? environment[variableOf(CONFIG_FILE)] ?? "";
   const file = path === "" ? {} : readConfigFile(path, shared);
   const values = Object.entries(options).map(([name, option]) => {
-    const value = flags[name] ?? environment[variableOf(name)] ?? file[variableOf(name)] ?? option.default;
-    if (value === undefined) throw new ConfigError(`${keyOf(name)} is needed: ${option.help}`);
+    const configured = option.isFlagOnly ? undefined : (environment[variableOf(name)] ?? file[variableOf(name)]);
+    const value = flags[name] ?? configured ?? option.default;
+    if (value === undefined) throw new ConfigError(`${keyOf(name, option)} is needed: ${option.help}`);
     return [name, parseValue(name, option, value)];
   });
   return Object.fromEntries(values) as ValuesOf<Declared>;
@@ -118,15 +140,18 @@ export function parseConfig<Declared extends Options>(options: Declared, { args,
 /** Two lines per option, for --help. */
 export function describeOptions(options: Options): string {
   return Object.entries({ ...options, [CONFIG_FILE]: configFile })
-    .map(([name, option]) => `  --${name.padEnd(width)}${option.help}\n  ${"".padEnd(width + 2)}${sourceOf(name, option)}`)
+    .map(([name, option]) => [`--${name.padEnd(width)}${option.help}`, sourceOf(name, option)])
+    .map(([first, source]) => (source === "" ? `  ${first}` : `  ${first}\n  ${"".padEnd(width + 2)}${source}`))
     .join("\n");
 }
 
 const width = 22;
 
-function sourceOf(name: string, { default: fallback }: Option<unknown>): string {
-  if (fallback === undefined) return `${variableOf(name)}, needed`;
-  return fallback === "" ? variableOf(name) : `${variableOf(name)}, default ${fallback}`;
+function sourceOf(name: string, { default: fallback, isFlagOnly, isSwitch }: Option<unknown>): string {
+  const variable = isFlagOnly ? "" : variableOf(name);
+  const isObvious = fallback === "" || (isFlagOnly && isSwitch);
+  const otherwise = fallback === undefined ? "needed" : isObvious ? "" : `default ${fallback}`;
+  return [variable, otherwise].filter((part) => part !== "").join(", ");
 }
 
 /** The environment variable of an option. */
@@ -134,26 +159,27 @@ export function variableOf(name: string): string {
   return `HEADWATER_${name.replaceAll("-", "_").toUpperCase()}`;
 }
 
-function keyOf(name: string): string {
-  return `--${name} (${variableOf(name)})`;
+function keyOf(name: string, { isFlagOnly }: Pick<Option<unknown>, "isFlagOnly"> = {}): string {
+  return isFlagOnly ? `--${name}` : `--${name} (${variableOf(name)})`;
 }
 
 function parseValue<Value>(name: string, option: Option<Value>, value: string): Value {
   try {
     return option.parse(value);
   } catch (error) {
-    if (error instanceof ConfigError) throw new ConfigError(`${keyOf(name)} ${error.message}, not ${JSON.stringify(value)}`);
+    if (error instanceof ConfigError) throw new ConfigError(`${keyOf(name, option)} ${error.message}, not ${JSON.stringify(value)}`);
     throw error;
   }
 }
 
-function parseFlags(options: Options, args: readonly string[]): Readonly<Record<string, string>> {
+function parseFlags(options: Options, args: readonly string[], allowPositionals: boolean) {
   const declared = Object.entries({ ...options, [CONFIG_FILE]: configFile }).map(
     ([name, { isSwitch }]) => [name, { type: isSwitch ? "boolean" : "string" }] as const,
   );
   try {
-    const { values } = parseArgs({ args: [...args], options: Object.fromEntries(declared), strict: true, allowPositionals: false });
-    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+    const { values, positionals } = parseArgs({ args: [...args], options: Object.fromEntries(declared), strict: true, allowPositionals });
+    const flags: Flags = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+    return { flags, positionals };
   } catch (error) {
     throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error });
   }

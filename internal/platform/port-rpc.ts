@@ -131,6 +131,15 @@ export function servePort<Methods extends PortMethods<Methods>, Push = never>(
   };
 }
 
+/** Whether a message is one of a client's, with calls of these names: what comes from another process may be anything. */
+export function isCallMessage(message: unknown, calls: Readonly<Record<string, true>>): boolean {
+  if (!Array.isArray(message) || message.length % REQUEST_LENGTH !== 0) return false;
+  return message.every((part: unknown, index) => {
+    if (index % REQUEST_LENGTH === 0) return typeof part === "number";
+    return index % REQUEST_LENGTH !== 1 || (typeof part === "string" && Object.hasOwn(calls, part));
+  });
+}
+
 /** In place of a call's id: what the server sends unasked. */
 const PUSH = 0;
 

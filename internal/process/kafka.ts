@@ -6,7 +6,10 @@ import { ConfigError, readOptionFile, type ValuesOf, variableOf } from "../platf
 import type { kafkaOptions } from "./options.ts";
 import { type Attempts, openThroughOutages } from "./outages.ts";
 
-type KafkaConfig = ValuesOf<typeof kafkaOptions>;
+type TopicOption = "partitions" | "replication-factor";
+
+/** Without partitions, none of the topics is created. */
+type KafkaConfig = Omit<ValuesOf<typeof kafkaOptions>, TopicOption> & Partial<Pick<ValuesOf<typeof kafkaOptions>, TopicOption>>;
 
 /** Which process connects, and where it keeps its copy of the state. */
 export interface KafkaClient {
@@ -16,19 +19,24 @@ export interface KafkaClient {
   readonly stateDirectory: string | null;
 }
 
-/** Opens the log, and waits for Kafka while it is away. @throws {ConfigError} settings that cannot be used */
-export function openKafka(config: KafkaConfig, { clientId, topics, stateDirectory }: KafkaClient, attempts: Attempts): Promise<Log> {
+/**
+ * Opens the log, and waits for Kafka while it is away; without attempts it does not wait.
+ *
+ * @throws {ConfigError} settings that cannot be used
+ * @throws {LogUnavailableError} it is away, and nobody waits
+ */
+export function openKafka(config: KafkaConfig, { clientId, topics, stateDirectory }: KafkaClient, attempts?: Attempts): Promise<Log> {
   const options: KafkaLogOptions = {
     brokers: config["kafka-brokers"],
     clientId,
     topics,
-    partitions: config.partitions,
-    replicationFactor: config["replication-factor"],
+    ...(config.partitions === undefined ? {} : { partitions: config.partitions }),
+    ...(config["replication-factor"] === undefined ? {} : { replicationFactor: config["replication-factor"] }),
     stateDirectory,
     ...tlsOf(config),
     ...saslOf(config),
   };
-  return openThroughOutages(() => openKafkaLog(options), attempts);
+  return attempts === undefined ? openKafkaLog(options) : openThroughOutages(() => openKafkaLog(options), attempts);
 }
 
 function tlsOf(config: KafkaConfig): Pick<KafkaLogOptions, "ssl"> {

@@ -8,12 +8,18 @@ import { type Attempts, openThroughOutages } from "./outages.ts";
 
 const AUTHENTICATION_FAILED = 18;
 
-/** Connects to the documents, and waits for MongoDB while it is away. @throws {ConfigError} an address that cannot be used */
-export async function openMongo(config: ValuesOf<typeof mongoOptions>, attempts: Attempts): Promise<MongoDocuments> {
+/**
+ * Connects to the documents, and waits for MongoDB while it is away; without attempts it does not wait.
+ *
+ * @throws {ConfigError} an address that cannot be used
+ * @throws {DocumentsUnavailableError} it is away, and nobody waits
+ */
+export async function openMongo(config: ValuesOf<typeof mongoOptions>, attempts?: Attempts): Promise<MongoDocuments> {
   const path = config["mongo-uri-file"];
   const uri = path === "" ? config["mongo-uri"] : readOptionFile("mongo-uri-file", path, (content) => content.trim());
   try {
-    return await openThroughOutages(() => connectMongoDocuments({ uri, database: config["mongo-database"] }), attempts);
+    const connect = () => connectMongoDocuments({ uri, database: config["mongo-database"] });
+    return await (attempts === undefined ? connect() : openThroughOutages(connect, attempts));
   } catch (error) {
     // The driver's text quotes no more than the part that it cannot read; the address itself may hold a password.
     if (error instanceof MongoParseError)

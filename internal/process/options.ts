@@ -37,7 +37,8 @@ export const partitionsOption = {
   partitions: integer("partitions of every topic: the same for all processes, fixed once the topics exist", 1, 1024, 8),
 };
 
-export const kafkaOptions = {
+/** How to reach Kafka. */
+const kafkaConnectionOptions = {
   "kafka-brokers": list("host:port of brokers to begin with, separated by commas", "127.0.0.1:9092"),
   "kafka-tls": flag("encrypt the connections to Kafka"),
   "kafka-ca-file": text("PEM of the authorities that may sign the brokers' certificates", ""),
@@ -47,14 +48,33 @@ export const kafkaOptions = {
   "kafka-username": text("user for SASL", ""),
   "kafka-password": text("password for SASL; as a flag it is visible to all users of the machine", ""),
   "kafka-password-file": text("file that holds it", ""),
+};
+
+/** What topics are created with. */
+const kafkaTopicOptions = {
   "replication-factor": integer("copies of topics that are created; -1 takes the brokers' default", -1, 32, -1),
   ...partitionsOption,
 };
+
+export const kafkaOptions = { ...kafkaConnectionOptions, ...kafkaTopicOptions };
 
 export const mongoOptions = {
   "mongo-uri": text("address of the replica set, with TLS and credentials if it needs them", "mongodb://127.0.0.1:27017/?replicaSet=rs0"),
   "mongo-uri-file": text("file that holds it", ""),
   "mongo-database": text("database of the documents", "headwater"),
+};
+
+const embeddedOptions = {
+  data: text("folder of the embedded log and documents", "./data"),
+  "in-memory": flag("keep everything in memory, until it stops"),
+};
+
+/** Which system an operator's command is about. */
+export const systemOptions = {
+  system: oneOf("the system that a command is about: embedded, in --data, or kafka, with MongoDB", ["embedded", "kafka"], "embedded"),
+  data: embeddedOptions.data,
+  ...kafkaConnectionOptions,
+  ...mongoOptions,
 };
 
 /** What a shared file may set. */
@@ -69,6 +89,6 @@ export const allOptions = {
   ...stateOption,
   ...kafkaOptions,
   ...mongoOptions,
-  data: text("folder of the embedded log and documents", "./data"),
-  "in-memory": flag("keep everything in memory, until it stops"),
+  ...embeddedOptions,
+  system: systemOptions.system,
 };

@@ -6,7 +6,9 @@ import { allOptions } from "../../internal/process/options.ts";
 import { optionsOf, processNames, type ToldOption } from "../support/help.ts";
 
 const page = await readFile("docs/configuration.md", "utf8");
-const told = new Map(await Promise.all([...processNames, "dev" as const].map(async (name) => [name, await optionsOf(name)] as const)));
+const told = new Map(
+  await Promise.all([...processNames, "dev" as const, "operator" as const].map(async (name) => [name, await optionsOf(name)] as const)),
+);
 
 it("every option of every process is one that a shared file may set, and every such option is read", () => {
   const flags = new Set([...told.values()].flatMap((options) => [...options.keys()]));
@@ -23,9 +25,12 @@ function rowOf(flag: string): string {
     const option = options.get(flag);
     return option === undefined ? [] : [{ name, option }];
   });
-  const names = readers.length === told.size ? "all" : readers.map(({ name }) => name).join(", ");
+  const names = readers.map(({ name }) => name);
+  const all = [...told.keys()];
+  const processes = all.filter((name) => name !== "operator");
+  const who = names.join() === all.join() ? "all" : names.join() === processes.join() ? "all processes" : names.join(", ");
   const { help = "", variable = "" } = readers[0]?.option ?? {};
-  return `| \`--${flag}\` | \`${variable}\` | ${fallbacksOf(readers)} | ${names} | ${help} |`;
+  return `| \`--${flag}\` | \`${variable}\` | ${fallbacksOf(readers)} | ${who} | ${help} |`;
 }
 
 /** The default of most, and of whom it is another. */

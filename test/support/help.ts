@@ -18,10 +18,14 @@ export interface ToldOption {
   readonly fallback: string;
 }
 
-/** The options of a process, or of `headwater dev`, by their flag. */
-export async function optionsOf(name: (typeof processNames)[number] | "dev"): Promise<ReadonlyMap<string, ToldOption>> {
-  const command = name === "dev" ? ["cmd/headwater/main.ts", "dev"] : [`cmd/${name}/main.ts`];
-  const { stdout } = await run(process.execPath, [...command, "--help"], { cwd: root });
+/** The options of a process, of `headwater dev`, or of the commands for operators, by their flag. */
+export async function optionsOf(name: (typeof processNames)[number] | "dev" | "operator"): Promise<ReadonlyMap<string, ToldOption>> {
+  const command = { dev: ["cmd/headwater/main.ts", "dev"], operator: ["cmd/headwater/main.ts", "topics"] };
+  const { stdout } = await run(
+    process.execPath,
+    [...(name === "dev" || name === "operator" ? command[name] : [`cmd/${name}/main.ts`]), "--help"],
+    { cwd: root },
+  );
   const option = /^ {2}--(?<flag>\S+) +(?<help>.+)\n +(?<variable>HEADWATER_\w+)(?:, default (?<fallback>.+))?$/gm;
   return new Map(
     [...stdout.matchAll(option)].map(({ groups }) => {

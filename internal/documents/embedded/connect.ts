@@ -19,14 +19,25 @@ import type { Introduction, ReaderMethods, Row, RowWrite, WriterMethods } from "
 
 /** Connects a thread to an embedded store through a port that its opener gave away. Disposing of the connection leaves the store open. */
 export function connectEmbeddedDocuments(port: MessagePort): Documents {
+  return documentsOverPorts(introductionAt(port));
+}
+
+/** The ports to the threads of a store, in place of the one that its opener gave away: first the writer's. */
+export function portsOfDocuments(port: MessagePort): readonly MessagePort[] {
+  const { writer, reader } = introductionAt(port);
+  return reader === undefined ? [writer] : [writer, reader];
+}
+
+function introductionAt(port: MessagePort): Introduction {
   // The introduction was sent before the port was given away, so it is here.
   const introduction = receiveMessageOnPort(port)?.message as Introduction | undefined;
   if (introduction === undefined) throw new TypeError("the port is not one that an embedded document store gave away, or was used before");
   port.close();
-  return createDocuments(introduction);
+  return introduction;
 }
 
-function createDocuments({ writer: writerPort, reader: readerPort }: Introduction): Documents {
+/** The documents behind the ports of a store's threads. */
+export function documentsOverPorts({ writer: writerPort, reader: readerPort }: Introduction): Documents {
   const writer = createPortClient<WriterMethods, readonly Checkpoint[]>(writerPort, portOptions);
   const reader = readerPort === undefined ? writer : createPortClient<ReaderMethods>(readerPort, portOptions);
   const listeners = new Set<(checkpoints: readonly Checkpoint[]) => void>();

@@ -31,6 +31,17 @@ export interface WriterMethods extends ReaderMethods {
   watch(argument: null): void;
 }
 
+/** By name, for who must not pass on others. */
+export const documentsCalls: Readonly<Record<keyof WriterMethods, true>> = {
+  prepare: true,
+  drop: true,
+  load: true,
+  write: true,
+  find: true,
+  checkpoints: true,
+  watch: true,
+};
+
 /** What the opener passes to a client through the port it gives away: the ports of the threads. In memory, the writer reads as well. */
 export interface Introduction {
   readonly writer: MessagePort;

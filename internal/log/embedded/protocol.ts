@@ -33,6 +33,26 @@ export interface BrokerMethods {
   release(argument: null): null;
 }
 
+/** By name, for who must not pass on others. */
+export const logCalls: Readonly<Record<keyof BrokerMethods, true>> = {
+  describe: true,
+  append: true,
+  join: true,
+  leave: true,
+  reset: true,
+  poll: true,
+  load: true,
+  transact: true,
+  read: true,
+  listen: true,
+  ends: true,
+  begins: true,
+  members: true,
+  latest: true,
+  committed: true,
+  release: true,
+};
+
 export interface PollArgument {
   readonly member: number;
   readonly maxRecords: number;

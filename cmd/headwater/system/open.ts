@@ -1,0 +1,65 @@
+/** The system that an operator's command is about, in either form, whether or not it runs at the moment. */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Documents } from "../../../internal/cqrs/documents.ts";
+import type { Log } from "../../../internal/cqrs/log.ts";
+import { documentsOverPorts } from "../../../internal/documents/embedded/connect.ts";
+import { openEmbeddedDocuments } from "../../../internal/documents/embedded/open.ts";
+import { connectEmbeddedLog } from "../../../internal/log/embedded/client.ts";
+import { openEmbeddedLog } from "../../../internal/log/embedded/open.ts";
+import { orderTopics } from "../../../internal/orders/topics.ts";
+import { ConfigError, type ValuesOf, variableOf } from "../../../internal/platform/config.ts";
+import { openKafka } from "../../../internal/process/kafka.ts";
+import { openMongo } from "../../../internal/process/mongo.ts";
+import type { systemOptions } from "../../../internal/process/options.ts";
+import { connectToRunning } from "./operator-client.ts";
+
+/** What an operator says of the system, by its options. */
+export type SystemValues = ValuesOf<typeof systemOptions>;
+
+/** The system, as an operator's command uses it. */
+export interface System extends AsyncDisposable {
+  readonly kind: SystemValues["system"];
+  readonly log: Log;
+  readonly documents: Documents;
+}
+
+const topics = Object.values(orderTopics);
+
+/**
+ * Opens the log and the documents. For a command that needs the log alone, {@link openLog} does while the documents are away.
+ *
+ * @throws {ConfigError} there is no such system; the message says what to do
+ */
+export async function openSystem(values: SystemValues): Promise<System> {
+  await using stack = new AsyncDisposableStack();
+  const log = stack.use(await openLog(values));
+  const documents = stack.use(await openDocuments(values));
+  const owned = stack.move();
+  return { kind: values.system, log, documents, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Opens the log, and creates none. @throws {ConfigError} there is none */
+export async function openLog(values: SystemValues): Promise<Log> {
+  if (values.system === "kafka") return openKafka(values, { clientId: "headwater-operator", topics, stateDirectory: null });
+  const directory = existing(values.data);
+  const [port] = (await connectToRunning(directory, "log")) ?? [];
+  return port === undefined ? openEmbeddedLog({ directory, topics }) : connectEmbeddedLog(port, { durable: true });
+}
+
+/** Connects to the documents. @throws {ConfigError} there are none */
+async function openDocuments(values: SystemValues): Promise<Documents> {
+  if (values.system === "kafka") return openMongo(values);
+  const directory = existing(values.data);
+  const [writer, reader] = (await connectToRunning(directory, "documents")) ?? [];
+  return writer === undefined ? openEmbeddedDocuments({ directory }) : documentsOverPorts({ writer, reader });
+}
+
+function existing(directory: string): string {
+  if (existsSync(join(directory, "log.sqlite"))) return directory;
+  const option = `--data (${variableOf("data")})`;
+  throw new ConfigError(
+    `there is no log in ${directory}: ${option} names the folder of a headwater dev, which has none with --in-memory; --system kafka is for the other form`,
+  );
+}
