@@ -1,22 +1,8 @@
 import type { Projection } from "../../cqrs/projection.ts";
-import { countrySales } from "./country-sales.ts";
-import { customerSummary } from "./customer-summary.ts";
-import { dailySales } from "./daily-sales.ts";
-import { orders } from "./order.ts";
-import { orderCounts } from "./order-counts.ts";
-import { orderHistory } from "./order-history.ts";
-import { productSales } from "./product-sales.ts";
+import { orderQueries } from "../query/queries.ts";
 
-/** All views of orders. A view that is added here is projected, waited for and listed everywhere. */
-export const orderViews: readonly Projection[] = [
-  orders,
-  orderHistory,
-  customerSummary,
-  dailySales,
-  productSales,
-  countrySales,
-  orderCounts,
-];
+/** All views of orders: those that a query reads. They are projected, waited for and listed everywhere. */
+export const orderViews: readonly Projection[] = [...new Set(Object.values(orderQueries).map(({ view }) => view))];
 
 /** The names that callers wait for. */
 export const orderViewNames: readonly string[] = orderViews.map(({ name }) => name);

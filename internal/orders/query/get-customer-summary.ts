@@ -1,13 +1,17 @@
 import type { DocumentReader } from "../../cqrs/documents.ts";
+import { type NotFound, notFound } from "../../cqrs/query.ts";
 import type { CustomerSummary, GetCustomerSummaryRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { customerSummary } from "../projection/customer-summary.ts";
 import { loadDocument } from "./load-document.ts";
+import { writtenJustNow } from "./written-just-now.ts";
 
 getCustomerSummary.view = customerSummary;
 
-export function getCustomerSummary(
+export async function getCustomerSummary(
   documents: DocumentReader,
   { customerId }: GetCustomerSummaryRequest,
-): Promise<CustomerSummary | undefined> {
-  return loadDocument(documents, customerSummary, customerId);
+): Promise<{ readonly summary: CustomerSummary } | NotFound> {
+  const summary = await loadDocument(documents, customerSummary, customerId);
+  if (summary !== undefined) return { summary };
+  return notFound("CUSTOMER_NOT_FOUND", `no order of a customer ${JSON.stringify(customerId)} is known; ${writtenJustNow}`);
 }

@@ -54,7 +54,9 @@ describe("an order at a version", () => {
   });
 
   it("that it has not reached is not there", async () => {
-    expect(await atVersion(changes + 3)).toEqual({ reason: "VERSION_NOT_REACHED", version: changes + 2 });
+    expect(await atVersion(changes + 3)).toMatchObject({
+      notFound: { reason: "VERSION_NOT_REACHED", metadata: { version: String(changes + 2) } },
+    });
   });
 });
 
@@ -69,21 +71,23 @@ describe("an order at a time", () => {
   });
 
   it("before its creation is not there", async () => {
-    expect(await atTime("09:59:59.999")).toEqual({ reason: "ORDER_NOT_YET_CREATED", createdAt: new Date("2026-03-01T10:00:00Z") });
+    expect(await atTime("09:59:59.999")).toMatchObject({
+      notFound: { reason: "ORDER_NOT_YET_CREATED", metadata: { created_at: "2026-03-01T10:00:00.000Z" } },
+    });
   });
 
   it("shows nothing that happened later, also if an event says that it happened before the one before it", async () => {
     const versionAt = async (time: string) => {
       const answer = await atTime(time, "unordered");
-      return "order" in answer ? answer.order.version : answer.reason;
+      return "order" in answer ? answer.order.version : answer.notFound.reason;
     };
     expect([await versionAt("11:30:00"), await versionAt("12:00:00")]).toEqual([1, 3]);
   });
 });
 
 it("an order that is not there has no past either", async () => {
-  expect(await atVersion(1, "order")).toEqual({ reason: "ORDER_NOT_FOUND" });
-  expect(await atTime("10:00:00", "order")).toEqual({ reason: "ORDER_NOT_FOUND" });
+  expect(await atVersion(1, "order")).toMatchObject({ notFound: { reason: "ORDER_NOT_FOUND" } });
+  expect(await atTime("10:00:00", "order")).toMatchObject({ notFound: { reason: "ORDER_NOT_FOUND" } });
 });
 
 it("a read mask leaves the fields that were asked for", async () => {

@@ -1,5 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Condition, DocumentReader, Page, SortKey } from "../../cqrs/documents.ts";
+import { type NotFound, notFound } from "../../cqrs/query.ts";
 import { readMask } from "../../cqrs/read-mask.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
@@ -7,16 +8,10 @@ import type { GetOrderAsOfRequest } from "../../gen/headwater/orders/v1/order_qu
 import { orders } from "../projection/order.ts";
 import { orderHistory } from "../projection/order-history.ts";
 import { dateOf } from "../projection/time.ts";
+import { writtenJustNow } from "./written-just-now.ts";
 
 /** Most orders have fewer events, and so are one read. An event may have a thousand lines, so that many more at once would be too much. */
 const eventsPerRead = 100;
-
-/** An order as it was, or why it cannot be shown. */
-export type OrderAsOf =
-  | { readonly order: Order }
-  | { readonly reason: "ORDER_NOT_FOUND" }
-  | { readonly reason: "VERSION_NOT_REACHED"; readonly version: number }
-  | { readonly reason: "ORDER_NOT_YET_CREATED"; readonly createdAt: Date };
 
 getOrderAsOf.view = orderHistory;
 
@@ -25,7 +20,7 @@ getOrderAsOf.view = orderHistory;
  *
  * @throws {ReadMaskError} the read mask does not fit an order
  */
-export async function getOrderAsOf(documents: DocumentReader, request: GetOrderAsOfRequest): Promise<OrderAsOf> {
+export async function getOrderAsOf(documents: DocumentReader, request: GetOrderAsOfRequest): Promise<{ readonly order: Order } | NotFound> {
   const { orderId, asOf } = request;
   const masked = readMask(OrderSchema, request.readMask);
   const lastMs = asOf.case === "time" ? dateOf(asOf.value).getTime() : Number.POSITIVE_INFINITY;
@@ -35,14 +30,24 @@ export async function getOrderAsOf(documents: DocumentReader, request: GetOrderA
   for await (const event of eventsOf(documents, orderId, lastVersion)) {
     const occurredAt = event.metadata?.occurredAt;
     if (occurredAt !== undefined && timestampMs(occurredAt) > lastMs) {
-      if (order === undefined) return { reason: "ORDER_NOT_YET_CREATED", createdAt: dateOf(occurredAt) };
+      if (order === undefined) return notYetCreated(orderId, dateOf(occurredAt).toISOString());
       break;
     }
     order = orders.fold(order, orderId, event);
   }
-  if (order === undefined) return { reason: "ORDER_NOT_FOUND" };
-  if (asOf.case === "version" && order.version < lastVersion) return { reason: "VERSION_NOT_REACHED", version: order.version };
+  if (order === undefined) return notFound("ORDER_NOT_FOUND", `there is no order ${JSON.stringify(orderId)}; ${writtenJustNow}`);
+  if (asOf.case === "version" && order.version < lastVersion) return notReached(orderId, String(order.version));
   return { order: masked(order) };
+}
+
+function notYetCreated(orderId: string, createdAt: string): NotFound {
+  const message = `the order ${JSON.stringify(orderId)} was created at ${createdAt}; ask for a later time`;
+  return notFound("ORDER_NOT_YET_CREATED", message, { created_at: createdAt });
+}
+
+function notReached(orderId: string, version: string): NotFound {
+  const message = `the order ${JSON.stringify(orderId)} is at version ${version}; ${writtenJustNow}`;
+  return notFound("VERSION_NOT_REACHED", message, { version });
 }
 
 /** The order's events, oldest first, read as they are needed. */

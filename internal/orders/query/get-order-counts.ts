@@ -6,6 +6,9 @@ import { loadDocument } from "./load-document.ts";
 
 getOrderCounts.view = orderCounts;
 
-export async function getOrderCounts(documents: DocumentReader, _request: GetOrderCountsRequest): Promise<OrderCounts> {
-  return (await loadDocument(documents, orderCounts, orderCountsId)) ?? create(OrderCountsSchema);
+export async function getOrderCounts(
+  documents: DocumentReader,
+  _request: GetOrderCountsRequest,
+): Promise<{ readonly counts: OrderCounts }> {
+  return { counts: (await loadDocument(documents, orderCounts, orderCountsId)) ?? create(OrderCountsSchema) };
 }

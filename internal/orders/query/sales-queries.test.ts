@@ -74,9 +74,9 @@ it("sales per country are found like those per product", async () => {
 
 it("orders are counted by status, and are none where there is no order", async () => {
   const request = create(GetOrderCountsRequestSchema);
-  expect((await getOrderCounts(documents, request)).statuses).toMatchObject([{ status: OrderStatus.PLACED, orderCount: 3n }]);
+  expect((await getOrderCounts(documents, request)).counts.statuses).toMatchObject([{ status: OrderStatus.PLACED, orderCount: 3n }]);
   await using empty = await openEmbeddedDocuments({ inMemory: true });
-  expect((await getOrderCounts(empty, request)).statuses).toEqual([]);
+  expect((await getOrderCounts(empty, request)).counts.statuses).toEqual([]);
 });
 
 function products(request: ProductsInit) {
