@@ -108,7 +108,8 @@ export interface Documents extends AsyncDisposable {
 
   /**
    * Writes documents, each only at its expected revision, then the checkpoints, which are never visible before the documents. If any
-   * document conflicts, no checkpoint is written, and the other documents may be.
+   * document conflicts, no checkpoint is written, and the other documents may be. A checkpoint that is behind the one there is changes
+   * nothing, unless it is of another log.
    */
   write(writes: readonly DocumentWrite[], checkpoints: readonly Checkpoint[]): Promise<readonly WriteConflict[]>;
 

@@ -44,9 +44,14 @@ const ANSWER_DEADLINE_MS = 30_000;
 
 /** Opens the log of the order topics; it is closed with the test. */
 export async function openOrderLog(): Promise<EmbeddedLog> {
-  const log = await openEmbeddedLog({ directory: null, partitions, topics: Object.values(orderTopics) });
+  const log = await newOrderLog(partitions);
   onTestFinished(() => log[Symbol.asyncDispose]());
   return log;
+}
+
+/** A log of the order topics, for whoever closes it himself. */
+export function newOrderLog(partitionCount: number): Promise<EmbeddedLog> {
+  return openEmbeddedLog({ directory: null, partitions: partitionCount, topics: Object.values(orderTopics) });
 }
 
 /** Another connection to the log, for a part that may end without warning. */

@@ -115,12 +115,20 @@ function describeCheckpoints({ documents, store }: Context) {
     return { collection, partition, logId: "log", nextOffset: sequence * 2, sequence, eventTimeMs: 1_767_225_600_000 + sequence };
   };
 
-  it("a checkpoint is what was written last, per collection and partition", async () => {
+  it("a checkpoint is the farthest that was written, per collection and partition", async () => {
     await documents().write([], [checkpoint(0, 1), checkpoint(1, 5), checkpoint(0, 9, newCollection().name)]);
-    await documents().write([], [checkpoint(0, 2)]);
+    await Promise.all([2, 7, 4].map((sequence) => documents().write([], [checkpoint(0, sequence)])));
+    await documents().write([], [checkpoint(0, 6)]);
     const found = await documents().checkpoints(orders.name);
-    expect(found.toSorted((a, b) => a.partition - b.partition)).toEqual([checkpoint(0, 2), checkpoint(1, 5)]);
+    expect(found.toSorted((a, b) => a.partition - b.partition)).toEqual([checkpoint(0, 7), checkpoint(1, 5)]);
     expect(await documents().checkpoints(newCollection().name)).toEqual([]);
+  });
+
+  it("a checkpoint of another log takes the place of one, wherever it is", async () => {
+    await documents().write([], [{ ...checkpoint(0, 5), logId: "$log" }]);
+    const other = { ...checkpoint(0, 0), eventTimeMs: 0 };
+    await documents().write([], [other]);
+    expect(await documents().checkpoints(orders.name)).toEqual([other]);
   });
 
   it("a write with a conflict writes no checkpoint", async () => {

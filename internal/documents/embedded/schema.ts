@@ -18,6 +18,14 @@ export const baseSchema = `
 /** What files of an earlier version lack. */
 export const addEventTime = "ALTER TABLE checkpoints ADD COLUMN event_time_ms INTEGER NOT NULL DEFAULT 0";
 
+/** A checkpoint only ever advances, unless it goes over to another log. */
+export const advanceCheckpointSql = `
+  INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET
+    log_id = excluded.log_id, next_offset = excluded.next_offset, sequence = excluded.sequence, event_time_ms = excluded.event_time_ms
+  WHERE log_id <> excluded.log_id OR next_offset < excluded.next_offset
+`;
+
 /** The table of a collection, quoted. */
 export function documentsTable(collection: string): string {
   return quoted(`documents:${collection}`);

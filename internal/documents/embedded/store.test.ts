@@ -149,8 +149,9 @@ it("a file of an earlier version keeps its checkpoints, whose events are of an u
   try {
     const checkpoint = { collection: orders.name, partition: 0, logId: "log", nextOffset: 7, sequence: 5, eventTimeMs: 0 };
     expect(later.checkpoints(orders.name)).toEqual([checkpoint]);
-    later.write([], [{ ...checkpoint, eventTimeMs: 9 }]);
-    expect(later.checkpoints(orders.name)).toEqual([{ ...checkpoint, eventTimeMs: 9 }]);
+    const next = { ...checkpoint, nextOffset: 8, sequence: 6, eventTimeMs: 9 };
+    later.write([], [next]);
+    expect(later.checkpoints(orders.name)).toEqual([next]);
   } finally {
     later.close();
     rmSync(directory, { recursive: true });

@@ -4,7 +4,16 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../cqrs/documents.ts";
 import { findStatement } from "./find-sql.ts";
 import type { Row, RowPage, RowWrite } from "./protocol.ts";
-import { addEventTime, baseSchema, createDocumentsSql, createIndexSql, documentsTable, dropIndexSql, entriesTable } from "./schema.ts";
+import {
+  addEventTime,
+  advanceCheckpointSql,
+  baseSchema,
+  createDocumentsSql,
+  createIndexSql,
+  documentsTable,
+  dropIndexSql,
+  entriesTable,
+} from "./schema.ts";
 
 export interface Store {
   /** Runs it in one transaction: if it throws, nothing has happened. */
@@ -82,7 +91,7 @@ class SqliteStore implements Store {
       `SELECT collection, partition, log_id AS logId, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs
        FROM checkpoints WHERE collection = ? ORDER BY partition`,
     );
-    this.#writeCheckpoint = db.prepare("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)");
+    this.#writeCheckpoint = db.prepare(advanceCheckpointSql);
   }
 
   transaction<Result>(run: () => Result): Result {

@@ -87,16 +87,6 @@ describe.skipIf(mongo === undefined)("MongoDB", () => {
       ]);
     });
 
-    it("is a checkpoint that never goes back, but for another log", async () => {
-      const checkpoint = { collection: orders.name, partition: 0, logId: "$log", nextOffset: 20, sequence: 10, eventTimeMs: 1 };
-      await Promise.all([5, 10, 7].map((sequence) => documents.write([], [{ ...checkpoint, sequence, nextOffset: sequence * 2 }])));
-      await documents.write([], [{ ...checkpoint, sequence: 9, nextOffset: 18 }]);
-      expect(await documents.checkpoints(orders.name)).toEqual([checkpoint]);
-      const other = { ...checkpoint, logId: "other", nextOffset: 0, sequence: 0 };
-      await documents.write([], [other]);
-      expect(await documents.checkpoints(orders.name)).toEqual([other]);
-    });
-
     it("is a checkpoint of an earlier version, whose event is of an unknown time", async () => {
       const checkpoint = { collection: orders.name, partition: 9, logId: "log", nextOffset: 20, sequence: 10 };
       await client

@@ -1,0 +1,134 @@
+/** Projectors that die, and logs that are read in other ways. */
+
+import type { OrderHistory } from "../../../test/support/order-histories.ts";
+import { orders, startProjector } from "../../../test/support/order-runtime.ts";
+import { type Checkpoint, type Documents, DocumentsUnavailableError } from "../documents.ts";
+import type { Consumer, Log } from "../log.ts";
+
+/** Where a projector dies. */
+export interface Death {
+  /** After so many documents and checkpoints. */
+  readonly afterWrites: number;
+  /** Which of a batch's documents and of its checkpoints come first. */
+  readonly order: number;
+}
+
+const neverDies: Death = { afterWrites: Number.POSITIVE_INFINITY, order: 0 };
+
+const ASK_AGAIN_MS = 2;
+
+/** Runs a projector until it has applied all events or has died, and says how many documents and checkpoints it wrote. */
+export async function project(
+  log: Log,
+  documents: Documents,
+  death = neverDies,
+): Promise<{ readonly died: boolean; readonly writes: number }> {
+  const store = dying(documents, death);
+  const projector = startProjector(log, store.documents);
+  const watching = new AbortController();
+  const projected = untilProjected(log, documents, watching.signal);
+  try {
+    await Promise.race([projected, projector.stopped]);
+  } catch (error) {
+    if (!store.died()) throw error;
+  } finally {
+    watching.abort();
+    await Promise.allSettled([projected, projector[Symbol.asyncDispose]()]);
+  }
+  return { died: store.died(), writes: store.writes() };
+}
+
+/** Documents as a process has them that dies: what it was writing is there in part, and never a checkpoint before all documents. */
+function dying(documents: Documents, { afterWrites, order }: Death) {
+  let [done, hasDied] = [0, false];
+  const take = <Item>(items: readonly Item[]): readonly Item[] => {
+    const taken = shuffled(items, order).slice(0, afterWrites - done);
+    done += taken.length;
+    return taken;
+  };
+  const write: Documents["write"] = async (writes, checkpoints) => {
+    if (afterWrites - done >= writes.length + checkpoints.length) {
+      done += writes.length + checkpoints.length;
+      return documents.write(writes, checkpoints);
+    }
+    hasDied = true;
+    const partly = take(writes);
+    await documents.write(partly, partly.length === writes.length ? take(checkpoints) : []);
+    throw new DocumentsUnavailableError("the projector has died");
+  };
+  return { documents: { ...documents, write } satisfies Documents, died: () => hasDied, writes: () => done };
+}
+
+/** Mixed, and the same for the same order. */
+function shuffled<Item>(items: readonly Item[], order: number): readonly Item[] {
+  const rank = (index: number): number => Math.imul(index + 1, 2_654_435_761 ^ Math.imul(order + 1, 40_503)) >>> 0;
+  return items
+    .map((item, index) => ({ item, rank: rank(index) }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}
+
+async function untilProjected(log: Log, documents: Documents, signal: AbortSignal): Promise<void> {
+  const ends = await log.ends(orders.topics.events.name);
+  while (!signal.aborted) {
+    const found = await Promise.all(orders.views.map((view) => documents.checkpoints(view.collection.name)));
+    const reached = (checkpoints: readonly Checkpoint[], partition: number, end: number) =>
+      checkpoints.some((each) => each.partition === partition && each.nextOffset >= end);
+    if (found.every((checkpoints) => ends.every((end, partition) => reached(checkpoints, partition, end)))) return;
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+}
+
+/** Sets the checkpoint of each view in each partition to a place before or at its end: which, the numbers choose. */
+export async function goBack(documents: Documents, log: Log, { logged }: OrderHistory, places: readonly number[]): Promise<void> {
+  const checkpoints = orders.views.flatMap(({ collection }, view) =>
+    Array.from({ length: log.partitions }, (_, partition): Checkpoint => {
+      const own = logged.filter((placed) => placed.partition === partition);
+      const nextOffset = (places[view * log.partitions + partition] ?? 0) % (own.length + 1);
+      const sequence = Math.max(0, ...own.slice(0, nextOffset).map((placed) => placed.sequence));
+      return { collection: collection.name, partition, logId: log.id, nextOffset, sequence, eventTimeMs: 0 };
+    }),
+  );
+  // A store may let a checkpoint go back only where it goes over to another log.
+  for (const logId of ["another", log.id]) {
+    await documents.write(
+      [],
+      checkpoints.map((checkpoint) => ({ ...checkpoint, logId })),
+    );
+  }
+}
+
+/** The log as a projector sees it that shares no partition with the others, because it does not know of them. */
+export function inAnotherGroup(log: Log): Log {
+  return { ...log, consume: (options) => log.consume({ ...options, group: `${options.group}-other` }) };
+}
+
+/** The log in batches of these sizes, in turn. */
+export function inBatches(log: Log, sizes: readonly number[]): Log {
+  let polls = 0;
+  return polling(log, (poll, limits) => {
+    const maxRecords = sizes[polls % sizes.length] ?? limits.maxRecords;
+    polls += 1;
+    return poll({ ...limits, maxRecords });
+  });
+}
+
+/** The log as it would be if an event of each partition were missing. */
+export function without(log: Log, offset: number): Log {
+  return polling(log, async (poll, limits) => {
+    const found = await poll(limits);
+    return { ...found, records: found.records.filter((record) => record.offset !== offset) };
+  });
+}
+
+type Poll = Consumer["poll"];
+
+function polling(log: Log, poll: (original: Poll, limits: Parameters<Poll>[0]) => ReturnType<Poll>): Log {
+  return {
+    ...log,
+    async consume(options) {
+      const consumer = await log.consume(options);
+      return { ...consumer, poll: (limits) => poll(consumer.poll, limits) };
+    },
+  };
+}

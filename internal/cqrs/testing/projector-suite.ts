@@ -1,0 +1,194 @@
+/** What the projector promises of every document store: each view is the fold of its events, whatever happens to those who build it (P6). */
+
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type OrderHistory, orderHistories, recordOf, shortHistory } from "../../../test/support/order-histories.ts";
+import { newOrderLog, orders, startProjector } from "../../../test/support/order-runtime.ts";
+import type { Documents } from "../documents.ts";
+import type { Log } from "../log.ts";
+import { GapError } from "../projector.ts";
+import { type Death, goBack, inAnotherGroup, inBatches, project, without } from "./projector-suite-support.ts";
+import { expectFolds, expectPrefixes, storedViews } from "./view-checker.ts";
+
+/** An empty store of the views. */
+export interface ViewsUnderTest extends AsyncDisposable {
+  readonly documents: Documents;
+  empty(): Promise<void>;
+}
+
+/** Enough for documents that several partitions write. */
+const PARTITIONS = 2;
+
+const RUNS = 10;
+
+/** A slow machine tries fewer histories, and a failure is shrunk for so long at most. */
+const TIME_LIMIT_MS = 30_000;
+
+const batches = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 4 });
+const death: fc.Arbitrary<Death> = fc.record({ afterWrites: fc.nat({ max: 150 }), order: fc.nat() });
+const deaths = fc.array(death, { minLength: 1, maxLength: 3 });
+
+/** Runs the suite on a document store. */
+export function describeProjector(name: string, open: () => Promise<ViewsUnderTest>): void {
+  describe(name, () => {
+    let views: ViewsUnderTest;
+    beforeAll(async () => {
+      views = await open();
+    });
+    afterAll(() => views[Symbol.asyncDispose]());
+    const given: Given = async (history, run) => {
+      await using log = await newOrderLog(PARTITIONS);
+      await log.append(history.logged.map(recordOf));
+      const empty = async () => {
+        await views.empty();
+        return views.documents;
+      };
+      await run({ log, documents: await empty(), history, empty });
+    };
+    describeFolds(given);
+    describeDeaths(given);
+    describeRefusals(given);
+  });
+}
+
+interface Situation {
+  readonly log: Log;
+  readonly documents: Documents;
+  readonly history: OrderHistory;
+  /** Forgets all documents. */
+  empty(): Promise<Documents>;
+}
+
+/** Runs with a history in a log of its own, and no documents. */
+type Given = (history: OrderHistory, run: (situation: Situation) => Promise<void>) => Promise<void>;
+
+/** Holds whatever the history and the circumstances. A failure prints the seed. */
+function always<Circumstances>(
+  given: Given,
+  circumstances: fc.Arbitrary<Circumstances>,
+  run: (situation: Situation, circumstances: Circumstances) => Promise<void>,
+): Promise<void> {
+  const property = fc.asyncProperty(orderHistories(PARTITIONS), circumstances, (history, drawn) =>
+    given(history, (situation) => run(situation, drawn)),
+  );
+  return fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: TIME_LIMIT_MS });
+}
+
+function describeFolds(given: Given): void {
+  it("every view is the fold of its events, however they are cut into batches", async () => {
+    await always(given, batches, async ({ log, documents, history }, sizes) => {
+      await project(inBatches(log, sizes), documents);
+      await expectFolds(documents, history);
+    });
+  });
+
+  it("events that are delivered again from any earlier checkpoint change nothing", async () => {
+    const places = fc.array(fc.nat(), { minLength: PARTITIONS * orders.views.length, maxLength: PARTITIONS * orders.views.length });
+    await always(given, fc.tuple(places, batches), async ({ log, documents, history }, [offsets, sizes]) => {
+      await project(log, documents);
+      const before = await storedViews(documents);
+      await goBack(documents, log, history, offsets);
+      await project(inBatches(log, sizes), documents);
+      expect(await storedViews(documents)).toEqual(before);
+      await expectFolds(documents, history);
+    });
+  });
+
+  it("two projectors that both believe to own every partition do no harm", async () => {
+    await always(given, fc.tuple(batches, batches), async ({ log, documents, history }, [one, other]) => {
+      await Promise.all([project(inBatches(log, one), documents), project(inAnotherGroup(inBatches(log, other)), documents)]);
+      await expectFolds(documents, history);
+    });
+  });
+
+  it("a document that is not the fold of its events would be found", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents, history }) => {
+      await project(log, documents);
+      await expectFolds(documents, history);
+      const collection = orders.views[0]?.collection.name ?? "";
+      const { documents: found } = await documents.find({ collection, where: [], sort: [], limit: 1 });
+      const writes = found.map(({ revision, ...document }) => ({ ...document, collection, expectedRevision: revision }));
+      await documents.write(
+        writes.map((write) => ({ ...write, fields: { ...write.fields, version: 77 } })),
+        [],
+      );
+      await expect(expectFolds(documents, history)).rejects.toThrow("deeply equal");
+      await expect(expectPrefixes(documents, history)).rejects.toThrow("deeply equal");
+    });
+  });
+
+  it("a view that has an event too many, or one too few, would be found", async () => {
+    const whole = shortHistory(PARTITIONS);
+    const shorter = { events: whole.events.slice(0, -1), logged: whole.events.slice(0, -1) };
+    await given(whole, async ({ log, documents }) => {
+      await project(log, documents);
+      await expect(expectFolds(documents, shorter)).rejects.toThrow("deeply equal");
+      await expect(expectPrefixes(documents, shorter)).rejects.toThrow("deeply equal");
+    });
+    await given(shorter, async ({ log, documents }) => {
+      await project(log, documents);
+      await expectPrefixes(documents, whole);
+      await expect(expectFolds(documents, whole)).rejects.toThrow("deeply equal");
+    });
+  });
+}
+
+function describeDeaths(given: Given): void {
+  it("a projector that dies after any of its writes is continued by the next", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents: first, history, empty }) => {
+      const { writes } = await project(log, first);
+      expect(writes).toBeGreaterThan(history.events.length);
+      for (let afterWrites = 0; afterWrites < writes; afterWrites += 1) {
+        const documents = await empty();
+        expect(await project(log, documents, { afterWrites, order: afterWrites })).toEqual({ died: true, writes: afterWrites });
+        await expectPrefixes(documents, history);
+        await project(log, documents);
+        await expectFolds(documents, history);
+      }
+    });
+  });
+
+  it("projectors that die again and again at any point, after any part of a batch, are continued by the next", async () => {
+    await always(given, fc.tuple(deaths, batches), async ({ log, documents, history }, [all, sizes]) => {
+      for (const each of all) {
+        await project(inBatches(log, sizes), documents, each);
+        await expectPrefixes(documents, history);
+      }
+      await project(inBatches(log, sizes), documents);
+      await expectFolds(documents, history);
+    });
+  });
+
+  it("two projectors at once that die again and again are continued by the next two", async () => {
+    await always(given, fc.tuple(deaths, deaths, batches), async ({ log, documents, history }, [one, other, sizes]) => {
+      const projectAll = async (own: Log, all: readonly Death[]) => {
+        for (const each of all) await project(own, documents, each);
+        await project(own, documents);
+      };
+      await Promise.all([projectAll(inBatches(log, sizes), one), projectAll(inAnotherGroup(log), other)]);
+      await expectFolds(documents, history);
+    });
+  });
+}
+
+function describeRefusals(given: Given): void {
+  it("a gap in the events stops the projector before anything of the batch is applied", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents, history }) => {
+      await expect(startProjector(without(log, 1), documents).stopped).rejects.toThrow(GapError);
+      expect((await storedViews(documents)).flatMap(({ stored }) => stored)).toEqual([]);
+      await project(log, documents);
+      await expectFolds(documents, history);
+    });
+  });
+
+  it("views of another log are refused", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents }) => {
+      const [view] = orders.views;
+      if (view === undefined) throw new Error("there is no view");
+      await documents.prepare([view.collection]);
+      const checkpoint = { collection: view.collection.name, partition: 0, nextOffset: 3, sequence: 3, eventTimeMs: 0 };
+      await documents.write([], [{ ...checkpoint, logId: "another" }]);
+      await expect(startProjector(log, documents).stopped).rejects.toThrow("another log");
+    });
+  });
+}
