@@ -1,7 +1,7 @@
 /** The part of the log's contract that is about owners and their transactions. */
 
 import { expect, it } from "vitest";
-import { FencedError, type NewRecord, type Owner } from "../log.ts";
+import { FencedError, LogUnavailableError, type NewRecord, type Owner } from "../log.ts";
 import {
   contents,
   type Driven,
@@ -130,27 +130,35 @@ export function describeTransactions(open: OpenLog): void {
   it("a new owner sees everything that the former one committed, and nothing comes after", async () => {
     const system = await opened(open);
     const { topics } = system;
+    let seen: string | undefined;
     for (let round = 0; round < 5; round += 1) {
       const former = await own(system, "same");
       await pollUntil([former], () => former.owned.size === partitionCount);
-      let acknowledged = "";
+      // It has read the log: what the owner before it was told that it had not written is not there now either.
+      expect(await values(former.member, 0, ["key"])).toEqual([seen]);
+      const attempts: string[] = [];
       const begun = Promise.withResolvers<void>();
       const writing = (async () => {
-        for (let count = 0; ; count += 1) {
-          const value = `${round}-${count}`;
-          await former.member.transact({ records: [state(topics, 0, "key", value)], consumed: new Map([[0, count]]) });
-          acknowledged = value;
-          if (count === 3) begun.resolve();
+        while (true) {
+          attempts.push(`${round}-${attempts.length}`);
+          await former.member.transact({
+            records: [state(topics, 0, "key", attempts.at(-1) ?? "")],
+            consumed: new Map([[0, attempts.length]]),
+          });
+          if (attempts.length === 4) begun.resolve();
         }
       })();
       const end = writing.catch((error: unknown) => error);
-      await begun.promise;
+      await Promise.race([begun.promise, writing]);
       const next = await own({ log: await withConnection(system), topics }, "same");
       await pollUntil([next], () => next.owned.size === partitionCount);
-      const [seen] = await values(next.member, 0, ["key"]);
-      expect(await end).toBeInstanceOf(FencedError);
-      expect(seen).toBe(acknowledged);
-      expect(await values(next.member, 0, ["key"])).toEqual([seen]);
+      [seen] = await values(next.member, 0, ["key"]);
+      const error = await end;
+      const [acknowledged, last] = attempts.slice(-2);
+      // A commit that meets the fence half way may be left without a clear answer: then it is one of the two.
+      const isUnclear = error instanceof LogUnavailableError;
+      expect(isUnclear || error instanceof FencedError, String(error)).toBe(true);
+      expect(isUnclear ? [acknowledged, last] : [acknowledged]).toContain(seen);
       await next.member[Symbol.asyncDispose]();
     }
   });

@@ -86,7 +86,8 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     await log.append([record(topics.events, "a"), record(topics.events, "b")]);
     await using proxy = await startLossyProxy(server.address);
     const context = {
-      config: { ...config, socketFactory: proxy.socketFactory },
+      // The heartbeat that is held must not time out before the group has given its sender up and the heir has written.
+      config: { ...config, requestTimeout: 60_000, socketFactory: proxy.socketFactory },
       logId: log.id,
       stateDirectory: null,
       check: () => undefined,

@@ -19,7 +19,8 @@ const MAX_RECORDS_PER_PRODUCER = 1_000_000_000;
 /**
  * What a coordinator answers to a commit that it refuses before it has written anything: a younger producer of this name has ended the
  * transaction, or is ending it, or its time was up. The last answer could also mean that a commit is under way, but kafkajs sends one only
- * once. Every other error may follow a commit.
+ * once. Every other error may follow a commit. That holds for UNKNOWN too, although it mostly means that the commit met a younger producer's
+ * fence half way, and wrote nothing: a coordinator says the same of whatever else goes wrong inside it.
  */
 const refusals: ReadonlySet<string> = new Set(["INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "CONCURRENT_TRANSACTIONS"]);
 

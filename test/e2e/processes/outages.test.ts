@@ -17,7 +17,10 @@ const { createOrder } = OrderCommandService.method;
 const { getOrder } = OrderQueryService.method;
 
 /** Long enough for a check of the health to fail and to succeed again, on a busy machine. */
-const patience = { timeout: 40_000, interval: 100 };
+const patience = { timeout: 60_000, interval: 100 };
+
+/** Both times, and what is between. */
+const TIMEOUT_MS = 150_000;
 
 describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "program")("an outage", () => {
   let kafka: KafkaServer;
@@ -42,7 +45,7 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
   it.each<Outage>([
     ["that is killed", () => kafka.kill(), () => kafka.restart()],
     ["that hangs", () => process.kill(kafka.pid, "SIGSTOP"), () => process.kill(kafka.pid, "SIGCONT")],
-  ])("of a broker %s is told in time, and everything resumes by itself", async (_, begin, end) => {
+  ])("of a broker %s is told in time, and everything resumes by itself", { timeout: TIMEOUT_MS }, async (_, begin, end) => {
     const pids = pidsOf(system);
     await begin();
     const failure = await failureOf(commands.call(createOrder, newOrder(randomUUID()), { deadlineMs: 3_000 }));
@@ -66,7 +69,7 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
   it.each<Outage>([
     ["that is killed", () => mongo.kill(), () => mongo.restart()],
     ["that hangs", () => process.kill(mongo.pid, "SIGSTOP"), () => process.kill(mongo.pid, "SIGCONT")],
-  ])("of a mongod %s is told in time, commands go on, and everything resumes by itself", async (_, begin, end) => {
+  ])("of a mongod %s is told in time, commands go on, and everything resumes by itself", { timeout: TIMEOUT_MS }, async (_, begin, end) => {
     const pids = pidsOf(system);
     await begin();
     const orderId = randomUUID();
