@@ -1,4 +1,4 @@
-import type { Documents } from "../../internal/cqrs/documents.ts";
+import type { Collection, Documents } from "../../internal/cqrs/documents.ts";
 import { startFreshness } from "../../internal/cqrs/freshness.ts";
 import { type GrpcServer, startGrpcServer } from "../../internal/grpc/server.ts";
 import { errorDomain } from "../../internal/orders/error-domain.ts";
@@ -20,14 +20,18 @@ export async function startQueryService(
   { partitions, ...address }: QueryServiceConfig,
   { documents, logger }: { readonly documents: Documents; readonly logger: Logger },
 ) {
-  const freshness = await startFreshness({ documents, views: orderViews, partitions });
+  const onError = (err: unknown): void =>
+    logger.warn({ err }, "which generations are live could not be read; it is read again with their next change");
+  const freshness = await startFreshness({ documents, views: orderViews, partitions, onError });
   const openStreams = createOpenStreams();
-  const service = orderQueryService({ documents, freshness, partitions, openStreams });
+  const service = orderQueryService({ freshness, partitions, openStreams });
   const server: GrpcServer = await startGrpcServer({ ...address, services: [service], errorDomain, logger });
   return {
     address: server.address,
     port: server.port,
     setServing: server.setServing,
+    /** The collections that queries read now, with the indexes that they need. */
+    collections: (): readonly Collection[] => orderViews.map((view) => ({ ...view.collection, name: freshness.collection(view) })),
     async [Symbol.asyncDispose]() {
       openStreams.endAll();
       await server[Symbol.asyncDispose]();

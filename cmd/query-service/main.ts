@@ -1,5 +1,5 @@
+import type { Collection } from "../../internal/cqrs/documents.ts";
 import type { MongoDocuments } from "../../internal/documents/mongo/connect.ts";
-import { orderViews } from "../../internal/orders/projection/views.ts";
 import { openMongo } from "../../internal/process/mongo.ts";
 import { hostOption, mongoOptions, partitionsOption, queryPortOption } from "../../internal/process/options.ts";
 import { watchHealth } from "../../internal/process/outages.ts";
@@ -14,14 +14,14 @@ await runProcess({
     const { host, "query-port": port, partitions } = config;
     const documents = stack.use(await openMongo(config, { logger, signal }));
     const app = stack.use(await startQueryService({ host, port, partitions }, { documents, logger }));
-    stack.use(watchHealth({ check: () => checkIndexes(documents), onChange: app.setServing, logger }));
+    stack.use(watchHealth({ check: () => checkIndexes(documents, app.collections()), onChange: app.setServing, logger }));
     return { status: `serves on ${app.address}` };
   },
 });
 
 /** @throws {Error} an index is missing: its queries would read whole collections */
-async function checkIndexes(documents: MongoDocuments): Promise<void> {
-  const [missing] = await documents.missingIndexes(orderViews.map(({ collection }) => collection));
+async function checkIndexes(documents: MongoDocuments, collections: readonly Collection[]): Promise<void> {
+  const [missing] = await documents.missingIndexes(collections);
   if (missing === undefined) return;
   throw new Error(`the index ${missing.index} of ${missing.collection} is missing; has a projector run?`);
 }

@@ -42,7 +42,7 @@ function unaryQueries(options: QueryServiceOptions): UnaryQueries {
 
 /** The position of the view is taken before the documents are read: they show at least that. */
 async function read(
-  { documents, freshness }: QueryServiceOptions,
+  { freshness }: QueryServiceOptions,
   query: Query<QueryRequest, object>,
   request: QueryRequest,
   call: Call,
@@ -53,7 +53,7 @@ async function read(
     const complete = freshness.sequences(query.view);
     const latestEventMs = freshness.latestEventMs(query.view);
     if (latestEventMs !== undefined) call.setResponseTrailer(LATEST_EVENT, new Date(latestEventMs).toISOString());
-    const witness = createWitness(documents);
+    const witness = createWitness(freshness.documents);
     const answered = await untilAborted(
       query(witness, request).then((answer) => ({ answer })),
       wait.signal,

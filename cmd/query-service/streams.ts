@@ -1,7 +1,6 @@
 /** The queries that stay open: watches and subscriptions. */
 
 import { createDocumentWatch } from "../../internal/cqrs/document-watch.ts";
-import type { Documents } from "../../internal/cqrs/documents.ts";
 import { createEventTail } from "../../internal/cqrs/event-tail.ts";
 import type { Freshness } from "../../internal/cqrs/freshness.ts";
 import { requestHash } from "../../internal/cqrs/page-token.ts";
@@ -28,7 +27,6 @@ import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
 import type { OpenStreams } from "./open-streams.ts";
 
 export interface StreamingOptions {
-  readonly documents: Documents;
   readonly freshness: Freshness;
   readonly partitions: number;
   readonly openStreams: OpenStreams;
@@ -36,7 +34,8 @@ export interface StreamingOptions {
 
 type StreamingQueries = Pick<Implementation<typeof OrderQueryService>, "watchOrder" | "watchOrders" | "subscribeOrderEvents">;
 
-export function streamingQueries({ documents, freshness, partitions, openStreams }: StreamingOptions): StreamingQueries {
+export function streamingQueries({ freshness, partitions, openStreams }: StreamingOptions): StreamingQueries {
+  const { documents } = freshness;
   const watch = createDocumentWatch({ documents, freshness, view: orders, partitions });
   const events = createEventTail({ documents, freshness, view: orderHistory, partitions });
   const eventsOfOrders = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders], partitions });

@@ -1,28 +1,51 @@
 /** The documents that a projector has at hand. A stale one does no harm: its write conflicts, and it is loaded again. */
 
-import type { Applied, Checkpoint, Documents, DocumentWrite } from "./documents.ts";
+import type { Applied, Checkpoint, Documents, DocumentWrite, Fields, StoredDocument } from "./documents.ts";
 import type { Projection } from "./projection.ts";
 
 /** How many documents are kept: some tens of megabytes of orders. */
 const MAX_CACHED_DOCUMENTS = 20_000;
 
-/** A document as the fold left it. */
+/** A document as it is stored, or as the fold left it. */
 export interface FoldedDocument {
   readonly view: Projection;
   readonly id: string;
   readonly document: object;
   readonly applied: Applied;
+  readonly fields: Fields;
   /** The revision it was loaded at; 0 if it is new. */
   readonly revision: number;
+}
+
+/** A document that this code cannot read. */
+export interface UnreadableDocument {
+  readonly unreadable: string;
+  readonly applied: Applied;
+}
+
+/** A document, if this code can read it. */
+export type CachedDocument = FoldedDocument | UnreadableDocument;
+
+/** Where a document is. */
+export interface DocumentPlace {
+  readonly view: Projection;
+  readonly id: string;
 }
 
 /** Loads and writes documents through what is at hand. */
 export interface DocumentCache {
   keyOf(view: Projection, id: string): string;
   /** Documents in the order of the places asked for; undefined where there is none. */
-  load(places: readonly { readonly view: Projection; readonly id: string }[]): Promise<readonly (FoldedDocument | undefined)[]>;
-  /** Writes documents, then checkpoints, and returns the keys of those that conflicted; these are forgotten. */
-  write(documents: readonly FoldedDocument[], checkpoints: readonly Checkpoint[]): Promise<ReadonlySet<string>>;
+  load(places: readonly DocumentPlace[]): Promise<readonly (CachedDocument | undefined)[]>;
+  /**
+   * Writes documents and whatever else belongs to them, then checkpoints, and returns the keys of what conflicted, documents by `keyOf`;
+   * these are forgotten.
+   */
+  write(
+    documents: readonly FoldedDocument[],
+    checkpoints: readonly Checkpoint[],
+    others?: readonly DocumentWrite[],
+  ): Promise<ReadonlySet<string>>;
   clear(): void;
 }
 
@@ -35,7 +58,7 @@ export function createDocumentCache(documents: Documents): DocumentCache {
     keyOf,
     async load(places) {
       const missing = places.filter(({ view, id }) => !view.writeOnce && !cache.has(keyOf(view, id)));
-      const loaded = new Map<string, FoldedDocument>();
+      const loaded = new Map<string, CachedDocument>();
       const byView = [...Map.groupBy(missing, ({ view }) => view)];
       await Promise.all(
         byView.map(async ([view, wanted]) => {
@@ -43,26 +66,22 @@ export function createDocumentCache(documents: Documents): DocumentCache {
             view.collection.name,
             wanted.map(({ id }) => id),
           );
-          for (const stored of found) {
-            if (stored === undefined) continue;
-            const { id, applied, revision } = stored;
-            loaded.set(keyOf(view, id), { view, id, applied, revision, document: view.decode(stored.fields) });
-          }
+          for (const stored of found) if (stored !== undefined) loaded.set(keyOf(view, stored.id), decoded(view, stored));
         }),
       );
       return places.map(({ view, id }) => cache.get(keyOf(view, id)) ?? loaded.get(keyOf(view, id)));
     },
-    async write(folded, checkpoints) {
+    async write(folded, checkpoints, others = []) {
       const writes = folded.map(
-        ({ view, id, document, applied, revision }): DocumentWrite => ({
+        ({ view, id, applied, revision, fields }): DocumentWrite => ({
           collection: view.collection.name,
           id,
           expectedRevision: revision,
           applied,
-          fields: view.encode(document, applied),
+          fields,
         }),
       );
-      const conflicts = await documents.write(writes, checkpoints);
+      const conflicts = await documents.write([...writes, ...others], checkpoints);
       const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
       for (const document of folded) {
         const key = keyOf(document.view, document.id);
@@ -77,4 +96,12 @@ export function createDocumentCache(documents: Documents): DocumentCache {
     },
     clear: () => cache.clear(),
   };
+}
+
+function decoded(view: Projection, { id, applied, revision, fields }: StoredDocument): CachedDocument {
+  try {
+    return { view, id, applied, revision, fields, document: view.decode(fields) };
+  } catch (error) {
+    return { applied, unreadable: `the stored document cannot be read: ${error instanceof Error ? error.message : String(error)}` };
+  }
 }

@@ -45,8 +45,8 @@ interface Follower<Document> {
   /** What it has not taken yet. */
   next: Shown<Document> | undefined;
   failure: { readonly error: unknown } | undefined;
-  /** The revision it was last given; 0 if there was no document. */
-  revision: number | undefined;
+  /** The partition sequence of what it was last given; 0 if there was no document. Unlike a revision, it is the same in every generation. */
+  sequence: number | undefined;
 }
 
 interface Place<Document> {
@@ -72,7 +72,7 @@ export function createDocumentWatch<Desc extends DescMessage>(options: DocumentW
   return {
     async *follow(id, signal) {
       const place = placeOf(id);
-      const follower: Follower<Document> = { bell: createBell(), next: undefined, failure: undefined, revision: undefined };
+      const follower: Follower<Document> = { bell: createBell(), next: undefined, failure: undefined, sequence: undefined };
       const followers = place.followers.get(id) ?? new Set();
       place.followers.set(id, followers.add(follower));
       place.due.add(id);
@@ -120,12 +120,12 @@ export function createDocumentWatch<Desc extends DescMessage>(options: DocumentW
   }
 
   function show(followers: readonly Follower<Document>[], stored: StoredDocument | undefined): void {
-    const revision = stored?.revision ?? 0;
-    const behind = followers.filter((follower) => follower.revision === undefined || follower.revision < revision);
+    const sequence = Math.max(0, ...Object.values(stored?.applied ?? {}));
+    const behind = followers.filter((follower) => follower.sequence === undefined || follower.sequence < sequence);
     if (behind.length === 0) return;
     const shown = { document: stored && view.decode(stored.fields), applied: stored?.applied ?? {} };
     for (const follower of behind) {
-      follower.revision = revision;
+      follower.sequence = sequence;
       follower.next = shown;
       follower.bell.ring();
     }

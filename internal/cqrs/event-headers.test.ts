@@ -50,6 +50,7 @@ it("the record of an event is a CloudEvent in binary content mode, in the trace 
       ce_source: "/headwater/orders",
       ce_type: "headwater.orders.v1.OrderCreated",
       ce_subject: "order-1",
+      ce_sequence: "0000000000000001",
       ce_time: "2011-12-09T12:50:00.250Z",
       "content-type": "application/protobuf",
       ...trace,
@@ -80,7 +81,7 @@ it("of a command record's headers only a trace context of the right form goes on
   await appendCommand(log, { traceparent: "00-none", tracestate: "rojo=1", authorization: "secret" });
   await submit(gateway, submission("order-1", placeOrder));
   const [headers] = await headersOfEvents(log);
-  const standard = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "content-type"];
+  const standard = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time", "content-type"];
   expect(Object.keys(headers ?? {})).toEqual(standard);
 });
 

@@ -10,6 +10,12 @@ import type { Domain } from "./domain.ts";
 import { unionOf } from "./oneof.ts";
 import type { TraceHeaders } from "./trace-context.ts";
 
+/** The header with the partition sequence of an event, by CloudEvents' extension "sequence": known although the value cannot be read. */
+export const SEQUENCE_HEADER = "ce_sequence";
+
+/** They sort as text, as the extension wants it. */
+const SEQUENCE_DIGITS = 16;
+
 /** Makes the headers of an event, with the trace context that its command came with. */
 export type EventHeaders = (event: Message, trace: TraceHeaders | undefined) => Readonly<Record<string, string>>;
 
@@ -25,6 +31,7 @@ export function createEventHeaders({ aggregate, eventSource }: Pick<Domain, "agg
       ce_source: eventSource,
       ce_type: (facts as { readonly value: Message }).value.$typeName,
       ce_subject: metadata.aggregateId,
+      [SEQUENCE_HEADER]: String(metadata.sequence).padStart(SEQUENCE_DIGITS, "0"),
       ...(time === undefined ? {} : { ce_time: time }),
       "content-type": "application/protobuf",
       ...trace,

@@ -3,6 +3,7 @@ import { orders } from "../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../documents/embedded/open.ts";
 import type { Documents } from "./documents.ts";
 import { type Freshness, NotYetVisibleError, startFreshness } from "./freshness.ts";
+import { generationsCollection, inGeneration, openCatalogue } from "./generations.ts";
 import type { Projection } from "./projection.ts";
 
 const forever = new AbortController().signal;
@@ -91,4 +92,39 @@ it("a view is as fresh as the newest event of any of its partitions, and of an u
   await documents.write([], [checkpoint(1, view, 1, 1_000), checkpoint(1, otherView, 1, 3_000)]);
   await expect.poll(() => freshness.latestEventMs(otherView)).toBe(3_000);
   expect(freshness.latestEventMs(view)).toBe(2_000);
+});
+
+it("another generation is read only when it shows no less in any partition", async () => {
+  const { documents, freshness } = await started();
+  const next = inGeneration(view, { collection: "next", version: view.version });
+  await documents.prepare([generationsCollection, next.collection]);
+  await documents.write([], [checkpoint(5), checkpoint(3, view, 1), checkpoint(5, next), checkpoint(2, next, 1)]);
+  const { name } = next.collection;
+  await openCatalogue(documents).change(view, (entry) => ({ ...entry, live: { collection: name, version: view.version } }));
+  await documents.write([], [checkpoint(6)]);
+  await documents.write([], [checkpoint(3, next, 1)]);
+  await expect.poll(() => freshness.sequences(view).get(0)).toBe(6);
+  expect(freshness.collection(view)).toBe(view.collection.name);
+  const waiting = freshness.waitFor(view, new Map([[0, 7]]), AbortSignal.timeout(30_000));
+  await documents.write([], [checkpoint(7, next)]);
+  await waiting;
+  expect(freshness.collection(view)).toBe("next");
+  expect(freshness.sequences(view)).toEqual(
+    new Map([
+      [0, 7],
+      [1, 3],
+    ]),
+  );
+});
+
+it("who starts later reads the generation that is live, under the view's own name", async () => {
+  const { documents } = await started();
+  const next = inGeneration(view, { collection: "next", version: view.version });
+  await documents.prepare([generationsCollection, next.collection]);
+  await openCatalogue(documents).change(view, (entry) => ({ ...entry, live: { collection: "next", version: view.version } }));
+  await documents.write([{ collection: "next", id: "a", expectedRevision: 0, applied: { 0: 1 }, fields: {} }], [checkpoint(1, next)]);
+  const late = await follow(documents);
+  expect(late.collection(view)).toBe("next");
+  expect(await late.documents.load(view.collection.name, ["a"])).toMatchObject([{ id: "a" }]);
+  expect((await late.documents.find({ collection: view.collection.name, where: [], sort: [], limit: 5 })).documents).toHaveLength(1);
 });

@@ -1,51 +1,41 @@
 /**
- * The read side's engine: folds the events of the partitions it is given into the documents of all views (P6). A batch is one fold and one
- * guarded write per document, then the checkpoints. Re-delivered events are skipped by the position that each document carries; a second
- * projector is noticed by the document's revision.
+ * The read side's engine: keeps the generations of all views up to date, and builds those that are to take a live one's place beside them. The
+ * catalogue of generations says which; it is followed while this runs.
  */
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ViewProgressSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
-import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
-import type { Cancel, Clock } from "./clock.ts";
-import { createDocumentCache, type FoldedDocument } from "./document-cache.ts";
-import type { Checkpoint, Documents } from "./documents.ts";
-import type { Consumer, Log, LogRecord, NewRecord } from "./log.ts";
+import { type Bell, createBell } from "./bell.ts";
+import { type BuildEngine, runBuild } from "./build-generation.ts";
+import type { Cancel } from "./clock.ts";
+import type { Checkpoint } from "./documents.ts";
+import { DEFAULT_PACE, forgetAbandoned, introduce } from "./generation-changes.ts";
+import {
+  announcedView,
+  type Build,
+  generationsCollection,
+  inGeneration,
+  keptGenerations,
+  openCatalogue,
+  type ViewGenerations,
+} from "./generations.ts";
+import { type AppliedPlace, keepGenerations } from "./keep-generations.ts";
+import type { NewRecord } from "./log.ts";
+import { dropParked, isParkedRequest, parkedCollection } from "./parking.ts";
+import { murmur2 } from "./partition.ts";
 import type { Projection } from "./projection.ts";
-import { untilAborted } from "./until-aborted.ts";
-import type { EventMessage, EventReader } from "./upcasting.ts";
 
-/** How many events one batch takes at most: enough to write each busy document once for many events. */
-const BATCH_EVENTS = 1_000;
-
-const POLL_WAIT_MS = 5_000;
-
-/** Another projector may win a document's revision; it is loaded and folded again so often before something else must be wrong. */
-const MAX_CONFLICT_ROUNDS = 20;
+export { GapError } from "./keep-generations.ts";
 
 /** Positions are told again so often, for callers that began to listen after they were reached. */
 const REPEAT_PROGRESS_MS = 3_000;
 
 /** What a projector works with. */
-export interface ProjectorOptions {
-  readonly log: Log;
-  readonly documents: Documents;
-  readonly clock: Clock;
-  readonly events: Pick<EventReader, "read">;
+export interface ProjectorOptions extends BuildEngine {
   readonly topics: { readonly events: { readonly name: string }; readonly progress: { readonly name: string } };
   readonly views: readonly Projection[];
-  /** The consumer group of all projectors of these views. */
-  readonly group: string;
-  readonly instance: string;
-  readonly signal: AbortSignal;
   /** Told again and again, every few seconds at least, while it is a member of its group and gets on. */
   readonly onProgress?: () => void;
-}
-
-/** The log does not continue where the views are: events are missing, and to go on would corrupt every view. */
-export class GapError extends Error {
-  override readonly name = "GapError";
 }
 
 /**
@@ -56,199 +46,174 @@ export class GapError extends Error {
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
-  const { log, documents, views, group, instance, topics } = options;
-  await documents.prepare(views.map((view) => view.collection));
-  await using consumer = await log.consume({ group, instance, topic: topics.events.name });
-  const partitions = createPartitions(options, consumer);
+  const { documents, views, clock, signal } = options;
+  const catalogue = openCatalogue(documents);
+  await documents.prepare([generationsCollection, parkedCollection]);
+  for (const view of views) {
+    const order = { version: view.version, pace: DEFAULT_PACE, nowMs: clock.now() };
+    await catalogue.announce(await catalogue.change(view, (entry) => introduce(entry, order)));
+  }
+  const ended = new AbortController();
+  const following = AbortSignal.any([signal, ended.signal]);
+  const [news, changes, requests] = [createBell(), createBell(), createBell()];
+  const notice = (checkpoints: readonly Checkpoint[]): void => {
+    if (checkpoints.some((checkpoint) => announcedView(checkpoint) !== undefined)) news.ring();
+    if (checkpoints.some(isParkedRequest)) for (const bell of [requests, ...builds.requests()]) bell.ring();
+  };
+  const builds = createBuilds({ ...options, signal: following });
+  await documents.watchCheckpoints(notice, following);
+  let entries = await catalogue.load(views);
+  await prepare(options, entries);
+  const progress = createProgressTeller(options, () => entries);
+  builds.follow(entries);
+  const tasks = [
+    builds.failed,
+    followCatalogue(),
+    keepGenerations({
+      ...options,
+      group: projectorGroup(options),
+      signal: following,
+      generations: () => views.flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations)),
+      changes,
+      requests,
+      onApplied: progress.tell,
+    }),
+  ];
   try {
-    await projectWhileMember(options, consumer, partitions);
+    await Promise.race(tasks);
   } finally {
-    partitions.close();
+    ended.abort();
+    progress.close();
+    await Promise.allSettled([...tasks.slice(1), builds.stopped()]);
+  }
+
+  /** Runs until the signal aborts, which never is the end of it: the others end then too. */
+  async function followCatalogue(): Promise<void> {
+    for (;;) {
+      await news.rung(following);
+      if (following.aborted) return;
+      const before = keptNames(views, entries);
+      entries = await catalogue.load(views);
+      await prepare(options, entries);
+      builds.follow(entries);
+      if (keptNames(views, entries) !== before) changes.ring();
+    }
   }
 }
 
-async function projectWhileMember({ signal, onProgress }: ProjectorOptions, consumer: Consumer, partitions: Partitions): Promise<void> {
-  while (!signal.aborted) {
-    const poll = await untilAborted(consumer.poll({ maxRecords: BATCH_EVENTS, waitMs: POLL_WAIT_MS }), signal);
-    if (poll === undefined) return;
-    if (poll.generation > 0) onProgress?.();
-    for (const partition of poll.lost) partitions.release(partition);
-    for (const partition of poll.gained) await partitions.takeOver(partition);
-    if (poll.records.length > 0) await partitions.apply(poll.records);
+/** Creates what is kept and removes what was given up. */
+async function prepare({ documents, views }: ProjectorOptions, entries: readonly ViewGenerations[]): Promise<void> {
+  const kept = views.flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations));
+  await documents.prepare(kept.map(({ collection }) => collection));
+  for (const [index, { abandoned }] of entries.entries()) {
+    const view = views[index];
+    if (view === undefined || abandoned.length === 0) continue;
+    await documents.drop(abandoned);
+    await dropParked(documents, abandoned);
+    await openCatalogue(documents).change(view, (entry) => forgetAbandoned(entry, abandoned));
   }
 }
 
-/** Where one view stands in one partition. */
-interface Place {
-  nextOffset: number;
-  sequence: number;
-  eventTimeMs: number;
+function keptNames(views: readonly Projection[], entries: readonly ViewGenerations[]): string {
+  return views
+    .flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations))
+    .map(({ collection }) => collection.name)
+    .join();
 }
 
-interface DecodedEvent {
-  readonly event: EventMessage;
-  readonly metadata: EventMetadata;
-  readonly partition: number;
-  readonly offset: number;
-  readonly sequence: number;
+/**
+ * The group of the projectors of one version of the code. Those of different versions share no partitions: each version keeps its own
+ * generations in all of them. The group's name is no state, since the checkpoints say where to go on.
+ */
+export function projectorGroup({ group, views }: Pick<ProjectorOptions, "group" | "views">): string {
+  const versions = views.map(({ name, version }) => `${name}.${version}`).join();
+  return `${group}.${(murmur2(new TextEncoder().encode(versions)) >>> 0).toString(16).padStart(8, "0")}`;
 }
 
-interface Partitions {
-  takeOver(partition: number): Promise<void>;
-  release(partition: number): void;
-  apply(records: readonly LogRecord[]): Promise<void>;
+interface Builds {
+  /** Starts what is to be built, and stops what is not any more. */
+  follow(entries: readonly ViewGenerations[]): void;
+  /** To be rung when somebody has asked for something of a parked key. */
+  requests(): readonly Bell[];
+  /** Rejects when a build fails in a way that ends the projector; never resolves. */
+  readonly failed: Promise<never>;
+  /** Waits until all have stopped, after the signal. */
+  stopped(): Promise<void>;
+}
+
+function createBuilds(options: ProjectorOptions): Builds {
+  /** By collection and pace: another pace is another run. */
+  const running = new Map<string, { readonly stop: AbortController; readonly stopped: Promise<void>; readonly requests: Bell }>();
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+  return {
+    follow(entries) {
+      const wanted = new Map<string, { readonly view: Projection; readonly building: Build }>(
+        entries.flatMap(({ building }, index) => {
+          const view = options.views[index];
+          if (view === undefined || building?.version !== view.version) return [];
+          if (building.state !== "building" && building.state !== "verifying") return [];
+          return [[`${building.collection} ${building.pace}`, { view, building }] as const];
+        }),
+      );
+      for (const [key, { stop }] of running) {
+        if (wanted.has(key)) continue;
+        stop.abort();
+        running.delete(key);
+      }
+      for (const [key, { view, building }] of wanted) {
+        if (running.has(key)) continue;
+        const stop = new AbortController();
+        const signal = AbortSignal.any([options.signal, stop.signal]);
+        const build = { view, generation: inGeneration(view, building), pace: building.pace };
+        const requests = createBell();
+        const stopped = runBuild({ ...options, signal, requests }, build).catch((error: unknown) => {
+          // One that was given up has lost its collection under its hands.
+          if (!signal.aborted) failed.reject(error);
+        });
+        running.set(key, { stop, stopped, requests });
+      }
+    },
+    requests: () => [...running.values()].map(({ requests }) => requests),
+    failed: failed.promise,
+    async stopped() {
+      await Promise.all([...running.values()].map(({ stopped }) => stopped));
+    },
+  };
+}
+
+interface ProgressTeller {
+  tell(places: readonly AppliedPlace[]): void;
   close(): void;
 }
 
-function createPartitions(options: ProjectorOptions, consumer: Consumer): Partitions {
-  const { log, documents, clock, views, topics } = options;
-  const cache = createDocumentCache(documents);
-  /** Per partition, the place of each view, in the order of `views`. */
-  const places = new Map<number, readonly Place[]>();
-  let cancelRepeat = scheduleRepeat();
-
+/** Tells those who wait for views how far their live generations are; a notification, repeated soon if it is lost. */
+function createProgressTeller({ log, topics, clock }: ProjectorOptions, entries: () => readonly ViewGenerations[]): ProgressTeller {
+  const latest = new Map<string, AppliedPlace>();
+  let cancelRepeat: Cancel = repeat();
   return {
-    async takeOver(partition) {
-      const found = await Promise.all(views.map((view) => documents.checkpoints(view.collection.name)));
-      const taken = found.map((checkpoints) => placeOf(checkpoints, partition, log.id));
-      const end = (await log.ends(topics.events.name))[partition] ?? 0;
-      if (taken.some((place) => place.nextOffset > end)) {
-        throw new GapError(
-          `partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`,
-        );
-      }
-      places.set(partition, taken);
-      // Even before the first event, the query side learns from the checkpoints which log the views follow.
-      await documents.write(
-        [],
-        taken.map((place, index) => checkpointOf(index, partition, place)),
-      );
-      consumer.seek(partition, Math.min(...taken.map((place) => place.nextOffset)));
+    tell(places) {
+      for (const place of places) latest.set(`${place.partition}/${place.generation.collection.name}`, place);
+      publish(places);
     },
-    release(partition) {
-      places.delete(partition);
-      // Another projector writes these documents from now on; a stale one would only cost a conflict, but would stay in memory.
-      cache.clear();
-    },
-    apply,
     close: () => cancelRepeat(),
   };
 
-  async function apply(records: readonly LogRecord[]): Promise<void> {
-    const events = records.map((record) => decode(options.events, record));
-    const after = new Map<number, Place[]>();
-    let pending = views.flatMap((view, index) => foldsOf(view, dueEvents(events, index, after)));
-    const checkpoints = [...after].flatMap(([partition, next]) => next.map((place, index) => checkpointOf(index, partition, place)));
-    for (let round = 0; ; round += 1) {
-      if (round === MAX_CONFLICT_ROUNDS) throw new Error(`documents kept changing under the projector for ${MAX_CONFLICT_ROUNDS} rounds`);
-      const conflicts = await cache.write(await foldAll(pending), checkpoints);
-      if (conflicts.size === 0) break;
-      // A document that is written once and exists already was written before a crash that lost the checkpoint.
-      pending = pending.filter(({ view, id }) => !view.writeOnce && conflicts.has(cache.keyOf(view, id)));
-    }
-    for (const [partition, next] of after) places.set(partition, next);
-    publish([...after.keys()]);
-  }
-
-  /** The events that a view has not applied, in order; notes in `after` where the view will be. */
-  function dueEvents(events: readonly DecodedEvent[], viewIndex: number, after: Map<number, Place[]>): readonly DecodedEvent[] {
-    return events.filter(({ partition, offset, sequence, metadata }) => {
-      const taken = places.get(partition);
-      if (taken === undefined) throw new Error(`events of partition ${partition} came before it was taken over`);
-      const next = after.get(partition) ?? taken.map((place) => ({ ...place }));
-      after.set(partition, next);
-      const place = next[viewIndex];
-      if (place === undefined || offset < place.nextOffset) return false;
-      if (sequence > place.sequence + 1) {
-        throw new GapError(
-          `partition ${partition} goes from event ${place.sequence} to ${sequence} at offset ${offset}: events are missing`,
-        );
-      }
-      place.nextOffset = offset + 1;
-      if (sequence <= place.sequence) return false;
-      place.sequence = sequence;
-      if (metadata.recordedAt !== undefined) place.eventTimeMs = timestampMs(metadata.recordedAt);
-      return true;
-    });
-  }
-
-  async function foldAll(folds: readonly Fold[]): Promise<readonly FoldedDocument[]> {
-    const loaded = await cache.load(folds);
-    const folded: FoldedDocument[] = [];
-    folds.forEach(({ view, id, events }, index) => {
-      const before = loaded[index];
-      let document = before?.document;
-      const applied: Record<number, number> = { ...before?.applied };
-      for (const { event, partition, sequence } of events) {
-        if (sequence <= (applied[partition] ?? 0)) continue;
-        document = view.fold(document, id, event);
-        applied[partition] = sequence;
-      }
-      if (document !== undefined && document !== before?.document) {
-        folded.push({ view, id, document, applied, revision: before?.revision ?? 0 });
-      }
-    });
-    return folded;
-  }
-
-  function checkpointOf(viewIndex: number, partition: number, place: Place): Checkpoint {
-    return { collection: views[viewIndex]?.collection.name ?? "", partition, logId: log.id, ...place };
-  }
-
-  /** Tells those who wait for views; a notification, repeated soon if it is lost. */
-  function publish(partitions: readonly number[]): void {
-    const records = partitions.flatMap((partition) =>
-      (places.get(partition) ?? []).map((place, index): NewRecord => {
-        const view = views[index]?.name ?? "";
-        const value = create(ViewProgressSchema, { view, partition, sequence: BigInt(place.sequence) });
+  function publish(places: Iterable<AppliedPlace>): void {
+    const live = new Set(entries().map((entry) => entry.live.collection));
+    const records = [...places]
+      .filter(({ generation }) => live.has(generation.collection.name))
+      .map(({ generation: { name: view }, partition, sequence }): NewRecord => {
+        const value = create(ViewProgressSchema, { view, partition, sequence: BigInt(sequence) });
         return { topic: topics.progress.name, partition: 0, key: view, value: toBinary(ViewProgressSchema, value) };
-      }),
-    );
+      });
     if (records.length > 0) log.append(records).catch(() => undefined);
   }
 
-  function scheduleRepeat(): Cancel {
+  function repeat(): Cancel {
     return clock.after(REPEAT_PROGRESS_MS, () => {
-      publish([...places.keys()]);
-      cancelRepeat = scheduleRepeat();
+      publish(latest.values());
+      cancelRepeat = repeat();
     });
   }
-}
-
-/** What a batch does to one document. */
-interface Fold {
-  readonly view: Projection;
-  readonly id: string;
-  readonly events: DecodedEvent[];
-}
-
-function foldsOf(view: Projection, events: readonly DecodedEvent[]): readonly Fold[] {
-  const folds = new Map<string, Fold>();
-  for (const event of events) {
-    for (const id of view.keys(event.event)) {
-      const fold = folds.get(id) ?? { view, id, events: [] };
-      folds.set(id, fold);
-      fold.events.push(event);
-    }
-  }
-  return [...folds.values()];
-}
-
-function placeOf(checkpoints: readonly Checkpoint[], partition: number, logId: string): Place {
-  const checkpoint = checkpoints.find((candidate) => candidate.partition === partition);
-  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0 };
-  if (checkpoint.logId !== logId) {
-    throw new Error(
-      `the view ${checkpoint.collection} follows another log (${checkpoint.logId}); remove its documents to build it from this one`,
-    );
-  }
-  const { nextOffset, sequence, eventTimeMs } = checkpoint;
-  return { nextOffset, sequence, eventTimeMs };
-}
-
-function decode(reader: ProjectorOptions["events"], record: LogRecord): DecodedEvent {
-  const event = reader.read(record.value);
-  const { metadata } = event;
-  if (metadata === undefined) throw new Error(`the event at offset ${record.offset} of partition ${record.partition} has no metadata`);
-  return { event, metadata, partition: record.partition, offset: record.offset, sequence: Number(metadata.sequence) };
 }

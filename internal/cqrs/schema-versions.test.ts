@@ -37,14 +37,14 @@ const tomorrow: Domain = { ...orders.domain, events };
 
 it("views that are built by newer code show what older events mean today", async () => {
   const [log, documents] = [await written(), await openDocuments()];
-  startProjector(log, documents, "projector", events);
+  startProjector(log, documents, "projector", { events });
   await untilShown(documents, 3);
   expect((await loaded(documents))["lines"]).toMatchObject([{ quantity: 8 }]);
 });
 
 it("the history keeps what was written, and older code still reads it", async () => {
   const [log, documents] = [await written(), await openDocuments()];
-  startProjector(log, documents, "projector", events);
+  startProjector(log, documents, "projector", { events });
   await untilShown(documents, 3);
   const [, , changed] = (await documents.find({ collection: history?.collection.name ?? "", where: [], sort: [], limit: 10 })).documents;
   expect(changed?.fields).toMatchObject({ lineQuantityChanged: { quantity: 4 }, metadata: { schemaVersion: today } });
@@ -67,7 +67,7 @@ it("older code that meets a newer event stops there and says what to do", async 
   await expect(stopped).rejects.toThrow(
     `order-1/4 (orderPlaced) has schema version ${today + 1}, and this code knows none beyond ${today}: bring the newer code here first`,
   );
-  startProjector(log, documents, "newer", events);
+  startProjector(log, documents, "newer", { events });
   await untilShown(documents, 4);
 });
 

@@ -41,6 +41,7 @@ export interface EventReader<Event extends EventMessage = EventMessage> {
   readonly schemaVersion: number;
   /**
    * @throws {NewerEventError} the event was written by newer code
+   * @throws {UnknownEventError} the event is of no kind
    * @throws {UpcastError} an upcaster failed
    */
   read(bytes: Uint8Array): Event;
@@ -51,6 +52,11 @@ export interface EventReader<Event extends EventMessage = EventMessage> {
 /** Newer code has written this event. To go on without what it says would be wrong for ever: the reader must be replaced first. */
 export class NewerEventError extends Error {
   override readonly name = "NewerEventError";
+}
+
+/** An event of a known schema version that holds no facts which that version has. */
+export class UnknownEventError extends Error {
+  override readonly name = "UnknownEventError";
 }
 
 /** An upcaster has failed: a fault in the code, or an event that nobody thought of. */
@@ -103,10 +109,11 @@ export function createEventReader<EventDesc extends DescMessage>(
     // A version that is not stated is the first.
     const from = metadata?.schemaVersion || 1;
     const { case: kind } = factsOf(event);
-    if (from > schemaVersion || kind === undefined) {
-      const known = `this code knows ${kind === undefined ? "no such event" : "none"} beyond ${schemaVersion}`;
+    if (from > schemaVersion) {
+      const known = `this code knows none beyond ${schemaVersion}`;
       throw new NewerEventError(`${nameOf(event, kind)} has schema version ${from}, and ${known}: bring the newer code here first`);
     }
+    if (kind === undefined) throw new UnknownEventError(`${nameOf(event, kind)} says nothing that schema version ${from} knows`);
     if (metadata === undefined || from === schemaVersion) return event;
     let current = event;
     for (let version = from; version < schemaVersion; version += 1) current = step(current, version);

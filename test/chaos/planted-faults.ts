@@ -131,9 +131,9 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: "a document is folded again",
-    file: "internal/cqrs/projector.ts",
-    find: "if (sequence <= (applied[partition] ?? 0)) continue;",
-    replace: "",
+    file: "internal/cqrs/fold-document.ts",
+    find: "sequence <= (applied[partition] ?? 0) || failures.has(partition)",
+    replace: "failures.has(partition)",
     provoke: (scene) => killProjectors(scene, "checkpoints", "before"),
     breaks: /^I13:/,
   },
@@ -168,7 +168,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: "a query does not wait for its token",
-    file: "cmd/query-service/service.ts",
+    file: "cmd/query-service/consistency.ts",
     find: "await freshness.waitFor(view, sequences, signal);",
     replace: "await Promise.resolve(signal);",
     breaks: /^I14:/,

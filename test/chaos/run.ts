@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
+import { projectorGroup } from "../../internal/cqrs/projector.ts";
 import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
@@ -152,7 +153,8 @@ function countsOf({ attempts }: ClientHistory): string {
 async function areWorking(servers: ChaosServers, system: ChaosSystem): Promise<boolean> {
   const healths = await Promise.all(system.processes.map(({ address }) => healthOf(address)));
   if (healths.some((health) => health !== "SERVING")) return false;
-  const { groups } = await withAdmin(servers, (admin) => admin.describeGroups([orderGroups.handler, orderGroups.projector]));
+  const projectors = projectorGroup({ group: orderGroups.projector, views: orderViews });
+  const { groups } = await withAdmin(servers, (admin) => admin.describeGroups([orderGroups.handler, projectors]));
   return (["command-handler", "projector"] as const).every((name, index) => {
     const clients = groups[index]?.members.map(({ clientId }) => clientId) ?? [];
     const living = system.named(name).map(({ instance }) => `headwater-${name}-${instance}`);

@@ -16,6 +16,7 @@ import type { Domain } from "../../internal/cqrs/domain.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import type { Member, UnionInitOf } from "../../internal/cqrs/oneof.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
+import type { Projection } from "../../internal/cqrs/projection.ts";
 import { runProjector } from "../../internal/cqrs/projector.ts";
 import type { EventReader } from "../../internal/cqrs/upcasting.ts";
 import { type CommandOptionsSchema, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
@@ -71,9 +72,15 @@ export function startHandler(log: Log, instance = "handler", domain: Domain = or
   return untilTestFinished(startBackground((signal) => runCommandHandler({ log, domain, group: orderGroups.handler, instance, signal })));
 }
 
+/** What a projector may be given other than production has it. */
+interface ProjectorParts {
+  readonly views?: readonly Projection[];
+  readonly events?: EventReader;
+}
+
 /** A projector of all order views. */
-export function startProjector(log: Log, documents: Documents, instance = "projector", events: EventReader = orderEvents): BackgroundApp {
-  const source = { log, documents, clock: systemClock, events, topics: orderTopics, views: orderViews };
+export function startProjector(log: Log, documents: Documents, instance = "projector", parts: ProjectorParts = {}): BackgroundApp {
+  const source = { log, documents, clock: systemClock, events: orderEvents, topics: orderTopics, views: orderViews, ...parts };
   return untilTestFinished(startBackground((signal) => runProjector({ ...source, group: orderGroups.projector, instance, signal })));
 }
 
