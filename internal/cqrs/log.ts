@@ -95,10 +95,10 @@ export interface Log extends AsyncDisposable {
   members(group: string): Promise<readonly GroupMember[]>;
 
   /**
-   * What a partition of a topic with retention "latest" holds, once through. Of a key that comes several times, the last value is the present
-   * one. What is written meanwhile may be missed.
+   * What a partition of a topic with retention "latest" holds, once through: all of it, or certain keys only. Of a key that comes several
+   * times, the last value is the present one. What is written meanwhile may be missed.
    */
-  latest(topic: string, partition: number): AsyncIterable<readonly LatestValue[]>;
+  latest(topic: string, partition: number, keys?: readonly string[]): AsyncIterable<readonly LatestValue[]>;
 }
 
 /** A member of a group. */

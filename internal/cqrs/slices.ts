@@ -15,7 +15,7 @@ import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
 import { traceHeadersOf } from "./trace-context.ts";
 
 /** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
-const POSITION_KEY = "__position";
+export const POSITION_KEY = "__position";
 
 /** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
 const SLICE_COMMANDS = 500;

@@ -49,7 +49,7 @@ export async function openLog(values: SystemValues): Promise<Log> {
 }
 
 /** Connects to the documents. @throws {ConfigError} there are none */
-async function openDocuments(values: SystemValues): Promise<Documents> {
+export async function openDocuments(values: SystemValues): Promise<Documents> {
   if (values.system === "kafka") return openMongo(values);
   const directory = existing(values.data);
   const [writer, reader] = (await connectToRunning(directory, "documents")) ?? [];

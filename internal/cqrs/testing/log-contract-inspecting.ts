@@ -62,6 +62,7 @@ export function describeInspecting(open: OpenLog): void {
     await log.append([state("gone", null), state("a", "second")]);
     expect(await latestOf(log, topics.state)).toEqual({ "": "none", a: "second", ä: "1" });
     expect(await latestOf(log, topics.state, 1)).toEqual({ elsewhere: "x" });
+    expect(await latestOf(log, topics.state, 0, ["a", "gone", "elsewhere"])).toEqual({ a: "second" });
   });
 
   it("thousands of latest values come, whatever their size", async () => {
@@ -87,9 +88,9 @@ async function membersOf(log: Log, group: string) {
   return Object.fromEntries((await log.members(group)).map(({ instance, partitions }) => [instance, partitions]));
 }
 
-async function latestOf(log: Log, topic: string, partition = 0): Promise<Readonly<Record<string, string>>> {
+async function latestOf(log: Log, topic: string, partition = 0, keys?: readonly string[]): Promise<Readonly<Record<string, string>>> {
   const found = new Map<string, string>();
-  for await (const values of log.latest(topic, partition)) {
+  for await (const values of log.latest(topic, partition, keys)) {
     for (const { key, value } of values) {
       if (value === null) found.delete(key);
       else found.set(key, new TextDecoder().decode(value));

@@ -47,7 +47,8 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
     ends: (topic) => client.call("ends", topic),
     begins: (topic) => client.call("begins", topic),
     members: (group) => client.call("members", group),
-    latest: (topic, partition) => latest(client, topic, partition),
+    latest: (topic, partition, keys) =>
+      keys === undefined ? latest(client, topic, partition) : latestOf(client, { topic, partition, keys }),
     committed: (group, topic) => client.call("committed", { group, topic }),
     async [Symbol.asyncDispose]() {
       for (const listener of listeners) listener.end();
@@ -80,6 +81,11 @@ async function* follow(client: Client, options: TailOptions, from: number): Asyn
     const wanted = next <= to ? records : records.filter(({ offset }) => offset < to);
     if (wanted.length > 0) yield wanted;
   }
+}
+
+async function* latestOf(client: Client, wanted: Parameters<BrokerMethods["load"]>[0]): AsyncIterable<readonly LatestValue[]> {
+  const values = await client.call("load", wanted);
+  yield wanted.keys.map((key, index) => ({ key, value: values[index] ?? null }));
 }
 
 async function* latest(client: Client, topic: string, partition: number): AsyncIterable<readonly LatestValue[]> {

@@ -72,7 +72,7 @@ async function open(options: KafkaLogOptions): Promise<Log> {
       const { groups } = await reaching(() => admin.describeGroups([group]));
       return groups.flatMap(({ members: described }) => described.flatMap((member) => groupMember(member) ?? []));
     },
-    latest: (topic, partition) => readLatest(config, topic, partition),
+    latest: (topic, partition, keys) => readLatest(config, { topic, partition, keys }),
     async committed(group, topic) {
       const [found] = await reaching(() => admin.fetchOffsets({ groupId: group, topics: [topic] }));
       return byPartition((found?.partitions ?? []).map(({ partition, offset }) => [partition, Math.max(0, Number(offset))]));
@@ -131,14 +131,22 @@ async function startTail(
   return follow(fetcher, { partition, to, signal });
 }
 
+interface Wanted {
+  readonly topic: string;
+  readonly partition: number;
+  readonly keys: readonly string[] | undefined;
+}
+
 /** From the first record to the end there is now. */
-async function* readLatest(config: KafkaConfig, topic: string, partition: number): AsyncGenerator<readonly LatestValue[]> {
+async function* readLatest(config: KafkaConfig, { topic, partition, keys }: Wanted): AsyncGenerator<readonly LatestValue[]> {
+  const isWanted = keys === undefined ? () => true : (key: string) => keys.includes(key);
   await using fetcher = await reaching(() => openFetcher(config, topic));
   const [begins, ends] = await Promise.all([fetcher.beginnings([partition]), fetcher.ends([partition])]);
   fetcher.seek(partition, begins.get(partition) ?? 0);
   const signal = new AbortController().signal;
   for await (const records of follow(fetcher, { partition, to: ends.get(partition) ?? 0, signal })) {
-    yield records.map(({ key, value, deleted }) => ({ key, value: deleted === true ? null : value }));
+    const wanted = records.filter(({ key }) => isWanted(key));
+    yield wanted.map(({ key, value, deleted }) => ({ key, value: deleted === true ? null : value }));
   }
 }
 

@@ -2,17 +2,19 @@
 // @generated from file headwater/cqrs/v1/state.proto (package headwater.cqrs.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { CommandOutcome } from "./command_pb.ts";
 import { file_headwater_cqrs_v1_command } from "./command_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file headwater/cqrs/v1/state.proto.
  */
 export const file_headwater_cqrs_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEikAEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEjMKCG91dGNvbWVzGAUgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE91dGNvbWUiSgoRUGFydGl0aW9uUG9zaXRpb24SEwoLbmV4dF9vZmZzZXQYASABKAMSEAoIc2VxdWVuY2UYAiABKAMSDgoGd3JpdGVyGAMgASgJImkKCkRlYWRMZXR0ZXISDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEg4KBm9mZnNldBgDIAEoAxILCgNrZXkYBCABKAkSDQoFdmFsdWUYBSABKAwSDQoFZXJyb3IYBiABKAliBnByb3RvMw", [file_headwater_cqrs_v1_command]);
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEikAEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEjMKCG91dGNvbWVzGAUgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE91dGNvbWUiSgoRUGFydGl0aW9uUG9zaXRpb24SEwoLbmV4dF9vZmZzZXQYASABKAMSEAoIc2VxdWVuY2UYAiABKAMSDgoGd3JpdGVyGAMgASgJIqYBCgpEZWFkTGV0dGVyEg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoBRIOCgZvZmZzZXQYAyABKAMSCwoDa2V5GAQgASgJEg0KBXZhbHVlGAUgASgMEg0KBWVycm9yGAYgASgJEjsKCnJlc29sdXRpb24YByABKAsyJy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyUmVzb2x1dGlvbiLCAQoURGVhZExldHRlclJlc29sdXRpb24SEQoJbGV0dGVyX2lkGAEgASgJEjMKBmFjdGlvbhgCIAEoDjIjLmhlYWR3YXRlci5jcXJzLnYxLkRlYWRMZXR0ZXJBY3Rpb24SDQoFYWN0b3IYAyABKAkSLwoLcmVzb2x2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRISCgpjb21tYW5kX2lkGAYgASgJKnYKEERlYWRMZXR0ZXJBY3Rpb24SIgoeREVBRF9MRVRURVJfQUNUSU9OX1VOU1BFQ0lGSUVEEAASHgoaREVBRF9MRVRURVJfQUNUSU9OX1JFVFJJRUQQARIeChpERUFEX0xFVFRFUl9BQ1RJT05fU0tJUFBFRBACYgZwcm90bzM", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_command]);
 
 /**
  * An aggregate as the write side keeps it: one record per aggregate in the state topic, written together with its events.
@@ -99,7 +101,7 @@ export const PartitionPositionSchema: GenMessage<PartitionPosition> = /*@__PURE_
   messageDesc(file_headwater_cqrs_v1_state, 1);
 
 /**
- * A command that could not be decoded or decided, with everything needed to look into it.
+ * A command that could not be decoded or decided, with everything needed to look into it; or, with a resolution, what became of one.
  *
  * @generated from message headwater.cqrs.v1.DeadLetter
  */
@@ -145,6 +147,14 @@ export type DeadLetter = Message<"headwater.cqrs.v1.DeadLetter"> & {
    * @generated from field: string error = 6;
    */
   error: string;
+
+  /**
+   * What an operator did about the letter that the resolution names. Absent in the letter itself. The value is empty where this is set; topic,
+   * partition, offset and key are the letter's.
+   *
+   * @generated from field: headwater.cqrs.v1.DeadLetterResolution resolution = 7;
+   */
+  resolution?: DeadLetterResolution | undefined;
 };
 
 /**
@@ -153,4 +163,101 @@ export type DeadLetter = Message<"headwater.cqrs.v1.DeadLetter"> & {
  */
 export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
   messageDesc(file_headwater_cqrs_v1_state, 2);
+
+/**
+ * What an operator did about a dead letter. The first one of a letter closes it.
+ *
+ * @generated from message headwater.cqrs.v1.DeadLetterResolution
+ */
+export type DeadLetterResolution = Message<"headwater.cqrs.v1.DeadLetterResolution"> & {
+  /**
+   * The letter: the first 12 hexadecimal digits of the SHA-256 of its record's value.
+   *
+   * @generated from field: string letter_id = 1;
+   */
+  letterId: string;
+
+  /**
+   * What was done.
+   *
+   * @generated from field: headwater.cqrs.v1.DeadLetterAction action = 2;
+   */
+  action: DeadLetterAction;
+
+  /**
+   * Who did it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp resolved_at = 4;
+   */
+  resolvedAt?: Timestamp | undefined;
+
+  /**
+   * Why, in his words.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * The id under which the command was sent again; empty if it was not.
+   *
+   * @generated from field: string command_id = 6;
+   */
+  commandId: string;
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.DeadLetterResolution.
+ * Use `create(DeadLetterResolutionSchema)` to create a new message.
+ */
+export const DeadLetterResolutionSchema: GenMessage<DeadLetterResolution> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_state, 3);
+
+/**
+ * What can be done about a dead letter.
+ *
+ * @generated from enum headwater.cqrs.v1.DeadLetterAction
+ */
+export const DeadLetterAction = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: DEAD_LETTER_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The command was sent again.
+   *
+   * @generated from enum value: DEAD_LETTER_ACTION_RETRIED = 1;
+   */
+  RETRIED: 1,
+
+  /**
+   * The command was given up.
+   *
+   * @generated from enum value: DEAD_LETTER_ACTION_SKIPPED = 2;
+   */
+  SKIPPED: 2,
+} as const;
+
+/**
+ * What can be done about a dead letter.
+ *
+ * @generated from enum headwater.cqrs.v1.DeadLetterAction
+ */
+export type DeadLetterAction = (typeof DeadLetterAction)[keyof typeof DeadLetterAction] | UnknownEnum;
+
+/**
+ * Describes the enum headwater.cqrs.v1.DeadLetterAction.
+ */
+export const DeadLetterActionSchema: GenEnum<DeadLetterAction> = /*@__PURE__*/
+  enumDesc(file_headwater_cqrs_v1_state, 0);
 

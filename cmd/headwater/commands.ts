@@ -1,0 +1,31 @@
+import type { CommandFamily } from "./command.ts";
+
+/** Loaded when they are asked for: a health check every few seconds must not load a whole system. */
+export const headwater: CommandFamily = {
+  help: `headwater: CQRS on Apache Kafka as gRPC services
+
+Usage: headwater <command> [options]
+
+Commands:
+  dev      run everything in this process, on an embedded log and document store
+  import   send the orders of a CSV file through the public API
+  health   ask a process whether it is serving
+
+Commands for operators, on a system in either form, while it runs or stands:
+  status   how far commands, events and views are, and who works on them
+  topics   the topics of the log, and what is in them
+  orders   single orders, as the log has them
+  log      the records of the log
+
+headwater <command> --help tells more.
+`,
+  commands: {
+    dev: () => import("./dev.ts").then(({ dev, devHelp }) => ({ run: dev, help: devHelp })),
+    import: () => import("./import/import.ts").then(({ importOrders, importHelp }) => ({ run: importOrders, help: importHelp })),
+    health: () => import("./health.ts").then(({ health, healthHelp }) => ({ run: health, help: healthHelp })),
+    orders: () => import("./orders/family.ts").then(({ orders }) => orders),
+    log: () => import("./log/family.ts").then(({ log }) => log),
+    status: () => import("./status/status.ts").then(({ status }) => status),
+    topics: () => import("./topics.ts").then(({ topics }) => topics),
+  },
+};

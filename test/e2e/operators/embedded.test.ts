@@ -1,0 +1,116 @@
+/** What an operator does beside a `headwater dev` that runs. */
+
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { type DevProcess, startDevProcess, temporaryFolder } from "../../support/dev-process.ts";
+import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
+import { operate, operateJson } from "../../support/operator.ts";
+import { newOrder } from "../../support/orders.ts";
+
+const { createOrder, placeOrder, shipOrder } = OrderCommandService.method;
+
+describe("beside a running system", () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let dev: DevProcess;
+  let commands: GrpcClient;
+  let data: readonly string[];
+  const commandId = randomUUID();
+
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    dev = await startDevProcess({ directory: folder.path });
+    data = ["--data", folder.path];
+    commands = createGrpcClient(dev.commandAddress);
+    await commands.call(createOrder, { ...newOrder("first"), options: { commandId, causationId: "a letter" } });
+    await commands.call(shipOrder, { orderId: "first" }).catch(() => undefined);
+    await commands.call(createOrder, newOrder("second"));
+    await commands.call(placeOrder, { orderId: "first", options: { waitFor: CommandStage.PROJECTED } });
+  });
+  afterAll(async () => {
+    commands[Symbol.dispose]();
+    await dev[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+
+  it("status tells who works, and that nothing waits", async () => {
+    const status = await operateJson<{ readonly partitions: readonly object[] }>(["status", "--sample", "0", ...data]);
+    expect(status).toMatchObject({ system: "embedded", deadLetters: { open: 0, closed: 0 } });
+    expect(status.partitions).toHaveLength(8);
+    for (const partition of status.partitions) {
+      expect(partition).toMatchObject({ commandsWaiting: 0, handler: "dev", lagEvents: 0, projector: "dev" });
+    }
+    const { stdout } = await operate(["status", ...data]);
+    expect(stdout).toMatch(/\d commands\/s, \d events\/s over 1 s/);
+    expect(stdout).toMatch(/orders +orders\.v\d+ +0 +0/);
+  });
+
+  it("topics tells what each holds", async () => {
+    const { topics } = await operateJson<{ readonly topics: readonly Topic[] }>(["topics", ...data]);
+    const records = topics.map(({ name, keys, partitions }) => [name, keys ?? partitions.reduce((sum, { end }) => sum + end, 0)] as const);
+    expect(Object.fromEntries(records)).toMatchObject({ "orders.commands.v1": 4, "orders.events.v1": 3, "orders.dead-letters.v1": 0 });
+  });
+
+  it("an order is shown with its state, its outcomes and its history", async () => {
+    expect(await operateJson(["orders", "show", "first", ...data])).toMatchObject({
+      orderId: "first",
+      version: 2,
+      state: { status: "ORDER_STATUS_PLACED", customerId: "ada" },
+      outcomes: [{ commandId, version: 1 }, { version: 1, reason: expect.stringMatching(/^[A-Z_]+$/) }, { version: 2 }],
+      history: [
+        { version: 1, type: "orderCreated", commandId, causationId: "a letter", commandOffset: 0 },
+        { version: 2, type: "orderPlaced", actor: "anonymous" },
+      ],
+    });
+    const { stdout } = await operate(["orders", "show", "first", ...data]);
+    expect(stdout).toMatch(/order first, version 2/);
+    const missing = await operate(["orders", "show", "nobody's", ...data]);
+    expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('the log has no order "nobody\'s"') });
+  });
+
+  it("the log is shown record by record", async () => {
+    const { stdout } = await operate(["log", "tail", "--key", "first", "--json", ...data]);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { key: "first", type: "orderCreated", offset: 0, headers: { ce_type: "headwater.orders.v1.OrderCreated" } },
+      { key: "first", type: "orderPlaced", value: { orderPlaced: { total: { minorUnits: "2150" } } } },
+    ]);
+    const from = await operate(["log", "tail", "--key", "first", "--from", "1", "--limit", "1", "--topic", "commands", ...data]);
+    expect(from.stdout).toMatch(/^\d\/1 {2}\S+ {2}first {2}shipOrder {2}\{.*\}\n$/);
+    expect((await operate(["log", "tail", "--from", "end", ...data])).stdout).toBe("");
+  });
+
+  it("the log is followed until Ctrl+C", async () => {
+    let orders = 0;
+    const order = () => commands.call(createOrder, newOrder(`followed-${++orders}`));
+    // The first ones may come before it listens.
+    const sending = setInterval(() => void order(), 100);
+    const { code, stdout } = await operate(["log", "tail", "--follow", ...data], { onOutput: (_, interrupt) => interrupt() });
+    clearInterval(sending);
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/followed-\d+ {2}orderCreated/) });
+  });
+
+  it("what is called wrongly is refused with what to do, and ends it with 2", async () => {
+    const calls: readonly (readonly [readonly string[], string])[] = [
+      [["status", "--data", "no-such-folder"], "there is no log in no-such-folder: --data (HEADWATER_DATA)"],
+      [["status", "extra", ...data], '"extra" is too much'],
+      [["orders", "show", ...data], "name one order"],
+      [["log", "tail", "--from", "3", ...data], "needs a --partition or a --key"],
+      [["log", "tail", "--partition", "9", ...data], "--partition must be less than 8"],
+    ];
+    await Promise.all(
+      calls.map(async ([args, message]) => {
+        const { code, stderr } = await operate(args);
+        expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
+        expect(stderr).toContain(`headwater ${args[0]}`);
+      }),
+    );
+  });
+});
+
+interface Topic {
+  readonly name: string;
+  readonly keys?: number;
+  readonly partitions: readonly { readonly end: number }[];
+}
