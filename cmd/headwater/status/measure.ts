@@ -4,7 +4,10 @@ import { setTimeout } from "node:timers/promises";
 import { type Documents, DocumentsUnavailableError } from "../../../internal/cqrs/documents.ts";
 import { type EventPlace, type EventsOptions, lastEvent } from "../../../internal/cqrs/event-lag.ts";
 import type { GroupMember, Log } from "../../../internal/cqrs/log.ts";
+import { listParked } from "../../../internal/cqrs/parking.ts";
+import { projectorGroup } from "../../../internal/cqrs/projector.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
+import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";
 import { loadLetters } from "../dead-letters/letters.ts";
 import { secondsOf, type ViewStatus, viewStatuses } from "./views.ts";
@@ -15,7 +18,7 @@ export interface PartitionStatus {
   /** The command handler that decides here; absent: nobody does. */
   readonly handler?: string;
   readonly events: number;
-  /** Of the view that is farthest behind; absent: the documents are away. */
+  /** Of the live view that is farthest behind; absent: the documents are away. */
   readonly lagEvents?: number;
   readonly lagSeconds?: number;
   readonly projector?: string;
@@ -32,6 +35,8 @@ export interface Status {
   /** Absent: the documents are away; why, `documentsError` tells. */
   readonly views?: readonly ViewStatus[];
   readonly documentsError?: string;
+  /** Keys of views that wait behind an event that cannot be applied. Absent: the documents are away. */
+  readonly parkedKeys?: number;
 }
 
 export interface MeasureOptions {
@@ -54,7 +59,7 @@ export async function measure({ log, openDocuments, sampleSeconds }: MeasureOpti
   const [waiting, handlers, projectors, letters] = await Promise.all([
     commandsWaiting(log),
     ownersOf(log, orderGroups.handler),
-    ownersOf(log, orderGroups.projector),
+    ownersOf(log, projectorGroup({ group: orderGroups.projector, views: orderViews })),
     loadLetters(log, log.partitions),
   ]);
   const { lasts } = await endsOf(events, log);
@@ -113,7 +118,8 @@ async function viewsOf(
 ) {
   try {
     await using documents = await openDocuments();
-    return { views: await viewStatuses({ events, documents, lasts, nowMs: Date.now() }) };
+    const views = await viewStatuses({ events, documents, lasts, nowMs: Date.now() });
+    return { views, parkedKeys: (await listParked(documents)).length };
   } catch (error) {
     if (!(error instanceof DocumentsUnavailableError)) throw error;
     return { documentsError: error.message };
@@ -121,7 +127,7 @@ async function viewsOf(
 }
 
 function farthestBehind(views: readonly ViewStatus[], partition: number) {
-  const lags = views.flatMap((view) => view.lags[partition] ?? []);
+  const lags = views.filter(({ generation }) => generation === "live").flatMap((view) => view.lags[partition] ?? []);
   return {
     lagEvents: Math.max(0, ...lags.map(({ events }) => events)),
     lagSeconds: secondsOf(Math.max(0, ...lags.map(({ milliseconds }) => milliseconds))),

@@ -4,7 +4,7 @@ import { statusText } from "./status.ts";
 const partition = { partition: 0, commandsWaiting: 1_234, events: 5_678 };
 
 it("a status is told partition by partition, view by view", () => {
-  const view = { view: "orders", collection: "orders.v1", lagEvents: 12, lagSeconds: 3.5, lags: [] };
+  const view = { view: "orders", generation: "live", collection: "orders.v1", lagEvents: 12, lagSeconds: 3.5, lags: [] } as const;
   const text = statusText({
     logId: "log-1",
     sampleSeconds: 2,
@@ -13,18 +13,19 @@ it("a status is told partition by partition, view by view", () => {
     deadLetters: { open: 1, closed: 2 },
     partitions: [{ ...partition, handler: "a", lagEvents: 12, lagSeconds: 3.5, projector: "b" }],
     views: [view],
+    parkedKeys: 3,
   });
   expect(text).toBe(
     `
 log log-1
 1,500 commands/s, 20 events/s over 2 s
-1 open dead letters, 2 closed
+1 open dead letters, 2 closed; 3 parked keys
 
 partition  waiting  handler  events  lag events  lag seconds  projector
         0    1,234  a         5,678          12          3.5  b
 
-view    collection  lag events  lag seconds
-orders  orders.v1           12          3.5
+view    generation  collection  lag events  lag seconds
+orders  live        orders.v1           12          3.5
 `.trimStart(),
   );
 });

@@ -28,7 +28,7 @@ it does not show, and how long ago the oldest of them was written. It ends with 
 const partitionHeadings = ["partition", "waiting", "handler", "events", "lag events", "lag seconds", "projector"];
 
 export function statusText(measured: Status): string {
-  const { logId, partitions, views, documentsError, deadLetters } = measured;
+  const { logId, partitions, views, documentsError, deadLetters, parkedKeys } = measured;
   const rows = partitions.map((row): readonly Cell[] => [
     row.partition,
     row.commandsWaiting,
@@ -38,11 +38,19 @@ export function statusText(measured: Status): string {
     row.lagSeconds ?? "?",
     row.projector ?? "nobody",
   ]);
-  const viewRows = (views ?? []).map(({ view, collection, lagEvents, lagSeconds }) => [view, collection, lagEvents, lagSeconds]);
+  const viewRows = (views ?? []).map(({ view, generation, collection, lagEvents, lagSeconds }) => [
+    view,
+    generation,
+    collection,
+    lagEvents,
+    lagSeconds,
+  ]);
   const sections = [
-    `log ${logId}\n${ratesText(measured)}${deadLetters.open} open dead letters, ${deadLetters.closed} closed\n`,
+    `log ${logId}\n${ratesText(measured)}${deadLetters.open} open dead letters, ${deadLetters.closed} closed; ${parkedKeys ?? "?"} parked keys\n`,
     table(partitionHeadings, rows),
-    documentsError === undefined ? table(["view", "collection", "lag events", "lag seconds"], viewRows) : `no views: ${documentsError}\n`,
+    documentsError === undefined
+      ? table(["view", "generation", "collection", "lag events", "lag seconds"], viewRows)
+      : `no views: ${documentsError}\n`,
   ];
   return sections.join("\n");
 }

@@ -2,11 +2,14 @@
 
 import type { Checkpoint, Documents } from "../../../internal/cqrs/documents.ts";
 import { type EventPlace, type EventsOptions, type Lag, lagOf } from "../../../internal/cqrs/event-lag.ts";
+import { openCatalogue } from "../../../internal/cqrs/generations.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 
 /** A collection that is filled from the events. */
 export interface ViewCollection {
   readonly view: string;
+  /** Queries read the live one. */
+  readonly generation: "live" | "previous" | "building";
   readonly collection: string;
 }
 
@@ -21,19 +24,26 @@ export interface ViewStatus extends ViewCollection {
 
 export interface ViewsOptions {
   readonly events: EventsOptions;
-  readonly documents: Pick<Documents, "checkpoints">;
+  readonly documents: Pick<Documents, "checkpoints" | "load" | "write">;
   /** The last event of each partition. */
   readonly lasts: readonly (EventPlace | undefined)[];
   readonly nowMs: number;
 }
 
 /** Every collection that a projector fills now. */
-function viewCollections(): readonly ViewCollection[] {
-  return orderViews.map(({ name, collection }) => ({ view: name, collection: collection.name }));
+async function viewCollections(documents: ViewsOptions["documents"]): Promise<readonly ViewCollection[]> {
+  const entries = await openCatalogue(documents).load(orderViews);
+  return entries.flatMap(({ view, ...generations }) =>
+    (["live", "previous", "building"] as const).flatMap((generation) => {
+      const collection = generations[generation]?.collection;
+      return collection === undefined ? [] : [{ view, generation, collection }];
+    }),
+  );
 }
 
-export function viewStatuses(options: ViewsOptions): Promise<readonly ViewStatus[]> {
-  return Promise.all(viewCollections().map((collection) => viewStatus(collection, options)));
+export async function viewStatuses(options: ViewsOptions): Promise<readonly ViewStatus[]> {
+  const collections = await viewCollections(options.documents);
+  return Promise.all(collections.map((collection) => viewStatus(collection, options)));
 }
 
 async function viewStatus(view: ViewCollection, { events, documents, lasts, nowMs }: ViewsOptions): Promise<ViewStatus> {

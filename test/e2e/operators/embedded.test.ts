@@ -43,7 +43,7 @@ describe("beside a running system", () => {
     }
     const { stdout } = await operate(["status", ...data]);
     expect(stdout).toMatch(/\d commands\/s, \d events\/s over 1 s/);
-    expect(stdout).toMatch(/orders +orders\.v\d+ +0 +0/);
+    expect(stdout).toMatch(/orders +live +orders\.v\d+ +0 +0/);
   });
 
   it("topics tells what each holds", async () => {
