@@ -3,35 +3,55 @@
  * ORDERS=invoices it is the larger file, which takes some minutes.
  */
 
-import { describe, expect, it } from "vitest";
-import { embedded, type SystemForm, separate } from "../../support/systems.ts";
-import { type Readable, readEverything, runImport } from "./running-import.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { embedded, type RunningSystem, separate } from "../../support/systems.ts";
+import { expectStablePages } from "./paging.ts";
+import { type Imported, readEverything, runImport } from "./running-import.ts";
 
 const file = `examples/online-retail/${process.env["ORDERS"] ?? "lines"}.csv`;
 
 const IMPORT_MS = 600_000;
 
 describe.skipIf(separate.isMissing)(file, () => {
+  let system: RunningSystem;
+  let imported: Imported;
+  beforeAll(async () => {
+    system = await separate.start();
+    imported = await runImport(file, system);
+  }, IMPORT_MS);
+  afterAll(() => system[Symbol.asyncDispose]());
+
   it(
     "leaves the same documents in one process and on Kafka and MongoDB",
     async () => {
-      const [first, second] = [await imported(embedded), await imported(separate)];
-      expect(first.documents.orders.size).toBeGreaterThan(400);
-      expect(second.summary).toEqual(first.summary);
+      await using other = await embedded.start();
+      const importedThere = await runImport(file, other);
+      expect(countsOf(imported)).toEqual(countsOf(importedThere));
+      const [here, there] = [await readEverything(system, imported.token), await readEverything(other, importedThere.token)];
+      expect(here.orders.size).toBeGreaterThan(400);
       for (const kind of ["orders", "histories", "versions", "commands", "customers"] as const) {
-        expect(sorted(second.documents[kind])).toEqual(sorted(first.documents[kind]));
+        expect(sorted(here[kind])).toEqual(sorted(there[kind]));
       }
-      expect(second.documents.days).toEqual(first.documents.days);
+      expect(here.days).toEqual(there.days);
+    },
+    IMPORT_MS,
+  );
+
+  // The last one: it changes what the other looks at.
+  it(
+    "has pages on MongoDB that show each order once while orders are added and changed",
+    async () => {
+      const { pages, changed } = await expectStablePages(system, imported.token);
+      expect(pages).toBeGreaterThan(200);
+      expect(changed).toBeGreaterThan(200);
     },
     IMPORT_MS,
   );
 });
 
-async function imported({ start }: SystemForm): Promise<{ readonly summary: object; readonly documents: Readable }> {
-  await using system = await start();
-  const { summary, token } = await runImport(file, system);
+function countsOf({ summary }: Imported): object {
   const { seconds: _, commandsPerSecond: _rate, ...counts } = summary;
-  return { summary: counts, documents: await readEverything(system, token) };
+  return counts;
 }
 
 function sorted(documents: ReadonlyMap<string, unknown>): readonly (readonly [string, unknown])[] {

@@ -6,6 +6,7 @@ import { addsUp } from "../../../cmd/headwater/import/account.ts";
 import type { SalesTotals, Session } from "../../../sdk/src/index.ts";
 import { type DevProcess, startDevProcess } from "../../support/dev-process.ts";
 import { type Expected, expectedOf, noSales, type Sales } from "./account.ts";
+import { expectStablePages } from "./paging.ts";
 import { connect, type Imported, runImport } from "./running-import.ts";
 
 const IMPORT_MS = 300_000;
@@ -60,6 +61,17 @@ describe.each(["lines", "invoices"])("the import of %s.csv", (name) => {
       expect(first.summary).toMatchObject(same);
       expect(alreadyThere).toBe(summary.commands);
       expect(await Array.fromAsync(client.session({ token }).dailySales())).toEqual(before);
+    },
+    IMPORT_MS,
+  );
+
+  // The last one: it changes what the others look at.
+  it(
+    "has pages that show each order once while orders are added and changed",
+    async () => {
+      const { pages, changed } = await expectStablePages(dev, first.token);
+      expect(pages).toBeGreaterThan(200);
+      expect(changed).toBeGreaterThan(200);
     },
     IMPORT_MS,
   );
