@@ -13,6 +13,8 @@ Commands:
 
 Commands for operators, on a system in either form, while it runs or stands:
   status   how far commands, events and views are, and who works on them
+  views    views and their generations: rebuild, roll back, verify
+  parked   keys of views that wait, because an event cannot be applied
   topics   the topics of the log, and what is in them
   orders   single orders, as the log has them
   log      the records of the log
@@ -26,6 +28,8 @@ headwater <command> --help tells more.
     orders: () => import("./orders/family.ts").then(({ orders }) => orders),
     log: () => import("./log/family.ts").then(({ log }) => log),
     status: () => import("./status/status.ts").then(({ status }) => status),
+    views: () => import("./views/family.ts").then(({ views }) => views),
+    parked: () => import("./parked/family.ts").then(({ parked }) => parked),
     topics: () => import("./topics.ts").then(({ topics }) => topics),
   },
 };

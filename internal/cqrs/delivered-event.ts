@@ -46,12 +46,12 @@ export function delivered(events: Pick<EventReader, "read">, record: LogRecord):
   } catch (error) {
     if (error instanceof NewerEventError) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    return { partition, offset, aggregateId, recordedAtMs, sequence: sequenceOf(record), error: message };
+    return { partition, offset, aggregateId, recordedAtMs, sequence: toldSequence(record), error: message };
   }
 }
 
-/** As its writer told it beside the value. */
-function sequenceOf({ headers }: LogRecord): number | undefined {
+/** The partition sequence as its writer told it beside the value; undefined if nobody did. */
+export function toldSequence({ headers }: LogRecord): number | undefined {
   const sequence = Number(headers?.[SEQUENCE_HEADER]);
   return Number.isSafeInteger(sequence) && sequence > 0 ? sequence : undefined;
 }

@@ -2,7 +2,9 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { toldSequence } from "./delivered-event.ts";
 import type { Checkpoint } from "./documents.ts";
+import type { LogRecord } from "./log.ts";
 import { presentRecords, type ReadableLog } from "./present-records.ts";
 import type { EventMessage } from "./upcasting.ts";
 
@@ -66,8 +68,18 @@ export interface LagOptions {
 
 async function* placesFrom({ log, topic, schema }: EventsOptions, partition: number, from: number): AsyncGenerator<EventPlace> {
   for await (const batch of presentRecords(log, { topic, partition, from })) {
-    for (const { value, offset, timestampMs } of batch) {
-      yield { sequence: Number(fromBinary(schema, value).metadata?.sequence ?? 0n), offset, appendedAtMs: timestampMs };
+    for (const record of batch) {
+      const sequence = sequenceOf(schema, record);
+      if (sequence !== undefined) yield { sequence, offset: record.offset, appendedAtMs: record.timestampMs };
     }
+  }
+}
+
+/** Of a record that cannot be read, what its writer told beside it, if it was one of ours. */
+function sequenceOf(schema: GenMessage<EventMessage>, record: LogRecord): number | undefined {
+  try {
+    return Number(fromBinary(schema, record.value).metadata?.sequence ?? 0n);
+  } catch {
+    return toldSequence(record);
   }
 }

@@ -1,4 +1,5 @@
 import type { WriteStream } from "node:tty";
+import { bar } from "../progress-bar.ts";
 import type { Account } from "./account.ts";
 
 /** Often enough to look alive. */
@@ -9,8 +10,6 @@ const LINE_EVERY_MS = 5_000;
 
 /** Without an answer for longer than this, the server is taken to be away. */
 const SILENCE_MS = 2_000;
-
-const BAR_WIDTH = 24;
 
 export interface ProgressOptions {
   readonly account: Account;
@@ -33,7 +32,7 @@ export function startProgress({ account, stream, commandUrl, timeoutMs }: Progre
     }
     waiting = silent;
     if (stream.isTTY) {
-      stream.write(`${clear}${barOf(account)} ${describeProgress(account)}`);
+      stream.write(`${clear}${bar(account.settledRows, account.rows)} ${describeProgress(account)}`);
     } else if (Date.now() - lastLineAtMs >= LINE_EVERY_MS) {
       lastLineAtMs = Date.now();
       stream.write(`${describeProgress(account)}\n`);
@@ -53,9 +52,4 @@ function describeProgress({ rows, settledRows, rejectedRows, commands, startedAt
   const left = settledRows === 0 ? "?" : Math.ceil(((rows - settledRows) * seconds) / settledRows);
   const [settled, all, perSecond, rejected] = [settledRows, rows, rate, rejectedRows].map((count) => count.toLocaleString("en"));
   return `${settled} of ${all} rows, ${perSecond} commands/s, ${left} s left, ${rejected} rejected`;
-}
-
-function barOf({ rows, settledRows }: Account): string {
-  const filled = rows === 0 ? BAR_WIDTH : Math.floor((settledRows / rows) * BAR_WIDTH);
-  return `[${"#".repeat(filled)}${"-".repeat(BAR_WIDTH - filled)}]`;
 }
