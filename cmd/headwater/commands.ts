@@ -12,12 +12,13 @@ Commands:
   health   ask a process whether it is serving
 
 Commands for operators, on a system in either form, while it runs or stands:
-  status   how far commands, events and views are, and who works on them
-  views    views and their generations: rebuild, roll back, verify
-  parked   keys of views that wait, because an event cannot be applied
-  topics   the topics of the log, and what is in them
-  orders   single orders, as the log has them
-  log      the records of the log
+  status         how far commands, events and views are, and who works on them
+  views          views and their generations: rebuild, roll back, verify
+  parked         keys of views that wait, because an event cannot be applied
+  topics         the topics of the log, and what is in them
+  orders         single orders, as the log has them
+  log            the records of the log
+  dead-letters   commands that could not be decoded or decided
 
 headwater <command> --help tells more.
 `,
@@ -30,6 +31,7 @@ headwater <command> --help tells more.
     status: () => import("./status/status.ts").then(({ status }) => status),
     views: () => import("./views/family.ts").then(({ views }) => views),
     parked: () => import("./parked/family.ts").then(({ parked }) => parked),
+    "dead-letters": () => import("./dead-letters/family.ts").then(({ deadLetters }) => deadLetters),
     topics: () => import("./topics.ts").then(({ topics }) => topics),
   },
 };

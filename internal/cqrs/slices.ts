@@ -210,14 +210,15 @@ function emptySlice(): Slice {
   return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0 };
 }
 
-interface DecodedCommand {
+/** A command as the handler reads it. */
+export interface DecodedCommand {
   readonly metadata: CommandMetadata;
   /** Absent in an inquiry. */
   readonly command: Message | undefined;
 }
 
 /** The command in a record, or why there is none. */
-function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number): DecodedCommand | string {
+export function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number): DecodedCommand | string {
   try {
     const { metadata, command } = fromBinary(schema, record.value);
     if (metadata === undefined) return "the record has no metadata";

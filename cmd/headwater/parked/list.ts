@@ -1,10 +1,10 @@
 import { listParked, type ParkedKey } from "../../../internal/cqrs/parking.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
+import { ageOf } from "../age.ts";
 import { command, jsonOption } from "../command.ts";
 import { openSystem } from "../system/open.ts";
 import { table } from "../table.ts";
-import { ageOf } from "./age.ts";
 
 export const list = command({
   name: "parked list",

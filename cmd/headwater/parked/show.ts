@@ -1,9 +1,9 @@
 import type { ParkedKey } from "../../../internal/cqrs/parking.ts";
 import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
+import { ageOf } from "../age.ts";
 import { command, jsonOption } from "../command.ts";
 import { openSystem } from "../system/open.ts";
-import { ageOf } from "./age.ts";
 import { findParked } from "./find.ts";
 
 export const show = command({

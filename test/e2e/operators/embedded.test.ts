@@ -1,9 +1,15 @@
 /** What an operator does beside a `headwater dev` that runs. */
 
 import { randomUUID } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openLog } from "../../../cmd/headwater/system/open.ts";
+import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
-import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema, OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { orderTopics } from "../../../internal/orders/topics.ts";
+import { parseConfig } from "../../../internal/platform/config.ts";
+import { allOptions, systemOptions } from "../../../internal/process/options.ts";
 import { type DevProcess, startDevProcess, temporaryFolder } from "../../support/dev-process.ts";
 import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
 import { operate, operateJson } from "../../support/operator.ts";
@@ -91,6 +97,34 @@ describe("beside a running system", () => {
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/followed-\d+ {2}orderCreated/) });
   });
 
+  it("a dead letter is listed, shown, retried or skipped once, and who did it is kept", async () => {
+    await appendCommands(folder.path, [
+      { key: "garbage", value: Uint8Array.of(255, 255) },
+      { key: "misplaced", value: commandOf("misplaced") },
+    ]);
+    const list = (...options: readonly string[]) => operateJson<readonly Letter[]>(["dead-letters", "list", ...options, ...data]);
+    await expect.poll(() => list()).toHaveLength(2);
+    const open = await list();
+    const [garbage = "", misplaced = ""] = ["garbage", "misplaced"].map((key) => open.find((letter) => letter.key === key)?.id);
+    expect(await operateJson(["dead-letters", "show", garbage, ...data])).toMatchObject({ key: "garbage", base64: "//8=", state: "open" });
+
+    const [unasked, unreadable] = await Promise.all([
+      operate(["dead-letters", "retry", misplaced, ...data]),
+      operate(["dead-letters", "retry", misplaced, garbage, "--yes", ...data]),
+    ]);
+    expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining("--yes") });
+    expect(unreadable).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot be sent again") });
+    const retried = await operate(["dead-letters", "retry", misplaced, "--yes", "--actor", "ada", "--reason", "moved", ...data]);
+    expect(retried).toMatchObject({ code: 0, stdout: expect.stringContaining("accepted, the order is at version 1") });
+    const skipped = await operate(["dead-letters", "skip", garbage, "--yes", "--reason", "a joke", "--actor", "bob", ...data]);
+    expect(skipped).toMatchObject({ code: 0, stdout: `${garbage} is skipped\n` });
+
+    const closed = await list("--all");
+    expect(closed.find(({ id }) => id === misplaced)).toMatchObject({ state: "retried", resolution: { actor: "ada", reason: "moved" } });
+    expect(closed.find(({ id }) => id === garbage)).toMatchObject({ state: "skipped", resolution: { actor: "bob", reason: "a joke" } });
+    expect(await operateJson(["status", "--sample", "0", ...data])).toMatchObject({ deadLetters: { open: 0, closed: 2 } });
+  });
+
   it("what is called wrongly is refused with what to do, and ends it with 2", async () => {
     const calls: readonly (readonly [readonly string[], string])[] = [
       [["status", "--data", "no-such-folder"], "there is no log in no-such-folder: --data (HEADWATER_DATA)"],
@@ -98,6 +132,7 @@ describe("beside a running system", () => {
       [["orders", "show", ...data], "name one order"],
       [["log", "tail", "--from", "3", ...data], "needs a --partition or a --key"],
       [["log", "tail", "--partition", "9", ...data], "--partition must be less than 8"],
+      [["dead-letters", "skip", "1f", ...data], "--reason is needed"],
     ];
     await Promise.all(
       calls.map(async ([args, message]) => {
@@ -108,6 +143,26 @@ describe("beside a running system", () => {
     );
   });
 });
+
+interface Letter {
+  readonly id: string;
+  readonly key: string;
+}
+
+/** Into a partition that none of the keys belongs to. */
+async function appendCommands(directory: string, records: readonly { readonly key: string; readonly value: Uint8Array }[]) {
+  const values = parseConfig(systemOptions, { args: ["--data", directory], environment: {}, shared: allOptions });
+  await using log = await openLog(values);
+  const taken = new Set(records.map(({ key }) => partitionOf(key, log.partitions)));
+  const partition = [0, 1, 2].find((candidate) => !taken.has(candidate)) ?? 3;
+  await log.append(records.map((record) => ({ topic: orderTopics.commands.name, partition, ...record })));
+}
+
+function commandOf(orderId: string): Uint8Array {
+  const metadata = { commandId: randomUUID(), aggregateId: orderId };
+  const command = { command: { case: "createOrder" as const, value: newOrder(orderId) } };
+  return toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command }));
+}
 
 interface Topic {
   readonly name: string;

@@ -1,0 +1,82 @@
+/** Sends the command of a dead letter again, so that it is decided once, however often this is done. */
+
+import { toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type CommandGateway, OutcomeUnknownError, type Submission } from "../../../internal/cqrs/command-gateway.ts";
+import { runtimeReasons } from "../../../internal/cqrs/decide-command.ts";
+import type { Log } from "../../../internal/cqrs/log.ts";
+import { partitionOf } from "../../../internal/cqrs/partition.ts";
+import { decodeCommand } from "../../../internal/cqrs/slices.ts";
+import { type CommandMetadata, type CommandOutcome, CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { type OrderCommand, OrderCommandSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { orderDomain } from "../../../internal/orders/order-domain.ts";
+import { loadSnapshot } from "../orders/snapshot.ts";
+import type { Letter } from "./letters.ts";
+
+export interface SentAgain {
+  readonly commandId: string;
+  /** Absent: it is in the log, and not decided yet. */
+  readonly outcome?: CommandOutcome;
+}
+
+/** @throws {Error} as {@link commandIn} does; nothing was sent */
+export async function sendAgain(log: Log, gateway: CommandGateway, letter: Letter, signal: AbortSignal): Promise<SentAgain> {
+  const { key } = letter.content;
+  const { metadata, command } = commandIn(letter, log.partitions);
+  const { commandId, outcome } = attemptOf(metadata, (await loadSnapshot(log, key))?.outcomes ?? []);
+  if (outcome !== undefined) return { commandId, outcome };
+  const occurredAt = metadata.occurredAt ?? metadata.acceptedAt;
+  const submission: Submission = {
+    aggregateId: key,
+    commandId,
+    command: toBinary(OrderCommandSchema, command),
+    fingerprint: metadata.fingerprint,
+    ...(metadata.expectedVersion === undefined ? {} : { expectedVersion: metadata.expectedVersion }),
+    ...(occurredAt === undefined ? {} : { occurredAtMs: timestampMs(occurredAt) }),
+    actor: metadata.actor,
+    correlationId: metadata.correlationId,
+    causationId: metadata.causationId,
+  };
+  try {
+    const submitted = await gateway.submit(submission, { stage: CommandStage.DECIDED, views: [], signal });
+    return submitted.outcome === undefined ? { commandId } : { commandId, outcome: submitted.outcome };
+  } catch (error) {
+    if (error instanceof OutcomeUnknownError) return { commandId };
+    throw error;
+  }
+}
+
+export function isUndecided({ rejection }: CommandOutcome): boolean {
+  return rejection?.reason === runtimeReasons.notDecodable;
+}
+
+/** Wherever it lay, it is sent to the partition that its key belongs to. @throws {Error} it still cannot be read */
+export function commandIn(
+  { id, content }: Letter,
+  partitions: number,
+): { readonly metadata: CommandMetadata; readonly command: OrderCommand } {
+  const { key, value } = content;
+  const record = { key, value, partition: partitionOf(key, partitions), offset: Number(content.offset), timestampMs: 0 };
+  const decoded = decodeCommand(orderDomain.commandRecordSchema, record, partitions);
+  const problem =
+    typeof decoded === "string" ? decoded : decoded.command === undefined ? "it asks for an outcome, and commands nothing" : "";
+  if (typeof decoded === "string" || decoded.command === undefined) {
+    throw new Error(`the dead letter ${id} cannot be sent again: ${problem}; run a version of this program that can read it, or skip it`);
+  }
+  // The schema of the record says so.
+  return { metadata: decoded.metadata, command: decoded.command as OrderCommand };
+}
+
+/**
+ * An id under which a command could not be decided answers so for ever, so the next attempt needs another: `…/retry-1`, `…/retry-2`. One whose
+ * outcome is another was sent before, by whoever: it is not sent again.
+ */
+export function attemptOf({ commandId }: Pick<CommandMetadata, "commandId">, outcomes: readonly CommandOutcome[]): SentAgain {
+  const [, first = commandId, count = "0"] = /^(.*)\/retry-(\d+)$/.exec(commandId) ?? [];
+  for (let attempt = Number(count); ; attempt += 1) {
+    const id = attempt === 0 ? first : `${first}/retry-${attempt}`;
+    const outcome = outcomes.find((candidate) => candidate.commandId === id);
+    if (outcome === undefined) return { commandId: id };
+    if (!isUndecided(outcome)) return { commandId: id, outcome };
+  }
+}
