@@ -9,23 +9,25 @@ import { commandsOnKafka } from "./kafka/commands.ts";
 import { handler } from "./kafka/handler.ts";
 import { idle } from "./kafka/idle.ts";
 import { importingOnKafka } from "./kafka/import.ts";
-import { projector, rebuild } from "./kafka/projector.ts";
+import { projector, rebuild as rebuildAll, rebuildBesideLoad } from "./kafka/projector.ts";
 import { readsOnMongo } from "./kafka/reads.ts";
 import { type KafkaBench, startStores } from "./kafka/stores.ts";
 import { takeover } from "./kafka/takeover.ts";
 import type { Bench, Measurement, Row } from "./measurement.ts";
 import { projection } from "./projection.ts";
 import { reads } from "./reads.ts";
+import { rebuild } from "./rebuild.ts";
 import { describeMachine, formatMachine, formatTable } from "./report.ts";
 import { startUp } from "./start-up.ts";
 
-const embedded: readonly Measurement[] = [commands, emmett, reads, importing, projection, startUp];
+const embedded: readonly Measurement[] = [commands, emmett, reads, importing, projection, rebuild, startUp];
 
 const onKafka: readonly Measurement<KafkaBench>[] = [
   commandsOnKafka,
   handler,
   projector,
-  rebuild,
+  rebuildAll,
+  rebuildBesideLoad,
   readsOnMongo,
   importingOnKafka,
   takeover,

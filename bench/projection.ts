@@ -20,8 +20,11 @@ export const projection: Measurement = {
   },
 };
 
-/** Writes all documents of all views into a fresh database, with the store's settings but without its indexes. Returns the time of the writes. */
-function writeDocuments(directory: string, path: string): number {
+/**
+ * Writes all documents of all views, or of one collection, into a fresh database, with the store's settings but without its indexes. Returns
+ * the time of the writes.
+ */
+export function writeDocuments(directory: string, path: string, collection = "*"): number {
   using source = new DatabaseSync(join(directory, "documents.sqlite"), { readOnly: true });
   using target = new DatabaseSync(path);
   target.exec(`
@@ -29,7 +32,7 @@ function writeDocuments(directory: string, path: string): number {
     CREATE TABLE documents (collection TEXT, id TEXT, revision INTEGER, applied TEXT, fields TEXT, PRIMARY KEY (collection, id));
   `);
   const upsert = target.prepare("INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET fields = excluded.fields");
-  const tables = source.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'documents:*'").all();
+  const tables = source.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?").all(`documents:${collection}`);
   const write = (table: string, rows: readonly Row[]): void => {
     target.exec("BEGIN IMMEDIATE");
     for (const { id, revision, applied, fields } of rows) upsert.run(table, id, revision, applied, fields);

@@ -4,6 +4,7 @@
  */
 
 import { type AnyBulkWriteOperation, MongoClient } from "mongodb";
+import type { Projection } from "../../internal/cqrs/projection.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { type KafkaBench, OWN_PREFIX, openDocuments } from "./stores.ts";
 
@@ -22,13 +23,17 @@ interface Writes {
   readonly operations: readonly AnyBulkWriteOperation<Document>[];
 }
 
-/** Returns the seconds of the writes. */
-export async function measureBulkWrites({ stores }: KafkaBench, events: number): Promise<number> {
+/** Of all views, or of some. Returns the seconds of the writes. */
+export async function measureBulkWrites(
+  { stores }: KafkaBench,
+  events: number,
+  views: readonly Projection[] = orderViews,
+): Promise<number> {
   const database = `${OWN_PREFIX}-copy`;
   await using copies = await openDocuments({ ...stores, database });
-  await copies.prepare(orderViews.map(({ collection }) => collection));
+  await copies.prepare(views.map(({ collection }) => collection));
   await using client = new MongoClient(stores.mongoUri, { writeConcern: { w: "majority", journal: true } });
-  const writes = await Promise.all(orderViews.map(({ collection }) => writesOf(client, stores.database, collection.name)));
+  const writes = await Promise.all(views.map(({ collection }) => writesOf(client, stores.database, collection.name)));
   const target = client.db(database);
   const batches = Math.ceil(events / EVENTS_PER_BATCH);
   const startedMs = performance.now();

@@ -78,7 +78,8 @@ async function removeTopics(brokers: readonly string[]): Promise<void> {
     const topics = (await admin.listTopics()).filter(isRemoved);
     const { groups } = await admin.listGroups();
     // A peer's group has a name that no other run takes, and may keep members for a while: nobody minds what is left of it.
-    const groupIds = Object.values(orderGroups).filter((name) => groups.some(({ groupId }) => groupId === name));
+    const isOwn = (groupId: string): boolean => Object.values(orderGroups).some((name) => groupId.startsWith(name));
+    const groupIds = groups.map(({ groupId }) => groupId).filter(isOwn);
     if (groupIds.length > 0) {
       await untilWithoutMembers(admin, groupIds);
       await admin.deleteGroups(groupIds);
