@@ -107,10 +107,12 @@ async function foldPass(options: VerifyOptions, window: Window): Promise<Pass> {
   const parked = parkedPlaces(view, await listParked(documents, { all: true }));
   const read = (record: LogRecord): DeliveredEvent => delivered(events, record);
   const expected = new Map<string, Expected>();
+  const isNew = onceEach();
   let { until } = window;
   for (const { partition, nextOffset } of ends.values()) {
     for await (const records of await log.tail({ topic: topics.events.name, partition, from: 0, to: nextOffset, signal })) {
-      for (const record of records) foldInto(expected, view, read(record), parked, (id) => inWindow(id, { ...window, until }));
+      for (const event of records.map(read).filter(isNew))
+        foldInto(expected, view, event, parked, (id) => inWindow(id, { ...window, until }));
       while (expected.size > maxDocuments && window.ids === undefined) {
         until = window.from + Math.ceil((until - window.from) / 2);
         for (const id of expected.keys()) if (!inWindow(id, { ...window, until })) expected.delete(id);
@@ -119,6 +121,16 @@ async function foldPass(options: VerifyOptions, window: Window): Promise<Pass> {
     }
   }
   return { expected, until, ends, parked };
+}
+
+/** A log may have an event twice: whoever has seen its sequence passes over it. */
+function onceEach(seen: ReadonlyMap<number, { readonly sequence: number }> = new Map()): (event: DeliveredEvent) => boolean {
+  const last = new Map([...seen].map(([partition, { sequence }]) => [partition, sequence]));
+  return ({ partition, sequence = 0 }) => {
+    if (sequence <= (last.get(partition) ?? 0)) return false;
+    last.set(partition, sequence);
+    return true;
+  };
 }
 
 function inWindow(id: string, { from, until, ids }: Window): boolean {
@@ -171,6 +183,7 @@ async function compare(options: VerifyOptions, pass: Pass): Promise<readonly Mis
 /** Folds what documents have taken in since the checkpoints that the pass ended at. */
 async function catchUp({ log, topics, view, events, signal }: VerifyOptions, pass: Pass, stored: ReadonlyMap<string, StoredDocument>) {
   const read = (record: LogRecord): DeliveredEvent => delivered(events, record);
+  const isNew = onceEach(pass.ends);
   const ends = await log.ends(topics.events.name);
   for (const [partition, { nextOffset, sequence }] of pass.ends) {
     const ahead = [...stored.values()].filter(({ applied }) => (applied[partition] ?? 0) > sequence);
@@ -183,8 +196,7 @@ async function catchUp({ log, topics, view, events, signal }: VerifyOptions, pas
       to: ends[partition] ?? 0,
       signal,
     })) {
-      for (const record of records) {
-        const event = read(record);
+      for (const event of records.map(read).filter(isNew)) {
         foldInto(pass.expected, view, event, pass.parked, (id) => (event.sequence ?? 0) <= (positions.get(id) ?? 0));
       }
     }

@@ -3,7 +3,10 @@
 import type { OrderHistory } from "../../../test/support/order-histories.ts";
 import { orders, startProjector } from "../../../test/support/order-runtime.ts";
 import { type Checkpoint, type Documents, DocumentsUnavailableError } from "../documents.ts";
+import { startBuild } from "../generation-changes.ts";
+import { inGeneration, openCatalogue } from "../generations.ts";
 import type { Consumer, Log } from "../log.ts";
+import type { Projection } from "../projection.ts";
 
 /** Where a projector dies. */
 export interface Death {
@@ -66,6 +69,26 @@ function shuffled<Item>(items: readonly Item[], order: number): readonly Item[] 
     .map((item, index) => ({ item, rank: rank(index) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ item }) => item);
+}
+
+/** Begins to build a view anew, as fast as it goes. Returns the view as it is built. */
+export async function startRebuild(documents: Documents, view = orders.views[0]): Promise<Projection> {
+  if (view === undefined) throw new Error("there is no view");
+  const order = { version: view.version, pace: 100, nowMs: 1 };
+  const { building } = await openCatalogue(documents).change(view, (entry) => startBuild(entry, order));
+  if (building === undefined) throw new Error("nothing is built");
+  return inGeneration(view, building);
+}
+
+/** Runs a projector until a build is what queries read. */
+export async function untilRebuilt(log: Log, documents: Documents, build: Projection): Promise<void> {
+  await using projector = startProjector(log, documents);
+  const isLive = async (): Promise<boolean> => {
+    const [entry] = await openCatalogue(documents).load([build]);
+    if (entry?.building?.state === "failed") throw new Error(entry.building.note);
+    return entry?.live.collection === build.collection.name;
+  };
+  while (!(await isLive())) await Promise.race([projector.stopped, new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS))]);
 }
 
 async function untilProjected(log: Log, documents: Documents, signal: AbortSignal): Promise<void> {

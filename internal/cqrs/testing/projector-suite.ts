@@ -7,7 +7,7 @@ import { newOrderLog, orders, startProjector } from "../../../test/support/order
 import type { Documents } from "../documents.ts";
 import type { Log } from "../log.ts";
 import { GapError } from "../projector.ts";
-import { type Death, goBack, inAnotherGroup, inBatches, project, without } from "./projector-suite-support.ts";
+import { type Death, goBack, inAnotherGroup, inBatches, project, startRebuild, untilRebuilt, without } from "./projector-suite-support.ts";
 import { expectFolds, expectPrefixes, storedViews } from "./view-checker.ts";
 
 /** An empty store of the views. */
@@ -20,6 +20,9 @@ export interface ViewsUnderTest extends AsyncDisposable {
 const PARTITIONS = 2;
 
 const RUNS = 10;
+
+/** Each takes a second or two: who decides that a build is complete looks twice a second. */
+const REBUILDS = 3;
 
 /** A slow machine tries fewer histories, and a failure is shrunk for so long at most. */
 const TIME_LIMIT_MS = 30_000;
@@ -47,6 +50,7 @@ export function describeProjector(name: string, open: () => Promise<ViewsUnderTe
     };
     describeFolds(given);
     describeDeaths(given);
+    describeRebuilds(given);
     describeRefusals(given);
   });
 }
@@ -168,6 +172,31 @@ function describeDeaths(given: Given): void {
       await Promise.all([projectAll(inBatches(log, sizes), one), projectAll(inAnotherGroup(log), other)]);
       await expectFolds(documents, history);
     });
+  });
+}
+
+function describeRebuilds(given: Given): void {
+  it("a view that is rebuilt while events come, by projectors that die meanwhile, is the fold of all of them", async () => {
+    const drawn = fc.tuple(deaths, batches, fc.nat(), fc.nat());
+    const property = fc.asyncProperty(orderHistories(PARTITIONS), drawn, async (history, [all, sizes, place, cut]) => {
+      const { logged } = history;
+      const first = logged.slice(0, cut % logged.length);
+      await given({ ...history, logged: first }, async ({ log, documents }) => {
+        await project(inBatches(log, sizes), documents);
+        const build = await startRebuild(documents, orders.views[place % orders.views.length]);
+        for (const each of all) await project(inBatches(log, sizes), documents, each);
+        await Promise.all([log.append(logged.slice(first.length).map(recordOf)), untilRebuilt(log, documents, build)]);
+        await project(log, documents);
+        await expectFolds(
+          documents,
+          history,
+          orders.views.map((view) => (view.name === build.name ? build : view)),
+        );
+        // The one before is kept up to date, to be gone back to.
+        await expectFolds(documents, history);
+      });
+    });
+    await fc.assert(property, { numRuns: REBUILDS, interruptAfterTimeLimit: TIME_LIMIT_MS });
   });
 }
 

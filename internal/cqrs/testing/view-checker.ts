@@ -21,10 +21,10 @@ interface PlainDocument {
   readonly fields: unknown;
 }
 
-/** What all views have. */
-export function storedViews(documents: Documents): Promise<readonly StoredView[]> {
+/** What all views have, in these of their generations. */
+export function storedViews(documents: Documents, views: readonly Projection[] = orders.views): Promise<readonly StoredView[]> {
   return Promise.all(
-    orders.views.map(async (view) => {
+    views.map(async (view) => {
       const query = { collection: view.collection.name, where: [], sort: [], limit: MAX_DOCUMENTS };
       const { documents: found } = await documents.find(query);
       return { view: view.name, stored: found.map(plain) };
@@ -33,10 +33,10 @@ export function storedViews(documents: Documents): Promise<readonly StoredView[]
 }
 
 /** Every document is there and is the fold of all its events, and every view says that it is complete. */
-export async function expectFolds(documents: Documents, { events }: OrderHistory): Promise<void> {
-  expect(await storedViews(documents)).toEqual(orders.views.map((view) => ({ view: view.name, stored: folded(view, events) })));
+export async function expectFolds(documents: Documents, { events }: OrderHistory, views = orders.views): Promise<void> {
+  expect(await storedViews(documents, views)).toEqual(views.map((view) => ({ view: view.name, stored: folded(view, events) })));
   const last = Map.groupBy(events, ({ partition }) => partition);
-  for (const { collection } of orders.views) {
+  for (const { collection } of views) {
     const checkpoints = (await documents.checkpoints(collection.name)).filter(({ sequence }) => sequence > 0);
     expect(new Map(checkpoints.map(({ partition, sequence }) => [partition, sequence]))).toEqual(
       new Map([...last].map(([partition, own]) => [partition, own.length])),
