@@ -3,7 +3,7 @@
  * notification may be lost; an inquiry through the log then fetches the truth, in order with all commands.
  */
 
-import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
@@ -18,6 +18,7 @@ import {
 } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Domain } from "./domain.ts";
+import { encode } from "./encode.ts";
 import { type Log, type LogRecord, LogUnavailableError, type TailOptions } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 import { createProgress } from "./progress.ts";
@@ -220,7 +221,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   async function check(signal: AbortSignal): Promise<void> {
     attempts += 1;
     const requestId = `${instance}/${attempts}`;
-    const value = toBinary(CommandReplySchema, create(CommandReplySchema, { requestId, replyTo: instance }));
+    const value = encode(CommandReplySchema, create(CommandReplySchema, { requestId, replyTo: instance }));
     const answered = Promise.withResolvers<boolean>();
     checks.set(requestId, () => answered.resolve(true));
     try {
@@ -295,7 +296,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
 
 /** A command record: the command is encoded already, for its fingerprint, so it is put in as it is. */
 function encodeRecord({ commandRecordSchema }: Domain, metadata: CommandMetadata, command: Uint8Array | undefined): Uint8Array {
-  const record = toBinary(commandRecordSchema, create(commandRecordSchema, { metadata }));
+  const record = encode(commandRecordSchema, create(commandRecordSchema, { metadata }));
   if (command === undefined) return record;
   const field = commandRecordSchema.field["command"];
   if (field === undefined) throw new TypeError(`${commandRecordSchema.typeName} has no field for the command`);

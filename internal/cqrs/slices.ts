@@ -3,11 +3,12 @@
  * So a decision may rest on a slice that is not committed yet; if that one is fenced, everything here is thrown away.
  */
 
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import { type CommandMetadata, CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema, PartitionPositionSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { type Decided, decideCommand } from "./decide-command.ts";
 import type { Domain } from "./domain.ts";
+import { encode } from "./encode.ts";
 import { createEventHeaders } from "./event-headers.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "./log.ts";
 import { partitionOf } from "./partition.ts";
@@ -182,7 +183,7 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
     if (decided.poison !== undefined) slice.records.push(deadLetter(domain, record, decided.poison));
     const trace = traceHeadersOf((name) => record.headers?.[name]);
     for (const event of decided.events) {
-      const value = toBinary(aggregate.eventSchema, event);
+      const value = encode(aggregate.eventSchema, event);
       slice.records.push({ topic: topics.events.name, partition, key, value, headers: headersOf(event, trace) });
     }
     if (decided.changed) slice.changed.set(key, { partition, snapshot });
@@ -201,7 +202,7 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
       topic: topics.replies.name,
       partition: partitionOf(metadata.replyTo, log.partitions),
       key: metadata.replyTo,
-      value: toBinary(CommandReplySchema, value),
+      value: encode(CommandReplySchema, value),
     };
   }
 }
@@ -241,10 +242,10 @@ function deadLetter({ topics }: Domain, record: LogRecord, error: string): NewRe
     value: record.value,
     error,
   });
-  return { topic: topics.deadLetters.name, partition: record.partition, key: record.key, value: toBinary(DeadLetterSchema, value) };
+  return { topic: topics.deadLetters.name, partition: record.partition, key: record.key, value: encode(DeadLetterSchema, value) };
 }
 
 function encodePosition({ nextOffset, sequence }: Position, writer: string): Uint8Array {
   const position = create(PartitionPositionSchema, { nextOffset: BigInt(nextOffset), sequence: BigInt(sequence), writer });
-  return toBinary(PartitionPositionSchema, position);
+  return encode(PartitionPositionSchema, position);
 }

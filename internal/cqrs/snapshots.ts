@@ -1,9 +1,10 @@
 /** The aggregates that a command handler has at hand: loaded from the state topic, kept in bounded memory, forgotten with their partition. */
 
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import type { CommandOutcome } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { AggregateSnapshotSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import type { Aggregate } from "./aggregate.ts";
+import { encode } from "./encode.ts";
 import type { Owner } from "./log.ts";
 
 /**
@@ -71,13 +72,13 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
       return loaded;
     },
     encode(partition, snapshot) {
-      const value = toBinary(
+      const value = encode(
         AggregateSnapshotSchema,
         create(AggregateSnapshotSchema, {
           aggregateId: snapshot.aggregateId,
           version: snapshot.version,
           sequence: BigInt(snapshot.sequence),
-          state: toBinary(aggregate.stateSchema, snapshot.state),
+          state: encode(aggregate.stateSchema, snapshot.state),
           outcomes: snapshot.outcomes,
         }),
       );

@@ -10,9 +10,9 @@ import {
   type DescService,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
 import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall, MethodDefinition, Server } from "@grpc/grpc-js";
+import { encode } from "../cqrs/encode.ts";
 import type { Logger } from "../platform/logging.ts";
 import { type Call, type OpenCall, openCall } from "./call.ts";
 import { deadlineExceeded, StatusError, statusOf, toGrpcStatus } from "./errors.ts";
@@ -110,7 +110,7 @@ function unary(method: DescMethod, implement: Unary<DescMessage, DescMessage>, e
     try {
       const request = decode(method.input, grpcCall.request);
       validate(method.input, request);
-      const response = encode(method.output, await Promise.race([implement(request, call), aborted(call.signal)]));
+      const response = bytesOf(method.output, await Promise.race([implement(request, call), aborted(call.signal)]));
       call.answered();
       call.sendHeaders();
       respond(null, response, call.trailers);
@@ -170,12 +170,12 @@ async function* decodeAll<Desc extends DescMessage>(schema: Desc, messages: Asyn
 }
 
 async function* encodeAll<Desc extends DescMessage>(schema: Desc, messages: AsyncIterable<MessageInitShape<Desc>>): AsyncGenerator<Buffer> {
-  for await (const message of messages) yield encode(schema, message);
+  for await (const message of messages) yield bytesOf(schema, message);
 }
 
 /** grpc-js needs a Buffer: it copies with a method that a Uint8Array does not have. */
-function encode<Desc extends DescMessage>(schema: Desc, message: MessageInitShape<Desc>): Buffer {
-  const bytes = toBinary(schema, create(schema, message));
+function bytesOf<Desc extends DescMessage>(schema: Desc, message: MessageInitShape<Desc>): Buffer {
+  const bytes = encode(schema, create(schema, message));
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

@@ -1,8 +1,9 @@
 /** A command's RPC request as the runtime takes it: identified, stamped with the order it belongs to, and separated from its options. */
 
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Submission } from "../../cqrs/command-gateway.ts";
+import { encode } from "../../cqrs/encode.ts";
 import type { Member } from "../../cqrs/oneof.ts";
 import type { TraceHeaders } from "../../cqrs/trace-context.ts";
 import type { CommandOptions } from "../../gen/headwater/cqrs/v1/command_pb.ts";
@@ -28,7 +29,7 @@ export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, ha
   const commandId = options.commandId ? options.commandId.toLowerCase() : newId();
   const orderId = value.orderId === "" ? commandId : value.orderId;
   const { options: _, ...facts } = { ...value, orderId };
-  const command = toBinary(OrderCommandSchema, create(OrderCommandSchema, { command: { case: name, value: facts } as AnyOrderCommand }));
+  const command = encode(OrderCommandSchema, create(OrderCommandSchema, { command: { case: name, value: facts } as AnyOrderCommand }));
   return {
     aggregateId: orderId,
     commandId,
