@@ -25,15 +25,18 @@ export interface DevProcess extends AsyncDisposable {
 export interface DevProcessOptions {
   /** The data folder; absent: in memory. */
   readonly directory?: string;
+  /** The root of the repository whose code runs; absent: this one. */
+  readonly tree?: string;
   /** Fixed ports, so that it comes back where it was; absent: free ones. */
   readonly ports?: readonly [command: number, query: number, gateway: number];
 }
 
-export async function startDevProcess({ directory, ports = [0, 0, 0] }: DevProcessOptions = {}): Promise<DevProcess> {
+export async function startDevProcess({ directory, tree = ".", ports = [0, 0, 0] }: DevProcessOptions = {}): Promise<DevProcess> {
   const [command, query, gateway] = ports;
   const data = directory === undefined ? ["--in-memory"] : ["--data", directory];
   const addresses = ["--command-port", String(command), "--query-port", String(query), "--gateway-port", String(gateway)];
-  const child = spawn(process.execPath, ["cmd/headwater/main.ts", "dev", ...data, ...addresses], { stdio: ["ignore", "pipe", "pipe"] });
+  const args = ["cmd/headwater/main.ts", "dev", ...data, ...addresses];
+  const child = spawn(process.execPath, args, { cwd: tree, stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   const exited = once(child, "exit").then(([code]) => code as number | null);
   await untilStarted(child, lines, exited);

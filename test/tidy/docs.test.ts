@@ -13,7 +13,7 @@ it("every link in a document leads somewhere", () => {
 
 it("every file or folder that a document names exists", () => {
   expect(sourcesOf("**/*.md").flatMap(missingPaths)).toEqual([]);
-  const text = "`internal/cqrs/log.ts` `internal/log/*` `cmd/X` `npm test` `internal/cqrs/none.ts`";
+  const text = "`internal/cqrs/log.ts` `internal/log/*` `cmd/X` `npm test` `internal/cqrs/none.ts`\nA new file, `internal/cqrs/new.ts`:";
   expect(missingPaths({ path: "a.md", text })).toEqual(["a.md: internal/cqrs/none.ts"]);
 });
 
@@ -46,9 +46,13 @@ function headingsOf(text: string): readonly string[] {
   return [...text.matchAll(/^#+ +(?<heading>.*)$/gm)].map((match) => slug(match.groups?.["heading"] ?? ""));
 }
 
-/** Paths in backticks that begin at the root. A capital letter or a star stands for something, as in `cmd/X`. */
+/** Paths in backticks that begin at the root. A capital letter or a star stands for something, as in `cmd/X`; a reader makes a new file himself. */
 function missingPaths({ path, text }: Source): readonly string[] {
-  const named = [...text.matchAll(/`(?<named>(?:internal|cmd|docs|proto|test|sdk|examples|bench|deploy|web)\/[^`\s]*)`/g)];
+  const named = [
+    ...text
+      .replaceAll(/^A new file, `.*`:$/gm, "")
+      .matchAll(/`(?<named>(?:internal|cmd|docs|proto|test|sdk|examples|bench|deploy|web)\/[^`\s]*)`/g),
+  ];
   return named
     .flatMap((match) => match.groups?.["named"] ?? [])
     .filter((name) => !/[*{<…]|\/[A-Z]$/.test(name) && !existsSync(join(root, name)))

@@ -43,15 +43,7 @@ const anyHistory: fc.Arbitrary<OrderEvent[]> = fc.array(anyFacts, { maxLength: 3
 
 describe("every view", () => {
   it("has a name of its own", () => {
-    expect(orderViewNames).toEqual([
-      "orders",
-      "order-history",
-      "customer-summary",
-      "daily-sales",
-      "product-sales",
-      "country-sales",
-      "order-counts",
-    ]);
+    expect(new Set(orderViewNames).size).toBe(orderViews.length);
   });
 
   it.each(orderViews.map((view) => [view.name, view] as const))("folds any events into documents that can be stored: %s", (_name, view) => {
