@@ -18,7 +18,9 @@ import { type EmbeddedDocuments, openEmbeddedDocuments } from "../documents/embe
 import { type OrderEvent, OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
 import type { Domain } from "./domain.ts";
 import type { Log } from "./log.ts";
+import type { Projection } from "./projection.ts";
 import { createEventReader, NewerEventError, type Upcasters } from "./upcasting.ts";
+import { verifyView } from "./verify-view.ts";
 
 const today = orders.events.schemaVersion;
 const [view, history] = orders.views;
@@ -50,6 +52,15 @@ it("the history keeps what was written, and older code still reads it", async ()
   expect(changed?.fields).toMatchObject({ lineQuantityChanged: { quantity: 4 }, metadata: { schemaVersion: today } });
   const read = history?.decode(changed?.fields ?? {}) as OrderEvent;
   expect(events.upcast(read)).toMatchObject({ metadata: { version: 3, schemaVersion: today + 1 }, event: { value: { quantity: 8 } } });
+});
+
+it("verification finds what older code made of events that mean something else today, and the history is what was written", async () => {
+  const [log, documents] = [await written(), await openDocuments()];
+  startProjector(log, documents);
+  await untilShown(documents, 3);
+  const compared = { log, documents, events, topics: orders.topics, all: true, signal: new AbortController().signal };
+  const found = await Promise.all([view, history].map((each) => verifyView({ ...compared, view: each as Projection })));
+  expect(found.map(({ mismatches }) => mismatches.map(({ id }) => id))).toEqual([["order-1"], []]);
 });
 
 it("a log that two versions have written is whole to the newer code", async () => {
