@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A condition is waited for as long as a busy machine may take; the default of a second is a time limit in disguise.
+    expect: { poll: { timeout: 30_000 } },
     reporters: ["default", "./test/support/skipped-reporter.ts"],
     projects: [
       {

@@ -51,7 +51,7 @@ export function delivered(events: Pick<EventReader, "read">, record: LogRecord):
 }
 
 /** The partition sequence as its writer told it beside the value; undefined if nobody did. */
-export function toldSequence({ headers }: LogRecord): number | undefined {
+export function toldSequence({ headers }: Pick<LogRecord, "headers">): number | undefined {
   const sequence = Number(headers?.[SEQUENCE_HEADER]);
   return Number.isSafeInteger(sequence) && sequence > 0 ? sequence : undefined;
 }

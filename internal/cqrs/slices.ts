@@ -18,6 +18,9 @@ import { traceHeadersOf } from "./trace-context.ts";
 /** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
 export const POSITION_KEY = "__position";
 
+/** The key in each partition of the state topic that is there while a log is imported. Without all its state, nothing may be decided. */
+export const IMPORT_KEY = "__import";
+
 /** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
 const SLICE_COMMANDS = 500;
 
@@ -139,7 +142,12 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
   }
 
   async function takeOver(partition: number): Promise<void> {
-    const [value] = await owner.load(partition, [POSITION_KEY]);
+    const [value, importing] = await owner.load(partition, [POSITION_KEY, IMPORT_KEY]);
+    if (importing !== undefined) {
+      throw new Error(
+        `partition ${partition} has a part of an import: wait for its end; if it was interrupted, remove the log and import again`,
+      );
+    }
     const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
     positions.set(partition, { nextOffset: Number(position?.nextOffset ?? 0n), sequence: Number(position?.sequence ?? 0n) });
     owner.seek(partition, Number(position?.nextOffset ?? 0n));

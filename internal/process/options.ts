@@ -56,6 +56,9 @@ const kafkaTopicOptions = {
   ...partitionsOption,
 };
 
+/** Of who may create topics, and is told their partitions. */
+export const replicationOption = { "replication-factor": kafkaTopicOptions["replication-factor"] };
+
 export const kafkaOptions = { ...kafkaConnectionOptions, ...kafkaTopicOptions };
 
 export const mongoOptions = {

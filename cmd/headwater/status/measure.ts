@@ -11,6 +11,7 @@ import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";
 import { loadLetters } from "../dead-letters/letters.ts";
 import { secondsOf, type ViewStatus, viewStatuses } from "./views.ts";
+import { commandsWaiting } from "./waiting.ts";
 
 export interface PartitionStatus {
   readonly partition: number;
@@ -98,13 +99,6 @@ async function ratesSince(before: Ends, sampleSeconds: number, look: () => Promi
   const rate = (now: number, then: number): number => Math.round((now - then) / seconds);
   const sequences = ({ lasts }: Ends): number => sum(lasts.map((last) => last?.sequence ?? 0));
   return { commandsPerSecond: rate(sum(after.commands), sum(before.commands)), eventsPerSecond: rate(sequences(after), sequences(before)) };
-}
-
-/** Commands that the log has and that no handler has decided, per partition. */
-async function commandsWaiting(log: Log): Promise<readonly number[]> {
-  const topic = orderTopics.commands.name;
-  const [committed, begins, ends] = await Promise.all([log.committed(orderGroups.handler, topic), log.begins(topic), log.ends(topic)]);
-  return ends.map((end, partition) => Math.max(0, end - Math.max(committed[partition] ?? 0, begins[partition] ?? 0)));
 }
 
 async function ownersOf(log: Log, group: string): Promise<ReadonlyMap<number, string>> {

@@ -40,6 +40,14 @@ export async function openSystem(values: SystemValues): Promise<System> {
   return { kind: values.system, log, documents, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+/** Opens the log, and creates it where it is missing. @throws {Error} it is there, with another number of partitions */
+export async function createLog(values: SystemValues & { readonly "replication-factor": number }, partitions: number): Promise<Log> {
+  if (values.system === "kafka")
+    return openKafka({ ...values, partitions }, { clientId: "headwater-operator", topics, stateDirectory: null });
+  if (existsSync(join(values.data, "log.sqlite"))) return openLog(values);
+  return openEmbeddedLog({ directory: values.data, topics, partitions });
+}
+
 /** Opens the log, and creates none. @throws {ConfigError} there is none */
 export async function openLog(values: SystemValues): Promise<Log> {
   if (values.system === "kafka") return openKafka(values, { clientId: "headwater-operator", topics, stateDirectory: null });

@@ -1,6 +1,7 @@
 /** What an operator does beside a `headwater dev` that runs. */
 
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openLog } from "../../../cmd/headwater/system/open.ts";
@@ -123,6 +124,19 @@ describe("beside a running system", () => {
     expect(closed.find(({ id }) => id === misplaced)).toMatchObject({ state: "retried", resolution: { actor: "ada", reason: "moved" } });
     expect(closed.find(({ id }) => id === garbage)).toMatchObject({ state: "skipped", resolution: { actor: "bob", reason: "a joke" } });
     expect(await operateJson(["status", "--sample", "0", ...data])).toMatchObject({ deadLetters: { open: 0, closed: 2 } });
+  });
+
+  it("the log is exported beside the running system, and imported into another folder only", async () => {
+    const file = join(folder.path, "log.jsonl");
+    expect(await operate(["log", "export", file, ...data])).toMatchObject({ code: 0, stdout: "" });
+    const again = await operate(["log", "export", file, ...data]);
+    expect(again).toMatchObject({ code: 2, stderr: expect.stringMatching(/is there already\. Replace it\? .*--yes/) });
+    const same = await operate(["log", "import", file, "--yes", ...data]);
+    expect(same).toMatchObject({ code: 1, stderr: expect.stringContaining("the command handler dev runs on the log") });
+    const other = ["--data", join(folder.path, "other")];
+    expect(await operate(["log", "import", file, ...other])).toMatchObject({ code: 2, stderr: expect.stringContaining("--yes") });
+    expect(await operate(["log", "import", file, "--yes", ...other])).toMatchObject({ code: 0 });
+    expect(await operateJson(["orders", "show", "first", ...other])).toMatchObject({ version: 2, outcomes: [{ commandId }, {}, {}] });
   });
 
   it("what is called wrongly is refused with what to do, and ends it with 2", async () => {

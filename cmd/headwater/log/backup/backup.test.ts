@@ -1,0 +1,178 @@
+import { createWriteStream } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { finished } from "node:stream/promises";
+import { expect, it, onTestFinished } from "vitest";
+import type { Log } from "../../../../internal/cqrs/log.ts";
+import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
+import { POSITION_KEY } from "../../../../internal/cqrs/slices.ts";
+import { temporaryFolder } from "../../../../test/support/dev-process.ts";
+import {
+  createOrder,
+  openGateway,
+  openOrderLog,
+  orderIn,
+  orders,
+  placeOrder,
+  startHandler,
+  submission,
+  submit,
+} from "../../../../test/support/order-runtime.ts";
+import { exportLog } from "./export-log.ts";
+import { checkEmpty, importLog } from "./import-log.ts";
+import { openBackup } from "./read.ts";
+import { inFile, verifyBackup } from "./verify.ts";
+
+const submitted = submission(orderIn(0), createOrder);
+
+it("a log that was imported goes on where it was: orders, versions, sequences, and the first answers of old commands", async () => {
+  const { log, file, receipts } = await exported();
+  const { header } = await verifyBackup(file, () => undefined);
+  const copy = await openOrderLog();
+  await checkEmpty(copy);
+  await importLog({ log: copy, logId: header.logId, lines: (await openBackup(file)).lines, onProgress: () => undefined });
+  expect(await contentOf(copy)).toEqual(await contentOf(log));
+
+  startHandler(copy);
+  const gateway = await openGateway(copy);
+  for (const { sent, outcome } of receipts) expect((await submit(gateway, sent)).outcome).toEqual(outcome);
+  const next = await submit(gateway, submission(submitted.aggregateId, { case: "cancelOrder", value: { reason: "moved" } }));
+  const [events] = await log.ends(orders.topics.events.name);
+  expect(next.outcome).toMatchObject({ version: 3, sequence: BigInt((events ?? 0) + 1) });
+  expect((await submit(gateway, submission(orderIn(3, "new"), createOrder))).outcome).toMatchObject({ version: 1 });
+});
+
+it("a copy can be exported, and is the same", async () => {
+  const { file } = await exported();
+  const copy = await openOrderLog();
+  await importLog({ log: copy, logId: "x", lines: (await openBackup(file)).lines, onProgress: () => undefined });
+  const again = await exportedTo(copy);
+  const records = async (path: string) => (await readFile(path, "utf8")).split("\n").slice(1, -2).map(withoutTime);
+  const [first, second] = [await records(file), await records(again)];
+  expect(second.filter((line) => !line.includes("__position"))).toEqual(first.filter((line) => !line.includes("__position")));
+});
+
+it("a log with a command that nobody decides is not exported", async () => {
+  const { log } = await exported();
+  await log.append([{ topic: orders.topics.commands.name, partition: 0, key: "a", value: new Uint8Array() }]);
+  await expect(exportedTo(log)).rejects.toThrow("1 commands are not decided, and no command handler runs");
+});
+
+it("an import into a log that holds something, or that somebody works on, is refused", async () => {
+  const { log } = await exported();
+  await expect(checkEmpty(log)).rejects.toThrow("the log is not empty, there is something in orders.commands.v1");
+  const used = await openOrderLog();
+  startHandler(used, "busy");
+  await expect.poll(() => used.members(orders.groups.handler)).toHaveLength(1);
+  await expect(checkEmpty(used)).rejects.toThrow("the command handler busy runs on the log");
+});
+
+it("no handler starts on a part of an import", async () => {
+  const { file } = await exported();
+  const log = await openOrderLog();
+  const { lines } = await openBackup(file);
+  const interrupted = importLog({
+    log,
+    logId: "x",
+    lines,
+    onProgress(done) {
+      if (done === 5) throw new Error("interrupted");
+    },
+  });
+  await expect(interrupted).rejects.toThrow("interrupted");
+  await expect(startHandler(log).stopped).rejects.toThrow("has a part of an import");
+  await expect(checkEmpty(log)).rejects.toThrow("not empty");
+});
+
+it.each<readonly [fault: string, damage: (lines: readonly string[]) => readonly string[], message: string]>([
+  ["is empty", () => [], "it is empty"],
+  ["is something else", () => ["a,b,c", ""], "no JSON object"],
+  ["is of another format", () => ['{"format":"other"}', ""], "it is no headwater-log file"],
+  ["is of a later version", ([first = "", ...rest]) => [first.replace('"version":1', '"version":2'), ...rest], "version 2 of the format"],
+  ["lacks its last line", (lines) => [...lines.slice(0, -2), ""], "it ends before its last line"],
+  ["is cut off in its last line", (lines) => lines.slice(0, -1), "it ends before its last line"],
+  ["lacks a line", (lines) => lines.toSpliced(-3, 1), "it was changed since it was written"],
+  ["has another line at its end", (lines) => [...lines.slice(0, -1), "{}", ""], "it goes on behind its last line"],
+  ["has an event twice", (lines) => lines.toSpliced(2, 0, lines[1] ?? ""), "from event 1 to 1"],
+  ["lacks an event", (lines) => lines.toSpliced(1, 1), "goes from event 0 to 2"],
+  ["has an event of another order", (lines) => changed(lines, 1, { key: orderIn(1, "other") }), "is in partition"],
+  ["has a value that is no base64", (lines) => changed(lines, 1, { value: "%" }), "is not base64"],
+  ["has a record in a partition that is not there", (lines) => changed(lines, 1, { partition: 99 }), "no record"],
+])("a file that %s is refused, with the reason, before anything is written", async (_, damage, message) => {
+  const { file } = await exported();
+  await writeFile(file, damage((await readFile(file, "utf8")).split("\n")).join("\n"));
+  const error = await verifyBackup(file, () => undefined).catch((found: unknown) => inFile(file, found));
+  expect(error).toMatchObject({ name: "BackupError", message: expect.stringContaining(message) });
+});
+
+it("state that does not fit the events is refused, whatever the checksum says", async () => {
+  const log = await openOrderLog();
+  const { log: source } = await exported();
+  const [events, state] = [orders.topics.events.name, orders.topics.state.name];
+  const [all = []] = await Array.fromAsync(presentRecords(source, { topic: events, partition: 0 }));
+  await log.append(all.slice(0, -1).map(({ key, value }) => ({ topic: events, partition: 0, key, value })));
+  const [values = []] = await Array.fromAsync(source.latest(state, 0));
+  await log.append(values.map(({ key, value }) => ({ topic: state, partition: 0, key, value })));
+  await expect(exportedTo(log, 0)).rejects.toThrow("the state of partition 0 does not cover its commands and events");
+});
+
+/** A log with orders, a refusal and a dead letter, and its file. */
+async function exported() {
+  const log = await openOrderLog();
+  const handler = startHandler(log);
+  const gateway = await openGateway(log);
+  const sent = [
+    submitted,
+    submission(submitted.aggregateId, placeOrder),
+    submission(orderIn(1), placeOrder),
+    submission(orderIn(0, "second"), createOrder),
+    submission(orderIn(2), createOrder),
+  ];
+  const receipts = [];
+  for (const each of sent) receipts.push({ sent: each, outcome: (await submit(gateway, each)).outcome });
+  await log.append([{ topic: orders.topics.commands.name, partition: 0, key: "garbage", value: Uint8Array.of(255) }]);
+  await expect.poll(async () => (await log.ends(orders.topics.deadLetters.name))[0]).toBe(1);
+  await handler[Symbol.asyncDispose]();
+  return { log, receipts, file: await exportedTo(log) };
+}
+
+async function exportedTo(log: Log, waitMs = 5_000): Promise<string> {
+  const folder = await temporaryFolder();
+  onTestFinished(() => folder[Symbol.asyncDispose]());
+  const file = join(folder.path, "log.jsonl");
+  const output = createWriteStream(file);
+  onTestFinished(() => void output.destroy());
+  const patience = { deadlineMs: Date.now() + waitMs, onWait: () => undefined };
+  await exportLog({ log, output, patience, onProgress: () => undefined });
+  await finished(output.end());
+  return file;
+}
+
+/** What must be the same in a copy: positions are not, since the commands of the copy begin anew. */
+async function contentOf(log: Log): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (let partition = 0; partition < log.partitions; partition += 1) {
+    for (const topic of [orders.topics.events.name, orders.topics.deadLetters.name]) {
+      for await (const batch of presentRecords(log, { topic, partition })) {
+        for (const { offset, key, value, headers } of batch)
+          found.push(JSON.stringify([topic, partition, offset, key, base64(value), headers]));
+      }
+    }
+    for await (const values of log.latest(orders.topics.state.name, partition)) {
+      for (const { key, value } of values) if (key !== POSITION_KEY) found.push(JSON.stringify([partition, key, value && base64(value)]));
+    }
+  }
+  return found;
+}
+
+function base64(value: Uint8Array): string {
+  return Buffer.from(value).toString("base64");
+}
+
+function changed(lines: readonly string[], index: number, change: object): readonly string[] {
+  return lines.with(index, JSON.stringify({ ...(JSON.parse(lines[index] ?? "{}") as object), ...change }));
+}
+
+function withoutTime(line: string): string {
+  return line.replace(/"appendedAt":"[^"]*"/, "");
+}
