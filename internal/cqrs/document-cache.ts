@@ -6,12 +6,15 @@ import type { Projection } from "./projection.ts";
 /** How many documents are kept: some tens of megabytes of orders. */
 const MAX_CACHED_DOCUMENTS = 20_000;
 
-/** A document as it is stored, or as the fold left it. */
-export interface FoldedDocument {
-  readonly view: Projection;
-  readonly id: string;
+/** A document as it is stored. */
+export interface KnownDocument {
   readonly document: object;
   readonly applied: Applied;
+  readonly revision: number;
+}
+
+/** A document as the fold left it, to be written. */
+export interface FoldedDocument extends DocumentPlace, KnownDocument {
   readonly fields: Fields;
   /** The revision it was loaded at; 0 if it is new. */
   readonly revision: number;
@@ -24,7 +27,7 @@ export interface UnreadableDocument {
 }
 
 /** A document, if this code can read it. */
-export type CachedDocument = FoldedDocument | UnreadableDocument;
+export type CachedDocument = KnownDocument | UnreadableDocument;
 
 /** Where a document is. */
 export interface DocumentPlace {
@@ -51,7 +54,7 @@ export interface DocumentCache {
 
 /** Creates a cache over the documents of all views. */
 export function createDocumentCache(documents: Documents): DocumentCache {
-  const cache = new Map<string, FoldedDocument>();
+  const cache = new Map<string, KnownDocument>();
   const keyOf = (view: Projection, id: string): string => `${view.collection.name}/${id}`;
 
   return {
@@ -83,10 +86,10 @@ export function createDocumentCache(documents: Documents): DocumentCache {
       );
       const conflicts = await documents.write([...writes, ...others], checkpoints);
       const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
-      for (const document of folded) {
-        const key = keyOf(document.view, document.id);
+      for (const { view, id, document, applied, revision } of folded) {
+        const key = keyOf(view, id);
         cache.delete(key);
-        if (!conflicting.has(key) && !document.view.writeOnce) cache.set(key, { ...document, revision: document.revision + 1 });
+        if (!conflicting.has(key) && !view.writeOnce) cache.set(key, { document, applied, revision: revision + 1 });
       }
       for (const key of cache.keys()) {
         if (cache.size <= MAX_CACHED_DOCUMENTS) break;
@@ -98,9 +101,9 @@ export function createDocumentCache(documents: Documents): DocumentCache {
   };
 }
 
-function decoded(view: Projection, { id, applied, revision, fields }: StoredDocument): CachedDocument {
+function decoded(view: Projection, { applied, revision, fields }: StoredDocument): CachedDocument {
   try {
-    return { view, id, applied, revision, fields, document: view.decode(fields) };
+    return { applied, revision, document: view.decode(fields) };
   } catch (error) {
     return { applied, unreadable: `the stored document cannot be read: ${error instanceof Error ? error.message : String(error)}` };
   }

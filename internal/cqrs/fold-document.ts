@@ -1,7 +1,7 @@
 /** Folds events into one document, up to the first that it cannot take in each partition. */
 
 import type { ReadableEvent } from "./delivered-event.ts";
-import type { CachedDocument, FoldedDocument } from "./document-cache.ts";
+import type { CachedDocument, FoldedDocument, KnownDocument } from "./document-cache.ts";
 import type { Applied, Fields } from "./documents.ts";
 import type { Projection } from "./projection.ts";
 
@@ -48,7 +48,7 @@ interface State {
 
 function foldEach(
   { view, id, events }: Fold,
-  before: FoldedDocument | undefined,
+  before: KnownDocument | undefined,
   isSkipped: (event: ReadableEvent) => boolean,
   encodes: boolean,
 ): State {
@@ -73,7 +73,7 @@ function foldEach(
   return { document, hasSkipped, applied, failures: [...failures.values()] };
 }
 
-function withFields({ view, id }: Fold, before: FoldedDocument | undefined, state: State): FoldResult {
+function withFields({ view, id }: Fold, before: KnownDocument | undefined, state: State): FoldResult {
   const { document, hasSkipped, applied, failures } = state;
   if (document === undefined || (document === before?.document && !hasSkipped)) return { failures };
   const fields: Fields = view.encode(document, applied);
