@@ -68,6 +68,13 @@ async function write({ gateway }: System, changes: number, names = 6): Promise<v
   );
 }
 
+/** The same without waiting for anybody. */
+async function writeUnseen({ gateway }: System, changes: number): Promise<void> {
+  const id = orderIn(0, "unseen");
+  await submit(gateway, submission(id, createOrder));
+  for (let count = 0; count < changes; count += 1) await submit(gateway, submission(id, changeQuantity(3 + count)));
+}
+
 async function mismatches({ log, documents, freshness }: System, of = view): Promise<readonly object[]> {
   const generation = inGeneration(of, { collection: freshness.collection(of), version: of.version });
   const source = { log, documents, events: orders.events, topics: orders.topics, signal: AbortSignal.timeout(30_000) };
@@ -154,6 +161,19 @@ it("newer code builds its own generation by itself while older code goes on, and
   await old[Symbol.asyncDispose]();
   await write(system, 3);
   expect(await mismatches(system, newer)).toEqual([]);
+});
+
+it("a view that comes late is built without holding up the others, and says until then that it is not there yet", async () => {
+  const system = await started();
+  const first = startProjector(system.log, system.documents, "projector", { views: others });
+  await writeUnseen(system, 4);
+  await expect.poll(() => system.freshness.sequences(others[0] as Projection).size, deadline).toBeGreaterThan(0);
+  await first[Symbol.asyncDispose]();
+  startProjector(system.log, system.documents);
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
+  expect(await mismatches(system)).toEqual([]);
+  await write(system, 2);
+  expect(await system.entry()).toMatchObject({ previous: { collection: "orders.v0", version: 0 } });
 });
 
 it("a build that is not what its events make of it is never read, and says where it differs", async () => {

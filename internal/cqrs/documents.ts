@@ -55,6 +55,11 @@ export interface WriteConflict {
   readonly id: string;
 }
 
+/**
+ * The names of checkpoints begin so that are none of a view, but tell those who watch that something has changed: their positions only count.
+ */
+export const NEWS = "news/";
+
 /** How far a view is complete in a partition. */
 export interface Checkpoint {
   readonly collection: string;
@@ -119,10 +124,10 @@ export interface Documents extends AsyncDisposable {
   checkpoints(collection: string): Promise<readonly Checkpoint[]>;
 
   /**
-   * Calls the listener with every checkpoint of any collection as it advances, whoever wrote it, until the signal aborts. May skip some in
-   * between. Resolves when it watches: of what is written from then on, nothing is missed.
+   * Calls the listener with every checkpoint as it advances, whoever wrote it, until the signal aborts: of any collection, or of those whose
+   * names begin with a prefix. May skip some in between. Resolves when it watches: of what is written from then on, nothing is missed.
    */
-  watchCheckpoints(listener: (checkpoints: readonly Checkpoint[]) => void, signal: AbortSignal): Promise<void>;
+  watchCheckpoints(listener: (checkpoints: readonly Checkpoint[]) => void, signal: AbortSignal, prefix?: string): Promise<void>;
 }
 
 /** What queries need of the documents. */

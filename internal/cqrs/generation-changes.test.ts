@@ -58,6 +58,12 @@ it("the first code of all writes down what is live", () => {
   expect(introduced).not.toBe(unwritten);
 });
 
+it("a view that comes late is built beside one that shows nothing", () => {
+  const late = introduce({ ...fresh, revision: 0 }, order, true);
+  expect(late).toMatchObject({ live: { collection: "orders.v0", version: 0 }, building: { collection: "orders.v1.b1" } });
+  expect(introduce(fresh, order, true)).toBe(fresh);
+});
+
 it("a switch makes the live generation the one to go back to, and gives the one before it up", () => {
   const once = switchToBuild(building, name);
   expect(once).toEqual({ ...fresh, live: { collection: name, version: 1 }, previous: fresh.live, builds: 1 });

@@ -26,8 +26,12 @@ export function startBuild(entry: ViewGenerations, { version, pace, nowMs }: Bui
   return { ...abandoning(entry, building), building: build, builds: builds + 1 };
 }
 
-/** What code of a version does when it starts: a newer one builds its own generation, unless somebody does so already. */
-export function introduce(entry: ViewGenerations, order: BuildOrder): ViewGenerations {
+/**
+ * What code of a version does when it starts: a newer one builds its own generation, unless somebody does so already. A view that comes late,
+ * to others that have events already, is built like a newer version of one that shows nothing: the others do not wait for it.
+ */
+export function introduce(entry: ViewGenerations, order: BuildOrder, isLate = false): ViewGenerations {
+  if (entry.revision === 0 && isLate) return startBuild({ ...entry, live: { collection: `${entry.view}.v0`, version: 0 } }, order);
   const isNewer = entry.live.version < order.version && (entry.building?.version ?? 0) < order.version;
   if (isNewer) return startBuild(abandonBuild(entry), order);
   return entry.revision === 0 ? { ...entry } : entry;

@@ -3,7 +3,7 @@
  * Each change is one guarded write of one document, so all processes see the same before and after it (P6).
  */
 
-import type { Checkpoint, Collection, Documents, Fields } from "./documents.ts";
+import { type Checkpoint, type Collection, type Documents, type Fields, NEWS } from "./documents.ts";
 import type { Projection } from "./projection.ts";
 
 /** Where the catalogue lies. Its name is state. */
@@ -138,7 +138,7 @@ export function keptGenerations(view: Projection, { live, previous }: ViewGenera
 }
 
 /** The name of a checkpoint that tells of an entry's change: whoever watches checkpoints watches the catalogue. */
-const ANNOUNCED = `${GENERATIONS}/`;
+const ANNOUNCED = `${NEWS}${GENERATIONS}/`;
 
 function announcement({ view, revision }: ViewGenerations): Checkpoint {
   return { collection: ANNOUNCED + view, partition: 0, logId: GENERATIONS, nextOffset: revision, sequence: revision, eventTimeMs: 0 };

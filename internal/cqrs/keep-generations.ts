@@ -41,6 +41,8 @@ export interface KeepOptions {
   readonly generations: () => readonly Projection[];
   /** Rings when the generations may have changed. */
   readonly changes?: Bell;
+  /** Told when those of before are not kept any more. */
+  readonly onChanged?: () => void;
   /** Rings when somebody has asked for something of a parked key. */
   readonly requests?: Bell;
   /** Told every few seconds at least while it gets on. */
@@ -84,6 +86,7 @@ export async function keepGenerations(options: KeepOptions): Promise<void> {
       consumer.reset();
       // A poll that is under way may have its records from before.
       polling = polling.then((poll) => ({ ...poll, records: [] }));
+      options.onChanged?.();
     } else if (event === "asked") {
       asking = requests.rung(signal).then(() => "asked" as const);
       await partitions.answerRequests();

@@ -3,10 +3,20 @@
  * (P7). The queue is not copied: the events stay in the log, and a key's entry says where to go on.
  */
 
-import type { Checkpoint, Collection, Documents, DocumentWrite, Fields, StoredDocument } from "./documents.ts";
+import {
+  type Checkpoint,
+  type Collection,
+  type Documents,
+  type DocumentWrite,
+  type Fields,
+  NEWS,
+  type StoredDocument,
+} from "./documents.ts";
 
 /** Where the entries lie. Its name is state. */
 export const PARKED = "parked";
+
+const PARKED_NEWS = `${NEWS}${PARKED}`;
 
 /** The collection, to be prepared by whoever writes to it. */
 export const parkedCollection: Collection = {
@@ -146,7 +156,7 @@ export async function requestParked(documents: Documents, entry: ParkedKey, requ
 
 /** Whether a checkpoint tells that somebody has asked for something. */
 export function isParkedRequest({ collection }: Checkpoint): boolean {
-  return collection === PARKED;
+  return collection === PARKED_NEWS;
 }
 
 /** The entry after its request was dealt with: done, or waiting on with the event that stands in its way. */
@@ -165,7 +175,7 @@ export function answered(entry: ParkedKey, failure?: Pick<ParkedKey, "event" | "
 }
 
 function parkedAnnouncement(partition: number, atMs: number): Checkpoint {
-  return { collection: PARKED, partition, logId: PARKED, nextOffset: atMs, sequence: atMs, eventTimeMs: 0 };
+  return { collection: PARKED_NEWS, partition, logId: PARKED, nextOffset: atMs, sequence: atMs, eventTimeMs: 0 };
 }
 
 /** They were written from an entry. */

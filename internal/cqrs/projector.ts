@@ -5,16 +5,16 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ViewProgressSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
-import { type Bell, createBell } from "./bell.ts";
-import { type BuildEngine, runBuild } from "./build-generation.ts";
+import { createBell } from "./bell.ts";
+import type { BuildEngine } from "./build-generation.ts";
+import { createBuilds } from "./builds.ts";
 import type { Cancel } from "./clock.ts";
-import type { Checkpoint } from "./documents.ts";
+import { type Checkpoint, NEWS } from "./documents.ts";
 import { DEFAULT_PACE, forgetAbandoned, introduce } from "./generation-changes.ts";
 import {
   announcedView,
-  type Build,
+  type Catalogue,
   generationsCollection,
-  inGeneration,
   keptGenerations,
   openCatalogue,
   type ViewGenerations,
@@ -24,6 +24,7 @@ import type { NewRecord } from "./log.ts";
 import { dropParked, isParkedRequest, parkedCollection } from "./parking.ts";
 import { murmur2 } from "./partition.ts";
 import type { Projection } from "./projection.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 export { GapError } from "./keep-generations.ts";
 
@@ -46,13 +47,10 @@ export interface ProjectorOptions extends BuildEngine {
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
-  const { documents, views, clock, signal } = options;
+  const { documents, views, signal } = options;
   const catalogue = openCatalogue(documents);
   await documents.prepare([generationsCollection, parkedCollection]);
-  for (const view of views) {
-    const order = { version: view.version, pace: DEFAULT_PACE, nowMs: clock.now() };
-    await catalogue.announce(await catalogue.change(view, (entry) => introduce(entry, order)));
-  }
+  await introduceAll(options, catalogue);
   const ended = new AbortController();
   const following = AbortSignal.any([signal, ended.signal]);
   const [news, changes, requests] = [createBell(), createBell(), createBell()];
@@ -61,11 +59,13 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
     if (checkpoints.some(isParkedRequest)) for (const bell of [requests, ...builds.requests()]) bell.ring();
   };
   const builds = createBuilds({ ...options, signal: following });
-  await documents.watchCheckpoints(notice, following);
+  await documents.watchCheckpoints(notice, following, NEWS);
   let entries = await catalogue.load(views);
-  await prepare(options, entries);
+  await documents.prepare(keptBy(views, entries).map(({ collection }) => collection));
+  await removeAbandoned(options, entries);
   const progress = createProgressTeller(options, () => entries);
-  builds.follow(entries);
+  await builds.follow(entries);
+  let changed = Promise.withResolvers<void>();
   const tasks = [
     builds.failed,
     followCatalogue(),
@@ -73,8 +73,9 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
       ...options,
       group: projectorGroup(options),
       signal: following,
-      generations: () => views.flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations)),
+      generations: () => keptBy(views, entries),
       changes,
+      onChanged: () => changed.resolve(),
       requests,
       onApplied: progress.tell,
     }),
@@ -92,19 +93,38 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
     for (;;) {
       await news.rung(following);
       if (following.aborted) return;
-      const before = keptNames(views, entries);
+      const before = keptBy(views, entries);
       entries = await catalogue.load(views);
-      await prepare(options, entries);
-      builds.follow(entries);
-      if (keptNames(views, entries) !== before) changes.ring();
+      const after = keptBy(views, entries);
+      await documents.prepare(after.map(({ collection }) => collection));
+      await builds.follow(entries);
+      if (namesOf(after) !== namesOf(before)) {
+        changed = Promise.withResolvers();
+        changes.ring();
+        await untilAborted(changed.promise, following);
+      }
+      // Nobody here writes to them any more.
+      await removeAbandoned(options, entries);
     }
   }
 }
 
-/** Creates what is kept and removes what was given up. */
-async function prepare({ documents, views }: ProjectorOptions, entries: readonly ViewGenerations[]): Promise<void> {
-  const kept = views.flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations));
-  await documents.prepare(kept.map(({ collection }) => collection));
+/** Writes down the views that are new to the catalogue, and begins to build those that this code keeps in a newer version. */
+async function introduceAll({ documents, views, clock }: ProjectorOptions, catalogue: Catalogue): Promise<void> {
+  const begun = await Promise.all(views.map(async ({ collection }) => (await documents.checkpoints(collection.name)).some(hasEvents)));
+  const others = (await catalogue.load(views)).some(({ revision }) => revision > 0);
+  for (const [index, view] of views.entries()) {
+    const order = { version: view.version, pace: DEFAULT_PACE, nowMs: clock.now() };
+    const isLate = others && begun.includes(true) && begun[index] === false;
+    await catalogue.announce(await catalogue.change(view, (entry) => introduce(entry, order, isLate)));
+  }
+}
+
+function hasEvents({ sequence }: Checkpoint): boolean {
+  return sequence > 0;
+}
+
+async function removeAbandoned({ documents, views }: ProjectorOptions, entries: readonly ViewGenerations[]): Promise<void> {
   for (const [index, { abandoned }] of entries.entries()) {
     const view = views[index];
     if (view === undefined || abandoned.length === 0) continue;
@@ -114,11 +134,12 @@ async function prepare({ documents, views }: ProjectorOptions, entries: readonly
   }
 }
 
-function keptNames(views: readonly Projection[], entries: readonly ViewGenerations[]): string {
-  return views
-    .flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations))
-    .map(({ collection }) => collection.name)
-    .join();
+function keptBy(views: readonly Projection[], entries: readonly ViewGenerations[]): readonly Projection[] {
+  return views.flatMap((view, index) => keptGenerations(view, entries[index] as ViewGenerations));
+}
+
+function namesOf(generations: readonly Projection[]): string {
+  return generations.map(({ collection }) => collection.name).join();
 }
 
 /**
@@ -128,58 +149,6 @@ function keptNames(views: readonly Projection[], entries: readonly ViewGeneratio
 export function projectorGroup({ group, views }: Pick<ProjectorOptions, "group" | "views">): string {
   const versions = views.map(({ name, version }) => `${name}.${version}`).join();
   return `${group}.${(murmur2(new TextEncoder().encode(versions)) >>> 0).toString(16).padStart(8, "0")}`;
-}
-
-interface Builds {
-  /** Starts what is to be built, and stops what is not any more. */
-  follow(entries: readonly ViewGenerations[]): void;
-  /** To be rung when somebody has asked for something of a parked key. */
-  requests(): readonly Bell[];
-  /** Rejects when a build fails in a way that ends the projector; never resolves. */
-  readonly failed: Promise<never>;
-  /** Waits until all have stopped, after the signal. */
-  stopped(): Promise<void>;
-}
-
-function createBuilds(options: ProjectorOptions): Builds {
-  /** By collection and pace: another pace is another run. */
-  const running = new Map<string, { readonly stop: AbortController; readonly stopped: Promise<void>; readonly requests: Bell }>();
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined);
-  return {
-    follow(entries) {
-      const wanted = new Map<string, { readonly view: Projection; readonly building: Build }>(
-        entries.flatMap(({ building }, index) => {
-          const view = options.views[index];
-          if (view === undefined || building?.version !== view.version) return [];
-          if (building.state !== "building" && building.state !== "verifying") return [];
-          return [[`${building.collection} ${building.pace}`, { view, building }] as const];
-        }),
-      );
-      for (const [key, { stop }] of running) {
-        if (wanted.has(key)) continue;
-        stop.abort();
-        running.delete(key);
-      }
-      for (const [key, { view, building }] of wanted) {
-        if (running.has(key)) continue;
-        const stop = new AbortController();
-        const signal = AbortSignal.any([options.signal, stop.signal]);
-        const build = { view, generation: inGeneration(view, building), pace: building.pace };
-        const requests = createBell();
-        const stopped = runBuild({ ...options, signal, requests }, build).catch((error: unknown) => {
-          // One that was given up has lost its collection under its hands.
-          if (!signal.aborted) failed.reject(error);
-        });
-        running.set(key, { stop, stopped, requests });
-      }
-    },
-    requests: () => [...running.values()].map(({ requests }) => requests),
-    failed: failed.promise,
-    async stopped() {
-      await Promise.all([...running.values()].map(({ stopped }) => stopped));
-    },
-  };
 }
 
 interface ProgressTeller {

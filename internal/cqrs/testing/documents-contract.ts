@@ -151,6 +151,23 @@ function describeCheckpoints({ documents, store }: Context) {
     stop.abort();
   });
 
+  it("a watcher of some names sees nothing of others", async () => {
+    const stop = new AbortController();
+    const collection = orders.name;
+    const seen: Checkpoint[] = [];
+    const arrived = Promise.withResolvers<void>();
+    const note = (checkpoints: readonly Checkpoint[]): void => {
+      seen.push(...checkpoints);
+      if (checkpoints.some(({ sequence }) => sequence === 9)) arrived.resolve();
+    };
+    await documents().watchCheckpoints(note, stop.signal, `${collection}/a.`);
+    await documents().write([], [checkpoint(0, 1), checkpoint(0, 2, `${collection}/ab`), checkpoint(1, 3, `${collection}/a.1`)]);
+    await documents().write([], [checkpoint(2, 9, `${collection}/a.2`)]);
+    await arrived.promise;
+    stop.abort();
+    expect(new Set(seen.map(({ sequence }) => sequence))).toEqual(new Set([3, 9]));
+  });
+
   it("a watcher sees nothing of a write with a conflict, and nothing after its signal aborted", async () => {
     const [first, second] = [new AbortController(), new AbortController()];
     const stopped = createSeen();

@@ -62,9 +62,12 @@ export function documentsOverPorts({ writer: writerPort, reader: readerPort }: I
       return last !== undefined && hasMore ? { documents, next: sortKeyOf(query, last) } : { documents };
     },
     checkpoints: (collection) => reader.call("checkpoints", collection),
-    async watchCheckpoints(listener, signal) {
+    async watchCheckpoints(listener, signal, prefix = "") {
       if (signal.aborted) return;
-      const own = (checkpoints: readonly Checkpoint[]) => listener(checkpoints);
+      const own = (checkpoints: readonly Checkpoint[]): void => {
+        const wanted = checkpoints.filter(({ collection }) => collection.startsWith(prefix));
+        if (wanted.length > 0) listener(wanted);
+      };
       listeners.add(own);
       signal.addEventListener("abort", () => listeners.delete(own), { once: true });
       await writer.call("watch", null);

@@ -77,9 +77,10 @@ function remoteDocuments(documents: EmbeddedDocuments): Documents {
     write: (writes, checkpoints) => client.call("write", { writes, checkpoints }),
     find: (query) => client.call("find", query),
     checkpoints: (collection) => client.call("checkpoints", collection),
-    watchCheckpoints(listener, signal) {
-      listeners.add(listener);
-      signal.addEventListener("abort", () => listeners.delete(listener));
+    watchCheckpoints(listener, signal, prefix = "") {
+      const own = (checkpoints: readonly Checkpoint[]) => listener(checkpoints.filter(({ collection }) => collection.startsWith(prefix)));
+      listeners.add(own);
+      signal.addEventListener("abort", () => listeners.delete(own));
       return client.call("watch", null);
     },
     [Symbol.asyncDispose]: () => client.call("dispose", null),

@@ -85,11 +85,11 @@ function createDocuments(client: MongoClient, db: Db): MongoDocuments {
       }),
     find: (query) => call(() => findDocuments(documentsOf(query.collection), query)),
     checkpoints: (collection) => call(() => loadCheckpoints(checkpoints, collection)),
-    watchCheckpoints: (listener, stopped) =>
+    watchCheckpoints: (listener, stopped, prefix = "") =>
       call(async () => {
         const signal = AbortSignal.any([stopped, closing.signal]);
         if (signal.aborted) return;
-        const { ended } = await startWatch({ db, checkpoints, listener, signal });
+        const { ended } = await startWatch({ db, checkpoints, listener, signal, prefix });
         watches.add(ended);
         void ended.then(() => watches.delete(ended));
       }),

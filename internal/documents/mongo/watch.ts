@@ -13,6 +13,8 @@ export interface Watch {
   readonly checkpoints: Collection<StoredCheckpoint>;
   readonly listener: (checkpoints: readonly Checkpoint[]) => void;
   readonly signal: AbortSignal;
+  /** What the names of the collections begin with. */
+  readonly prefix: string;
 }
 
 type Changes = ChangeStream<StoredCheckpoint, ChangeStreamDocument<StoredCheckpoint>>;
@@ -46,10 +48,12 @@ async function openAnew(watch: Watch): Promise<Changes> {
 }
 
 /** The stream itself is opened by the first request for a change; wherever that is, it begins here and now. */
-async function openChanges({ db, checkpoints }: Watch): Promise<Changes> {
+async function openChanges({ db, checkpoints, prefix }: Watch): Promise<Changes> {
   const { operationTime } = await db.command({ ping: 1 });
   if (!(operationTime instanceof Timestamp)) throw new Error("MongoDB must be a replica set: a single server tells nobody of changes");
-  const pipeline = [{ $match: { operationType: { $in: ["insert", "update", "replace"] } } }];
+  // By the id, which begins with the collection's name: so the server looks nothing up of what is not wanted.
+  const own = prefix === "" ? {} : { "documentKey._id": { $regex: `^${RegExp.escape(prefix)}` } };
+  const pipeline = [{ $match: { operationType: { $in: ["insert", "update", "replace"] }, ...own } }];
   return checkpoints.watch(pipeline, { fullDocument: "updateLookup", startAtOperationTime: operationTime });
 }
 
@@ -70,6 +74,7 @@ function tellChange(watch: Watch, change: ChangeStreamDocument<StoredCheckpoint>
   if (document) tell(watch, [checkpointFromStored(document)]);
 }
 
-function tell({ listener, signal }: Watch, checkpoints: readonly Checkpoint[]): void {
-  if (!signal.aborted) listener(checkpoints);
+function tell({ listener, signal, prefix }: Watch, checkpoints: readonly Checkpoint[]): void {
+  const wanted = checkpoints.filter(({ collection }) => collection.startsWith(prefix));
+  if (!signal.aborted && wanted.length > 0) listener(wanted);
 }
