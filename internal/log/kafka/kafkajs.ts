@@ -1,6 +1,6 @@
 /**
- * kafkajs 2.2.4 as this adapter needs it: six changes to its insides, each for something that was reproduced, in one place that refuses any
- * other version. Everything else of kafkajs is used as it is.
+ * kafkajs 2.2.4 as this adapter needs it: changes to its insides, each for something that was reproduced. How it encodes records is changed in
+ * `kafkajs-encoding.ts`; everything else of kafkajs is used as it is.
  *
  * - A request queue polls every millisecond although nothing waits (some percent of a core per idle client).
  * - A connection that has gone silent is kept for as long as TCP keeps it, a quarter of an hour; every request times out on it.
@@ -8,35 +8,19 @@
  * - Offsets in a transaction carry no generation (KIP-447), so a former owner of a partition could commit beside the new one.
  * - The generation of a member is not told to anybody.
  * - A transactional producer asks for its coordinators before each of four steps of every transaction: a third of its time.
- * - Records are encoded through a zeroed buffer of half a KiB for each header.
  */
 
-import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import type * as KafkaJs from "kafkajs";
 import type { KafkaConfig, Logger } from "kafkajs";
-import { type EncodableRecord, encodeRecord } from "./record-encoder.ts";
+import { replaceEncoding } from "./kafkajs-encoding.ts";
+import { insideOf, replace } from "./kafkajs-module.ts";
 
-const SUPPORTED_VERSION = "2.2.4";
+replaceEncoding();
+
 const THROTTLE_CHECK_MS = 10;
 const API_VERSIONS = 18;
 const TXN_OFFSET_COMMIT = 28;
-
-const require = createRequire(import.meta.url);
-const { version } = require("kafkajs/package.json") as { readonly version: string };
-if (version !== SUPPORTED_VERSION) {
-  throw new Error(`kafkajs ${version} is installed, but this adapter knows the insides of ${SUPPORTED_VERSION} only: install that version`);
-}
-
-/** Set before the encoder of batches is loaded, which takes it from there. */
-const recordEncoder = require.resolve("kafkajs/src/protocol/recordBatch/record/v0");
-require(recordEncoder);
-const encoderModule = require.cache[recordEncoder];
-if (encoderModule === undefined) throw new Error("kafkajs encodes its records elsewhere");
-encoderModule.exports = (record: EncodableRecord) => {
-  const buffer = encodeRecord(record);
-  return { buf: buffer, buffer };
-};
 
 /** What a member was told of its group by the coordinator. */
 export interface MemberGeneration {
@@ -100,14 +84,14 @@ interface Decoder {
   readUVarIntArray<Item>(read: (decoder: Decoder) => Item): readonly Item[];
 }
 
-const EncoderClass = require("kafkajs/src/protocol/encoder") as new () => Encoder;
-const DecoderClass = require("kafkajs/src/protocol/decoder") as new (bytes: Buffer) => Decoder;
-const { createErrorFromCode, failure } = require("kafkajs/src/protocol/error") as {
+const EncoderClass = insideOf("src/protocol/encoder") as new () => Encoder;
+const DecoderClass = insideOf("src/protocol/decoder") as new (bytes: Buffer) => Decoder;
+const { createErrorFromCode, failure } = insideOf("src/protocol/error") as {
   createErrorFromCode(code: number): Error;
   failure(code: number): boolean;
 };
-const BrokerClass = require("kafkajs/src/broker") as { readonly prototype: Broker };
-const RequestQueue = require("kafkajs/src/network/requestQueue") as { readonly prototype: RequestQueueInsides };
+const BrokerClass = insideOf("src/broker") as { readonly prototype: Broker };
+const RequestQueue = insideOf("src/network/requestQueue") as { readonly prototype: RequestQueueInsides };
 
 interface RequestQueueInsides {
   throttleCheckTimeoutId: unknown;
@@ -136,9 +120,9 @@ interface Connection {
   disconnect(): Promise<unknown>;
 }
 
-const ConnectionClass = require("kafkajs/src/network/connection") as { readonly prototype: Connection };
+const ConnectionClass = insideOf("src/network/connection") as { readonly prototype: Connection };
 type ErrorClass = new (message: string, at: object) => Error;
-const errors = require("kafkajs/src/errors") as Readonly<Record<"KafkaJSConnectionError" | "KafkaJSConnectionClosedError", ErrorClass>>;
+const errors = insideOf("src/errors") as Readonly<Record<"KafkaJSConnectionError" | "KafkaJSConnectionClosedError", ErrorClass>>;
 
 const send = ConnectionClass.prototype.send;
 ConnectionClass.prototype.send = async function (this: Connection, exchange) {
@@ -249,7 +233,7 @@ const TRANSACTION_COORDINATOR = 1;
 /** A coordinator that has moved refuses, and the producer that asked it is thrown away: a stale answer costs time, nothing else. */
 const COORDINATOR_KNOWN_MS = 1_000;
 
-const Finder = require("kafkajs/src/cluster") as { readonly prototype: CoordinatorFinder };
+const Finder = insideOf("src/cluster") as { readonly prototype: CoordinatorFinder };
 const coordinators = new WeakMap<CoordinatorFinder, Map<string, FoundCoordinator>>();
 const findCoordinator = Finder.prototype.findGroupCoordinatorMetadata;
 Finder.prototype.findGroupCoordinatorMetadata = function (this: CoordinatorFinder, wanted) {
@@ -363,23 +347,15 @@ function withoutOverlap(sending: Sending): Sending {
   return { ...sending, eosManager, retrier };
 }
 
-const SEND_MESSAGES = "kafkajs/src/producer/sendMessages";
-const createSendMessages = require(SEND_MESSAGES) as (sending: Sending) => unknown;
-Object.assign(require.cache[require.resolve(SEND_MESSAGES)] ?? {}, {
-  exports: (sending: Sending) => createSendMessages(withoutOverlap(sending)),
-});
-// What was loaded with the former function is loaded anew.
-for (const name of ["kafkajs", "kafkajs/src", "kafkajs/src/producer", "kafkajs/src/producer/messageProducer"]) {
-  delete require.cache[require.resolve(name)];
-}
+replace("src/producer/sendMessages", (create: (sending: Sending) => unknown) => (sending: Sending) => create(withoutOverlap(sending)));
 
-export const { Kafka, AssignerProtocol, ConfigResourceTypes } = require("kafkajs") as typeof KafkaJs;
+export const { Kafka, AssignerProtocol, ConfigResourceTypes } = insideOf("index.js") as typeof KafkaJs;
 
 const SILENT = 0;
-const ClusterClass = require("kafkajs/src/cluster") as new (options: object) => Cluster;
-const createLogger = require("kafkajs/src/loggers").createLogger as (options: object) => Logger;
+const ClusterClass = insideOf("src/cluster") as new (options: object) => Cluster;
+const { createLogger } = insideOf("src/loggers") as { readonly createLogger: (options: object) => Logger };
 /** How kafkajs connects, unless it is told otherwise. */
-export const socketFactory = require("kafkajs/src/network/socketFactory") as () => KafkaJs.ISocketFactory;
+export const socketFactory = insideOf("src/network/socketFactory") as () => KafkaJs.ISocketFactory;
 
 /** A connection pool for reading, beside the ones that kafkajs makes: a long poll blocks its connection for everything else. */
 export function createCluster(config: KafkaConfig): Cluster {
