@@ -15,13 +15,14 @@ export interface Ended {
 
 export interface OperateOptions {
   readonly input?: string;
+  readonly environment?: Readonly<Record<string, string>>;
   /** A way to end it with Ctrl+C, told once it printed something. */
   readonly onOutput?: (output: string, interrupt: () => void) => void;
 }
 
 /** Runs a command to its end. Its input is no terminal. */
-export async function operate(args: readonly string[], { input = "", onOutput }: OperateOptions = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+export async function operate(args: readonly string[], { input = "", environment = {}, onOutput }: OperateOptions = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...environment } });
   const exited = once(child, "exit");
   child.stdin.on("error", () => undefined).end(input);
   let output = "";

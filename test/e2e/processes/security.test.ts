@@ -12,6 +12,7 @@ import { Kafka } from "../../../internal/log/kafka/kafkajs.ts";
 import { endOf } from "../../support/ended-process.ts";
 import { createGrpcClient } from "../../support/grpc-client.ts";
 import { startMongo } from "../../support/mongo-server.ts";
+import { operate } from "../../support/operator.ts";
 import { newOrder } from "../../support/orders.ts";
 import { type ProcessName, startProcess, type TestProcess } from "../../support/processes.ts";
 import { type SecureKafka, startSecureKafka } from "../../support/secure-kafka.ts";
@@ -19,7 +20,14 @@ import { kafka as kafkaSource, mongo as mongoSource } from "../../support/server
 
 const root = join(import.meta.dirname, "..", "..", "..");
 
-const passwords = { admin: "open sesame", nobody: "nothing", "command-service": "one", "command-handler": "two", projector: "three" };
+const passwords = {
+  admin: "open sesame",
+  nobody: "nothing",
+  "command-service": "one",
+  "command-handler": "two",
+  projector: "three",
+  operator: "four",
+};
 
 describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "program")("a broker that asks who is there", () => {
   let secure: SecureKafka;
@@ -38,11 +46,11 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
   it("needs no more rights for the whole flow than docs/production.md lists", async () => {
     // Before anybody else has created the topics.
     const rights = readRights();
-    expect(new Set(rights.map(({ process }) => process))).toEqual(new Set(["command-service", "command-handler", "projector"]));
+    expect(new Set(rights.map(({ process }) => process))).toEqual(new Set(["command-service", "command-handler", "projector", "operator"]));
     await grant(rights);
     await using stack = new AsyncDisposableStack();
     const mongo = stack.use(await startMongo());
-    const startAs = async (name: keyof typeof passwords & ProcessName): Promise<TestProcess> =>
+    const startAs = async (name: Exclude<keyof typeof passwords, "operator"> & ProcessName): Promise<TestProcess> =>
       stack.use(await start(name, "SASL_SSL", { ...tls, ...login("scram-sha-512", name, passwords[name]) }, mongo.uri));
     await startAs("command-handler");
     await startAs("projector");
@@ -53,6 +61,7 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
     await commands.call(createOrder, newOrder(orderId));
     const { receipt } = await commands.call(placeOrder, { orderId, options: { waitFor: CommandStage.PROJECTED } });
     expect(receipt).toMatchObject({ version: 2, stage: CommandStage.PROJECTED, pendingViews: [] });
+    await expectOperatorCan(mongo.uri, orderId);
   });
 
   it.each([
@@ -99,6 +108,36 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
     expect(output).not.toContain(passwords.admin);
     expect(code).toBe(1);
   });
+
+  async function expectOperatorCan(mongoUri: string, orderId: string): Promise<void> {
+    const environment = {
+      ...tls,
+      ...login("scram-sha-512", "operator", passwords.operator),
+      HEADWATER_SYSTEM: "kafka",
+      HEADWATER_KAFKA_BROKERS: secure.addresses.SASL_SSL,
+      HEADWATER_MONGO_URI: mongoUri,
+    };
+    const client = new Kafka({ brokers: secure.kafka.brokers, clientId: "test", logLevel: 0 }).producer();
+    await client.connect();
+    await client.send({ topic: "orders.commands.v1", messages: [{ partition: 0, key: "garbage", value: "garbage" }] });
+    await client.disconnect();
+    for (const [args, output] of [
+      [["status", "--sample", "0"], /parked keys/],
+      [["topics"], /orders\.events\.v1/],
+      [["orders", "show", orderId], /orderPlaced/],
+      [["log", "export", "-"], /"end":true/],
+      [["dead-letters", "list"], /garbage/],
+    ] as const) {
+      const { code, stdout, stderr } = await operate(args, { environment });
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      expect(stdout).toMatch(output);
+    }
+    const { stdout: letters } = await operate(["dead-letters", "list", "--json"], { environment });
+    const [letter] = JSON.parse(letters) as readonly { readonly id: string }[];
+    expect(await operate(["dead-letters", "skip", letter?.id ?? "", "--reason", "test", "--yes"], { environment })).toMatchObject({
+      code: 0,
+    });
+  }
 
   function start(
     name: ProcessName,
