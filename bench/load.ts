@@ -7,18 +7,23 @@
 import { once } from "node:events";
 import { type ClientHttp2Session, connect } from "node:http2";
 import type { Latency } from "./measurement.ts";
-import { type Call, commandCall, commandsOf, customerId, getOrderCall, interleaved, listOrdersCall, orderId } from "./orders.ts";
+import { commandCall, commandsOf, customerId, getOrderCall, interleaved, listOrdersCall, orderId } from "./orders.ts";
 import { pace } from "./pace.ts";
 import { percentiles } from "./statistics.ts";
+import { type Call, framed } from "./wire.ts";
 
 /** As many as a client with several instances has; one would make all callers share a window of bytes. */
 const MAX_CONNECTIONS = 4;
 
-/** What to send: all commands of new orders, or reads spread over orders that are there, or the orders of one customer after the other. */
+/**
+ * What to send: all commands of new orders, or reads spread over orders that are there, or the orders of one customer after the other, or some
+ * calls, with their requests as base64, in turn until the time is over.
+ */
 export type Workload =
   | { readonly kind: "commands"; readonly prefix: string; readonly orders: number }
   | { readonly kind: "reads"; readonly prefix: string; readonly orders: number; readonly calls: number; readonly token: string }
-  | { readonly kind: "lists"; readonly calls: number };
+  | { readonly kind: "lists"; readonly calls: number }
+  | { readonly kind: "calls"; readonly path: string; readonly requests: readonly string[]; readonly seconds: number };
 
 export interface Job {
   readonly address: string;
@@ -52,25 +57,31 @@ process.on("message", (job: Job) => {
 
 async function run({ address, workload, callers, perSecond }: Job): Promise<LoadResult> {
   const chains = chainsOf(workload);
+  const seconds = workload.kind === "calls" ? workload.seconds : Number.POSITIVE_INFINITY;
   const sessions = await Promise.all(Array.from({ length: Math.min(callers, MAX_CONNECTIONS) }, () => open(address)));
   try {
-    return await (perSecond === undefined ? closedLoop(sessions, chains, callers) : openLoop(sessions, chains, perSecond));
+    if (perSecond === undefined) return await closedLoop(sessions, chains, { callers, endMs: performance.now() + seconds * 1000 });
+    return await openLoop(sessions, [...chains], perSecond);
   } finally {
     for (const session of sessions) session.destroy();
   }
 }
 
-async function closedLoop(sessions: readonly ClientHttp2Session[], chains: readonly Chain[], callers: number): Promise<LoadResult> {
-  const latenciesMs = new Float64Array(chains.reduce((sum, chain) => sum + chain.length, 0));
-  let nextChain = 0;
-  let calls = 0;
+async function closedLoop(
+  sessions: readonly ClientHttp2Session[],
+  chains: Iterable<Chain>,
+  { callers, endMs }: { readonly callers: number; readonly endMs: number },
+): Promise<LoadResult> {
+  const latenciesMs: number[] = [];
+  // All callers take from the same.
+  const waiting = chains[Symbol.iterator]();
 
   const caller = async (session: ClientHttp2Session): Promise<void> => {
-    for (let chain = chains[nextChain++]; chain !== undefined; chain = chains[nextChain++]) {
-      for (const call of chain) {
+    for (let next = waiting.next(); next.done !== true && performance.now() < endMs; next = waiting.next()) {
+      for (const call of next.value) {
         const startedMs = performance.now();
         await send(session, call);
-        latenciesMs[calls++] = performance.now() - startedMs;
+        latenciesMs.push(performance.now() - startedMs);
       }
     }
   };
@@ -78,7 +89,8 @@ async function closedLoop(sessions: readonly ClientHttp2Session[], chains: reado
   const startedMs = performance.now();
   await Promise.all(sessions.flatMap((session, index) => share(callers, sessions.length, index).map(() => caller(session))));
   const seconds = (performance.now() - startedMs) / 1000;
-  return { calls, seconds, perSecond: calls / seconds, latency: percentiles(latenciesMs) };
+  const calls = latenciesMs.length;
+  return { calls, seconds, perSecond: calls / seconds, latency: percentiles(Float64Array.from(latenciesMs)) };
 }
 
 /** Calls of one order share a connection: should they come late, and so all at once, they still come in their order. */
@@ -93,7 +105,7 @@ async function openLoop(sessions: readonly ClientHttp2Session[], chains: readonl
   return { calls: sends.length, seconds, perSecond: sends.length / seconds, latency };
 }
 
-function chainsOf(workload: Workload): readonly Chain[] {
+function chainsOf(workload: Workload): Iterable<Chain> {
   switch (workload.kind) {
     case "commands":
       return Array.from({ length: workload.orders }, (_, number) => commandsOf(workload.prefix, number).map(commandCall));
@@ -104,7 +116,13 @@ function chainsOf(workload: Workload): readonly Chain[] {
     }
     case "lists":
       return Array.from({ length: workload.calls }, (_, index) => [listOrdersCall(customerId(index))]);
+    case "calls":
+      return inTurn(workload.requests.map((request) => [{ path: workload.path, request: Buffer.from(request, "base64") }]));
   }
+}
+
+function* inTurn<Item>(items: readonly Item[]): Generator<Item, void> {
+  while (items.length > 0) yield* items;
 }
 
 /** One entry per caller of a connection. */
@@ -138,13 +156,4 @@ function send(session: ClientHttp2Session, { path, request }: Call): Promise<voi
   stream.resume();
   stream.end(framed(request));
   return promise;
-}
-
-/** A message as gRPC frames it: a byte that says it is not compressed, and its length. */
-function framed(message: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(5 + message.length);
-  frame.writeUInt8(0, 0);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, 5);
-  return frame;
 }

@@ -4,23 +4,29 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { commands } from "./commands.ts";
 import { emmett } from "./emmett.ts";
+import { freshness } from "./freshness.ts";
 import { importing } from "./import.ts";
 import { commandsOnKafka } from "./kafka/commands.ts";
+import { freshnessOnKafka } from "./kafka/freshness.ts";
 import { handler } from "./kafka/handler.ts";
 import { idle } from "./kafka/idle.ts";
 import { importingOnKafka } from "./kafka/import.ts";
+import { listsOnMongo } from "./kafka/lists.ts";
 import { projector, rebuild as rebuildAll, rebuildBesideLoad } from "./kafka/projector.ts";
 import { readsOnMongo } from "./kafka/reads.ts";
 import { type KafkaBench, startStores } from "./kafka/stores.ts";
 import { takeover } from "./kafka/takeover.ts";
+import { watchingOnKafka } from "./kafka/watching.ts";
+import { lists } from "./lists.ts";
 import type { Bench, Measurement, Row } from "./measurement.ts";
 import { projection } from "./projection.ts";
 import { reads } from "./reads.ts";
 import { rebuild } from "./rebuild.ts";
 import { describeMachine, formatMachine, formatTable } from "./report.ts";
 import { startUp } from "./start-up.ts";
+import { watching } from "./watching.ts";
 
-const embedded: readonly Measurement[] = [commands, emmett, reads, importing, projection, rebuild, startUp];
+const embedded: readonly Measurement[] = [commands, emmett, reads, lists, freshness, watching, importing, projection, rebuild, startUp];
 
 const onKafka: readonly Measurement<KafkaBench>[] = [
   commandsOnKafka,
@@ -29,13 +35,16 @@ const onKafka: readonly Measurement<KafkaBench>[] = [
   rebuildAll,
   rebuildBesideLoad,
   readsOnMongo,
+  listsOnMongo,
+  freshnessOnKafka,
+  watchingOnKafka,
   importingOnKafka,
   takeover,
   idle,
 ];
 
-const help = `Measures Headwater, each figure beside a ceiling or a peer of the same run: on its embedded log, in about a quarter of an hour, or as
-separate processes on Kafka and MongoDB, in about twenty minutes.
+const help = `Measures Headwater, each figure beside a ceiling or a peer of the same run: on its embedded log, in about twenty-five minutes, or as
+separate processes on Kafka and MongoDB, in about half an hour.
 
 Usage: npm run bench -- [options]
 

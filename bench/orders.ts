@@ -20,6 +20,7 @@ import {
 } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { type AnyOrderCommand, submissionOf } from "../internal/orders/command/submission.ts";
 import { orderTopics } from "../internal/orders/topics.ts";
+import { type Call, pathOf } from "./wire.ts";
 
 export const COMMANDS_PER_ORDER = 4;
 
@@ -31,12 +32,6 @@ const WINDOW_ORDERS = 250;
 
 /** Where the replies to commands go that nobody waits for. */
 export const REPLY_TO = "bench";
-
-/** A call as it goes over the wire. */
-export interface Call {
-  readonly path: string;
-  readonly request: Uint8Array;
-}
 
 export function orderId(prefix: string, number: number): string {
   return `${prefix}-${number}`;
@@ -105,8 +100,4 @@ function submission(command: AnyOrderCommand) {
 
 function line(sku: string, quantity: number, minorUnits: bigint) {
   return { sku, description: `Article ${sku}`, quantity, unitPrice: { currencyCode: "EUR", minorUnits } };
-}
-
-function pathOf(method: DescMethodUnary): string {
-  return `/${method.parent.typeName}/${method.name}`;
 }

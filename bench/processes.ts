@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { GetOrderResponseSchema, ListOrdersResponseSchema } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Job, JobAnswer, LoadResult } from "./load.ts";
+import type { Delivery, WatchAnswer, WatchJob } from "./watchers.ts";
 
 export interface LoadGenerator extends AsyncDisposable {
   /** @throws {Error} a call has failed */
@@ -20,6 +21,28 @@ export function startLoadGenerator(): LoadGenerator {
       if ("error" in answer) throw new Error(`load of ${job.workload.kind} on ${job.address}: ${answer.error}`);
       return answer.result;
     },
+    [Symbol.asyncDispose]: () => end(child),
+  };
+}
+
+export interface Watchers extends AsyncDisposable {
+  /** Resolves when each of the streams has had its first answer. Those of before are left. */
+  watch(job: Omit<Extract<WatchJob, { kind: "watch" }>, "kind">): Promise<void>;
+  /** What all streams have shown since, up to the last versions. */
+  finish(last: Readonly<Record<string, number>>): Promise<readonly Delivery[]>;
+}
+
+export function startWatchers(): Watchers {
+  const child = fork(new URL("./watchers.ts", import.meta.url));
+  const ask = async (job: WatchJob): Promise<readonly Delivery[]> => {
+    child.send(job);
+    const answer = await message<WatchAnswer>(child);
+    if ("error" in answer) throw new Error(`watchers: ${answer.error}`);
+    return answer.deliveries;
+  };
+  return {
+    watch: async (job) => void (await ask({ kind: "watch", ...job })),
+    finish: (last) => ask({ kind: "finish", last }),
     [Symbol.asyncDispose]: () => end(child),
   };
 }

@@ -5,6 +5,7 @@ import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_
 import { orders as orderView } from "../../internal/orders/projection/order.ts";
 import { createGrpcClient } from "../../test/support/grpc-client.ts";
 import { startProcess } from "../../test/support/processes.ts";
+import { measureBare } from "../bare.ts";
 import { compare } from "../comparison.ts";
 import type { Workload } from "../load.ts";
 import { callersText, type Measurement, type Row } from "../measurement.ts";
@@ -90,22 +91,4 @@ async function answers(address: string) {
     getOrder: await client.call(getOrder, { orderId: orderId(ORDER_PREFIX, 0) }),
     listOrders: await client.call(listOrders, { filter: { customerId: customerId(0) } }),
   };
-}
-
-/** A closed loop in this process, after a warm-up as long. Returns how often a second. */
-async function measureBare(
-  ask: (index: number) => Promise<unknown>,
-  { callers, seconds }: { readonly callers: number; readonly seconds: number },
-): Promise<number> {
-  const run = async (): Promise<number> => {
-    const endMs = performance.now() + seconds * 1000;
-    let asked = 0;
-    const caller = async (): Promise<void> => {
-      while (performance.now() < endMs) await ask(asked++);
-    };
-    await Promise.all(Array.from({ length: callers }, caller));
-    return asked / seconds;
-  };
-  await run();
-  return run();
 }

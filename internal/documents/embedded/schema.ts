@@ -84,11 +84,11 @@ function createEntriesSql(collection: string, index: Index): string {
   const changed = index.fields.map((field) => `${extract("old.fields", field)} IS NOT ${extract("new.fields", field)}`);
   const [elementsChanged, ...furtherChanged] = changed;
   const moved = furtherChanged.length === 0 ? "FALSE" : `(${furtherChanged.join(" OR ")})`;
-  // An array grows by an element or two at a time: only what is new or gone is written, unless the further fields changed with it.
+  // Built from entries that are there, the index is sorted once. An array grows by an element or two at a time: only what is new or gone is written, unless the further fields changed with it.
   return `
     CREATE TABLE ${entries} (${columns.join(", ")}, id TEXT NOT NULL);
-    CREATE INDEX ${indexName(collection, index.name)} ON ${entries} (${columns.join(", ")}, id);
     INSERT INTO ${entries} ${entriesOf(index, "doc")} FROM ${documents} AS doc, ${elementsOf(index, "doc")};
+    CREATE INDEX ${indexName(collection, index.name)} ON ${entries} (${columns.join(", ")}, id);
     CREATE TRIGGER ${triggerName(collection, index.name, "insert")} AFTER INSERT ON ${documents} BEGIN
       INSERT INTO ${entries} ${entriesOf(index, "new")} FROM ${elementsOf(index, "new")};
     END;
