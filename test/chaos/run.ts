@@ -153,12 +153,14 @@ function countsOf({ attempts }: ClientHistory): string {
 async function areWorking(servers: ChaosServers, system: ChaosSystem): Promise<boolean> {
   const healths = await Promise.all(system.processes.map(({ address }) => healthOf(address)));
   if (healths.some((health) => health !== "SERVING")) return false;
-  const projectors = projectorGroup({ group: orderGroups.projector, views: orderViews });
-  const { groups } = await withAdmin(servers, (admin) => admin.describeGroups([orderGroups.handler, projectors]));
-  return (["command-handler", "projector"] as const).every((name, index) => {
-    const clients = groups[index]?.members.map(({ clientId }) => clientId) ?? [];
+  const names = { "command-handler": orderGroups.handler, projector: projectorGroup({ group: orderGroups.projector, views: orderViews }) };
+  const { groups } = await withAdmin(servers, (admin) => admin.describeGroups(Object.values(names)));
+  return (["command-handler", "projector"] as const).every((name) => {
+    // They come in the order of their coordinators.
+    const group = groups.find(({ groupId }) => groupId === names[name]);
+    const clients = group?.members.map(({ clientId }) => clientId) ?? [];
     const living = system.named(name).map(({ instance }) => `headwater-${name}-${instance}`);
-    return groups[index]?.state === "Stable" && clients.toSorted().join() === living.toSorted().join();
+    return group?.state === "Stable" && clients.toSorted().join() === living.toSorted().join();
   });
 }
 
