@@ -9,6 +9,7 @@
  * finds the true end: the first one after a takeover must lie where the reading has ended, or the partition is taken over again.
  */
 
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { FencedError, LogUnavailableError, type NewRecord, type Owner, type OwnOptions } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
 import { typeOf } from "./errors.ts";
@@ -32,6 +33,12 @@ const REBALANCE_NOTICE_MS = 1_000;
 const rebalanceErrors: ReadonlySet<string> = new Set(["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"]);
 
 const STATE_BATCH = 2_000;
+
+/**
+ * A poll returns no more than takes a millisecond or two to decide, and in a turn of its own: a transaction under way is five requests, one
+ * after the other, and each answer waits for whoever decides.
+ */
+const POLL_RECORDS = 100;
 
 /** The header by which a state record names the producer that wrote it. */
 const WRITER_HEADER = "writer";
@@ -68,8 +75,9 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
     writer,
     seek: consumer.seek,
     reset: consumer.reset,
-    async poll(poll) {
-      const found = await consumer.poll(poll);
+    async poll({ maxRecords, waitMs }) {
+      const found = await consumer.poll({ maxRecords: Math.min(maxRecords, POLL_RECORDS), waitMs });
+      if (found.records.length > 0) await nextTurn();
       if (found.gained.length === 0) return found;
       // A transaction that is under way belongs to what has to be read, and what it writes is put into the store when it is done.
       await transacting?.catch(() => undefined);
