@@ -20,3 +20,9 @@ it("a partition is never negative and below the count", () => {
   const seen = new Set(Array.from({ length: 1000 }, (_, index) => partitionOf(`order-${index}`, 8)));
   expect([...seen].toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
+
+it("a key of any length and alphabet has the partition of its UTF-8 bytes", () => {
+  for (const key of ["", "a", "order-1", "x".repeat(256), "x".repeat(257), "ключ", `${"x".repeat(255)}ü`]) {
+    expect(partitionOf(key, 1_000)).toBe((murmur2(new TextEncoder().encode(key)) & 0x7fffffff) % 1_000);
+  }
+});
