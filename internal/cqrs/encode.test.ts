@@ -82,6 +82,13 @@ describe("a message", () => {
     expect(() => encode(MoneySchema, create(OrderSchema) as never)).toThrow("with message headwater.orders.v1.Order");
   });
 
+  it.each([0, -0, 1.5, Number.NaN])("may have the fraction %d", (value) => {
+    for (const schema of file_google_protobuf_wrappers.messages.slice(0, 2)) {
+      const message = create(schema, { value } as never);
+      expect(encode(schema, message)).toEqual(toBinary(schema, message));
+    }
+  });
+
   it("may be of a kind that our messages are not", () => {
     const struct = create(StructSchema, { fields: { pi: { kind: { case: "numberValue", value: 3.14 } } } });
     expect(encode(StructSchema, struct)).toEqual(toBinary(StructSchema, struct));

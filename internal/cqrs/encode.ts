@@ -89,8 +89,9 @@ function singularWriter(name: string, field: DescField & { fieldKind: "message" 
   };
 }
 
-/** A field of the value that every field begins with is not written. */
+/** A field of the value that every field begins with is not written; of fractions, -0 is another. */
 function zeroOf({ scalar }: DescField): unknown {
+  if (scalar === ScalarType.FLOAT || scalar === ScalarType.DOUBLE) return undefined;
   if (scalar === ScalarType.STRING) return "";
   if (scalar === ScalarType.BOOL) return false;
   return scalar === ScalarType.INT64 || scalar === ScalarType.UINT64 ? 0n : 0;
