@@ -29,20 +29,20 @@ describe.skipIf(kafka?.kind !== "program")("a partition that is taken over", () 
       const former = await openedLog(cluster, 1, name);
       const next = await openedLog(cluster, 1, name);
       const options = { group: former.group, topic: former.topics.events, stateTopic: former.topics.state };
-      const owner = await former.log.own({ ...options, instance: "former" });
-      await tookOver(owner);
+      const owner = await counting(() => former.log.own({ ...options, instance: "former" }));
+      await tookOver(owner.member);
       await countUp(owner, former.topics.state);
-      const successor = await next.log.own({ ...options, instance: "next" });
+      const successor = await counting(() => next.log.own({ ...options, instance: "next" }));
       // The former owner learns of the successor, and keeps the partition.
-      await owner.poll({ maxRecords: 1, waitMs: NOTICE_MS });
+      await owner.member.poll({ maxRecords: 1, waitMs: NOTICE_MS });
       const admin = await openedAdmin(former.config);
       const { topics } = await admin.fetchTopicMetadata({ topics: [former.topics.state] });
       const leader = cluster.nodes[(topics[0]?.partitions[0]?.leader ?? 0) - 1];
       process.kill(leader?.pid ?? Number.NaN, "SIGSTOP");
       try {
         await countUp(owner, former.topics.state);
-        const left = owner[Symbol.asyncDispose]();
-        const counted = tookOver(successor).then(() => countUp(successor, former.topics.state));
+        const left = owner.member[Symbol.asyncDispose]();
+        const counted = tookOver(successor.member).then(() => countUp(successor, former.topics.state));
         await elapsed(ASKING_MS);
         process.kill(leader?.pid ?? Number.NaN, "SIGCONT");
         await left;
@@ -55,17 +55,34 @@ describe.skipIf(kafka?.kind !== "program")("a partition that is taken over", () 
   );
 });
 
+/** A member of the group, which joins again when its membership is lost. */
+interface Counting {
+  member: Owner;
+  readonly join: () => Promise<Owner>;
+}
+
+async function counting(join: () => Promise<Owner>): Promise<Counting> {
+  return { member: await join(), join };
+}
+
 /** Adds one to a number in the state, and begins anew whenever that fails. Returns the new number. */
-async function countUp(owner: Owner, topic: string): Promise<number> {
+async function countUp(counter: Counting, topic: string): Promise<number> {
   for (;;) {
     try {
-      return await tryToCountUp(owner, topic);
+      return await tryToCountUp(counter.member, topic);
     } catch (error) {
       if (!(error instanceof FencedError || error instanceof LogUnavailableError)) throw error;
-      owner.reset();
-      await tookOver(owner).catch(() => undefined);
+      counter.member.reset();
+      await tookOver(counter.member).catch(() => joinAgain(counter));
     }
   }
+}
+
+/** A member that was lost for good says so at once, whatever it is asked. */
+async function joinAgain(counter: Counting): Promise<void> {
+  await Promise.allSettled([counter.member[Symbol.asyncDispose]()]);
+  counter.member = await counter.join();
+  await tookOver(counter.member);
 }
 
 async function tryToCountUp(owner: Owner, topic: string): Promise<number> {
