@@ -1,5 +1,6 @@
-import { type Admin, Kafka, logLevel, type Producer } from "kafkajs";
+import type { Admin, Producer } from "kafkajs";
 import { describe, expect, it } from "vitest";
+import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { startKafka, startKafkaCluster } from "./kafka-server.ts";
 import { kafka } from "./servers.ts";
 
@@ -42,7 +43,7 @@ describe.skipIf(kafka?.kind !== "program")("Kafka for tests", { timeout: timeout
 });
 
 async function connect(brokers: string[]): Promise<AsyncDisposable & { readonly admin: Admin; readonly producer: Producer }> {
-  const client = new Kafka({ brokers, logLevel: logLevel.NOTHING });
+  const client = new Kafka({ brokers, logLevel: 0 });
   const [admin, producer] = [client.admin(), client.producer()];
   await Promise.all([admin.connect(), producer.connect()]);
   return { admin, producer, [Symbol.asyncDispose]: async () => void (await Promise.all([admin.disconnect(), producer.disconnect()])) };
