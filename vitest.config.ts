@@ -1,7 +1,11 @@
 import { defineConfig } from "vitest/config";
 
+/** Many files wait for a server most of their time. With the default, two cores would have one worker, after everything else. */
+const WORKERS = 3;
+
 export default defineConfig({
   test: {
+    maxWorkers: WORKERS,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // A condition is waited for as long as a busy machine may take; the default of a second is a time limit in disguise.
