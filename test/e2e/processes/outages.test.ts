@@ -48,19 +48,22 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
   ])("of a broker %s is told in time, and everything resumes by itself", { timeout: TIMEOUT_MS }, async (_, begin, end) => {
     const pids = pidsOf(system);
     await begin();
-    const failure = await failureOf(commands.call(createOrder, newOrder(randomUUID()), { deadlineMs: 3_000 }));
-    expect(failure).toMatchObject({ code: Code.UNAVAILABLE, reason: "LOG_UNAVAILABLE", retryAfterMs: 1_000 });
-    await expect
-      .poll(() => healthsOf(system), patience)
-      .toEqual({
-        "command-service": "NOT_SERVING",
-        "command-handler": "NOT_SERVING",
-        projector: "NOT_SERVING",
-        "query-service": "SERVING",
-      });
-    const refused = await failureOf(commands.call(createOrder, newOrder(randomUUID())));
-    expect(refused).toMatchObject({ code: Code.UNAVAILABLE, reason: "NOT_SERVING", retryAfterMs: 1_000 });
-    await end();
+    try {
+      const failure = await failureOf(commands.call(createOrder, newOrder(randomUUID()), { deadlineMs: 3_000 }));
+      expect(failure).toMatchObject({ code: Code.UNAVAILABLE, reason: "LOG_UNAVAILABLE", retryAfterMs: 1_000 });
+      await expect
+        .poll(() => healthsOf(system), patience)
+        .toEqual({
+          "command-service": "NOT_SERVING",
+          "command-handler": "NOT_SERVING",
+          projector: "NOT_SERVING",
+          "query-service": "SERVING",
+        });
+      const refused = await failureOf(commands.call(createOrder, newOrder(randomUUID())));
+      expect(refused).toMatchObject({ code: Code.UNAVAILABLE, reason: "NOT_SERVING", retryAfterMs: 1_000 });
+    } finally {
+      await end();
+    }
     await expect.poll(() => healthsOf(system), patience).toEqual(allServing);
     await expectReadYourWrite();
     expect(pidsOf(system)).toEqual(pids);
@@ -71,22 +74,27 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
     ["that hangs", () => process.kill(mongo.pid, "SIGSTOP"), () => process.kill(mongo.pid, "SIGCONT")],
   ])("of a mongod %s is told in time, commands go on, and everything resumes by itself", { timeout: TIMEOUT_MS }, async (_, begin, end) => {
     const pids = pidsOf(system);
-    await begin();
     const orderId = randomUUID();
-    const { receipt } = await commands.call(createOrder, newOrder(orderId));
-    const failure = await failureOf(queries.call(getOrder, { orderId }, { deadlineMs: 3_000 }));
-    expect(failure).toMatchObject({ code: Code.UNAVAILABLE, reason: "DOCUMENTS_UNAVAILABLE", retryAfterMs: 1_000 });
-    await expect
-      .poll(() => healthsOf(system), patience)
-      .toEqual({
-        "command-service": "SERVING",
-        "command-handler": "SERVING",
-        projector: "NOT_SERVING",
-        "query-service": "NOT_SERVING",
-      });
-    await end();
+    let token = "";
+    await begin();
+    try {
+      const { receipt } = await commands.call(createOrder, newOrder(orderId));
+      token = receipt?.consistencyToken ?? "";
+      const failure = await failureOf(queries.call(getOrder, { orderId }, { deadlineMs: 3_000 }));
+      expect(failure).toMatchObject({ code: Code.UNAVAILABLE, reason: "DOCUMENTS_UNAVAILABLE", retryAfterMs: 1_000 });
+      await expect
+        .poll(() => healthsOf(system), patience)
+        .toEqual({
+          "command-service": "SERVING",
+          "command-handler": "SERVING",
+          projector: "NOT_SERVING",
+          "query-service": "NOT_SERVING",
+        });
+    } finally {
+      await end();
+    }
     await expect.poll(() => healthsOf(system), patience).toEqual(allServing);
-    const { order } = await queries.call(getOrder, { orderId, consistencyToken: receipt?.consistencyToken ?? "" });
+    const { order } = await queries.call(getOrder, { orderId, consistencyToken: token });
     expect(order).toMatchObject({ orderId, version: 1 });
     expect(pidsOf(system)).toEqual(pids);
   });
