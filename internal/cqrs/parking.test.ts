@@ -17,7 +17,7 @@ import {
 } from "../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../documents/embedded/open.ts";
 import { OrderCancelledSchema, type OrderEvent, OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
-import type { Documents } from "./documents.ts";
+import { type Documents, NEWS } from "./documents.ts";
 import { SEQUENCE_HEADER } from "./event-headers.ts";
 import { startBuild } from "./generation-changes.ts";
 import { openCatalogue } from "./generations.ts";
@@ -157,7 +157,11 @@ it("a request that was made while no projector ran is done by the next", async (
   await write(system, 2);
   await first[Symbol.asyncDispose]();
   const [entry] = await listParked(documents);
-  await requestParked(documents, entry as ParkedKey, { action: "retry", reason: "", by: "me", atMs: 1 });
+  await requestParked(documents, entry as ParkedKey, { action: "retry", reason: "", by: "somebody whose clock is ahead", atMs: 9 });
+  const [again] = await listParked(documents);
+  await requestParked(documents, again as ParkedKey, { action: "retry", reason: "", by: "me", atMs: 1 });
+  // Who watches is told of it all the same.
+  expect(await documents.checkpoints(`${NEWS}parked`)).toMatchObject([{ sequence: 1 }]);
   startProjector(log, documents, "projector");
   await expect.poll(() => listParked(documents), deadline).toEqual([]);
   expect(await versionOf(documents, poisoned)).toBe(3);

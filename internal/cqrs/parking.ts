@@ -150,7 +150,7 @@ export function parkedWrite({ id, revision, ...fields }: ParkedKey): DocumentWri
 
 /** Asks the projectors for something: the one that has the partition answers. */
 export async function requestParked(documents: Documents, entry: ParkedKey, request: ParkedRequest): Promise<boolean> {
-  const conflicts = await documents.write([parkedWrite({ ...entry, request })], [parkedAnnouncement(entry.partition, request.atMs)]);
+  const conflicts = await documents.write([parkedWrite({ ...entry, request })], [parkedAnnouncement(entry, request)]);
   return conflicts.length === 0;
 }
 
@@ -174,8 +174,9 @@ export function answered(entry: ParkedKey, failure?: Pick<ParkedKey, "event" | "
   return { ...rest, state: skipped.length > 0 ? "skipped" : "retried", depth: 0, skipped, answers };
 }
 
-function parkedAnnouncement(partition: number, atMs: number): Checkpoint {
-  return { collection: PARKED_NEWS, partition, logId: PARKED, nextOffset: atMs, sequence: atMs, eventTimeMs: 0 };
+/** Each names another log, so that it replaces the one before, whatever the clocks of those who ask say. */
+function parkedAnnouncement({ id, revision, partition }: ParkedKey, { atMs }: ParkedRequest): Checkpoint {
+  return { collection: PARKED_NEWS, partition, logId: `${id}/${revision}`, nextOffset: atMs, sequence: atMs, eventTimeMs: 0 };
 }
 
 /** They were written from an entry. */
