@@ -75,8 +75,8 @@ async function* placesFrom({ log, topic, schema }: EventsOptions, partition: num
   }
 }
 
-/** Of a record that cannot be read, what its writer told beside it, if it was one of ours. */
-function sequenceOf(schema: GenMessage<EventMessage>, record: LogRecord): number | undefined {
+/** The sequence of an event; of one that cannot be read, what its writer told beside it, if it was one of ours. */
+export function sequenceOf(schema: GenMessage<EventMessage>, record: LogRecord): number | undefined {
   try {
     return Number(fromBinary(schema, record.value).metadata?.sequence ?? 0n);
   } catch {

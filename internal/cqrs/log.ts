@@ -95,8 +95,9 @@ export interface Log extends AsyncDisposable {
   members(group: string): Promise<readonly GroupMember[]>;
 
   /**
-   * What a partition of a topic with retention "latest" holds, once through: all of it, or certain keys only. Of a key that comes several
-   * times, the last value is the present one. What is written meanwhile may be missed.
+   * What a partition of a topic with retention "latest" holds when this is first asked for more, once through: all of it, or certain keys
+   * only. Of a key that comes several times, the last value is the one that it has then. What is written meanwhile is not in it, and on a
+   * broker that just then removes the values that were overwritten, a key that was may be missed.
    */
   latest(topic: string, partition: number, keys?: readonly string[]): AsyncIterable<readonly LatestValue[]>;
 }

@@ -2,7 +2,7 @@ import { createWriteStream, existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { ConfigError, flagOnly, integer } from "../../../internal/platform/config.ts";
+import { ConfigError, flag, flagOnly, integer } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
@@ -12,7 +12,8 @@ import { exportLog } from "./backup/export-log.ts";
 import type { Footer } from "./backup/format.ts";
 
 const options = {
-  wait: flagOnly(integer("for how many seconds to wait for commands that are not decided yet", 0, 86_400, 30)),
+  settled: flagOnly(flag("for a move: wait until all commands are decided, and fail if one comes meanwhile")),
+  wait: flagOnly(integer("for how many seconds to wait for what must be there first", 0, 86_400, 30)),
   ...yesOption,
   ...systemOptions,
 };
@@ -21,8 +22,9 @@ export const exportCommand = command({
   name: "log export",
   about: "all events, all state and the dead letters, as a file of JSON lines",
   takes: "<file, or - for the output>",
-  details: `For a backup, and to move a log to another place or to the other form of the system. Documents are not in it: they are built from the events.
-While it is written no command may come, or it is refused: stop what sends commands first. The last line of the file is a checksum.`,
+  details: `For a backup, while the system works: each order is as it was at one moment, with all its events and answers up to there. And to move a log to
+another place or to the other form of the system: stop what sends commands, and say --settled, so that nothing is left behind. Documents are not
+in the file: they are built from the events. Its last line is a checksum.`,
   options,
   async run({ values, positionals }) {
     const [file, ...others] = positionals;
@@ -46,17 +48,20 @@ While it is written no command may come, or it is refused: stop what sends comma
   },
 });
 
-async function writeTo(output: Writable, values: SystemValues & { readonly wait: number }): Promise<number> {
+async function writeTo(output: Writable, values: SystemValues & { readonly settled: boolean; readonly wait: number }): Promise<number> {
   await using log = await openLog(values);
   using progress = startProgressLine(process.stderr);
   const onWait = (waiting: number): void => progress.show({ done: 0, all: waiting, unit: "commands", note: "they must be decided first" });
-  const records = await exportLog({
+  const { records, later } = await exportLog({
     log,
     output,
+    settled: values.settled,
     patience: { deadlineMs: Date.now() + values.wait * 1_000, onWait },
     onProgress: (done, all) => progress.show({ done, all, unit: "records" }),
   });
   process.stderr.write(`exported ${countsText(records)} of the log ${log.id}\n`);
+  if (later > 0)
+    process.stderr.write(`${later.toLocaleString("en")} commands are not in it: they were not decided when their partition was written\n`);
   return 0;
 }
 

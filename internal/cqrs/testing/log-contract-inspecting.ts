@@ -65,6 +65,19 @@ export function describeInspecting(open: OpenLog): void {
     expect(await latestOf(log, topics.state, 0, ["a", "gone", "elsewhere"])).toEqual({ a: "second" });
   });
 
+  it("the latest values are those of one moment, whatever is written while they are read", async () => {
+    const { log, topics } = await opened(open);
+    const large = (key: string, value: string) => ({ topic: topics.state, partition: 0, key, value: text(value.repeat(300_000)) });
+    const keys = Array.from({ length: 12 }, (_, index) => `key-${index}`);
+    await log.append(keys.map((key) => large(key, "a")));
+    const found = new Map<string, string>();
+    for await (const values of log.latest(topics.state, 0)) {
+      if (found.size === 0) await log.append([...keys, "later"].map((key) => large(key, "b")));
+      for (const { key, value } of values) found.set(key, new TextDecoder().decode(value?.subarray(0, 1)));
+    }
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(keys.map((key) => [key, "a"])));
+  });
+
   it("thousands of latest values come, whatever their size", async () => {
     const { log, topics } = await opened(open);
     const keys = Array.from({ length: 3_000 }, (_, index) => `key-${index}`);

@@ -8,6 +8,7 @@ import { FencedError, type LogRecord, LogUnavailableError, type NewRecord, type 
 import type { PortRequest } from "../../platform/port-rpc.ts";
 import { Groups, type Member } from "./groups.ts";
 import { type BrokerMethods, type LivePush, placeOf, type TransactArgument } from "./protocol.ts";
+import type { Scans } from "./scans.ts";
 import type { LogStore } from "./store.ts";
 
 /** One client of the broker: a thread. */
@@ -16,6 +17,7 @@ export interface BrokerClient {
   /** Topics and partitions that it listens to. */
   readonly listens: Set<string>;
   readonly members: Set<number>;
+  readonly scans: Scans;
 }
 
 type Request = PortRequest<BrokerMethods>;
@@ -149,8 +151,15 @@ export class Broker {
       case "members":
         request.answer(this.#groups.members(request.argument));
         return;
-      case "latest":
-        request.answer(this.#store.page(request.argument));
+      case "scan":
+        request.answer(client.scans.begin(this.#store.all(request.argument.topic, request.argument.partition)));
+        return;
+      case "scanned":
+        request.answer(client.scans.page(request.argument));
+        return;
+      case "endScan":
+        client.scans.end(request.argument);
+        request.answer(null);
         return;
       case "committed":
         request.answer(this.#store.committed(request.argument.group, request.argument.topic));

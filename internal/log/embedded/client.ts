@@ -89,13 +89,15 @@ async function* latestOf(client: Client, wanted: Parameters<BrokerMethods["load"
 }
 
 async function* latest(client: Client, topic: string, partition: number): AsyncIterable<readonly LatestValue[]> {
-  let after: string | null = null;
-  while (true) {
-    const page: readonly LatestValue[] = await client.call("latest", { topic, partition, after });
-    const last = page.at(-1);
-    if (last === undefined) return;
-    yield page;
-    after = last.key;
+  const scan = await client.call("scan", { topic, partition });
+  try {
+    for (;;) {
+      const page = await client.call("scanned", scan);
+      if (page.length === 0) return;
+      yield page;
+    }
+  } finally {
+    await client.call("endScan", scan);
   }
 }
 

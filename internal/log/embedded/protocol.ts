@@ -26,8 +26,12 @@ export interface BrokerMethods {
   ends(topic: string): readonly number[];
   begins(topic: string): readonly number[];
   members(group: string): readonly GroupMember[];
-  /** A page of the latest values, in the order of the keys behind `after`; null begins at the first. */
-  latest(argument: { readonly topic: string; readonly partition: number; readonly after: string | null }): readonly LatestValue[];
+  /** Takes hold of the latest values as they are now, and returns a number for them. */
+  scan(argument: { readonly topic: string; readonly partition: number }): number;
+  /** The next of the values that a number stands for; none: that was all. */
+  scanned(scan: number): readonly LatestValue[];
+  /** Lets go of the values. */
+  endScan(scan: number): null;
   committed(argument: { readonly group: string; readonly topic: string }): readonly number[];
   /** Answers all calls of this client that still wait. */
   release(argument: null): null;
@@ -48,7 +52,9 @@ export const logCalls: Readonly<Record<keyof BrokerMethods, true>> = {
   ends: true,
   begins: true,
   members: true,
-  latest: true,
+  scan: true,
+  scanned: true,
+  endScan: true,
   committed: true,
   release: true,
 };

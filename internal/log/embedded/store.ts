@@ -19,9 +19,6 @@ const CACHE_KIB = 16_384;
 /** Enough to use several cores, few enough that a small machine does not notice. */
 const DEFAULT_PARTITIONS = 8;
 
-/** How much one page of latest values holds, but for its last. */
-const PAGE_BYTES = 1024 * 1024;
-
 /** Changes to the tables below need a new number and a migration. */
 const SCHEMA_VERSION = 1;
 
@@ -51,7 +48,7 @@ export class LogStore {
   readonly #remove: StatementSync;
   readonly #read: StatementSync;
   readonly #latest: StatementSync;
-  readonly #page: StatementSync;
+  readonly #all: StatementSync;
   readonly #commitOffset: StatementSync;
   readonly #trim: StatementSync;
 
@@ -73,7 +70,7 @@ export class LogStore {
       "SELECT position, key, value, headers, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
     );
     this.#latest = this.#db.prepare("SELECT value FROM latest WHERE slot = ? AND key = ?");
-    this.#page = this.#db.prepare("SELECT key, value FROM latest WHERE slot = ? AND (?2 IS NULL OR key > ?2) ORDER BY key");
+    this.#all = this.#db.prepare("SELECT key, value FROM latest WHERE slot = ?");
     this.#commitOffset = this.#db.prepare(
       "INSERT INTO offsets (consumer_group, slot, next_offset) VALUES (?, ?, ?) ON CONFLICT (consumer_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
     );
@@ -167,17 +164,9 @@ export class LogStore {
     return keys.map((key) => this.#latest.get(slot, key)?.["value"] as Uint8Array | undefined);
   }
 
-  /** The next latest values behind a key, as many as are quickly sent; null begins at the first. */
-  page({ topic, partition, after }: { readonly topic: string; readonly partition: number; readonly after: string | null }): LatestValue[] {
-    const found: LatestValue[] = [];
-    let bytes = 0;
-    for (const row of this.#page.iterate(this.#slot(this.topic(topic), partition), after)) {
-      const entry = { key: row["key"] as string, value: row["value"] as Uint8Array };
-      found.push(entry);
-      bytes += entry.key.length + entry.value.length;
-      if (bytes >= PAGE_BYTES) break;
-    }
-    return found;
+  /** All latest values of a partition. */
+  all(topicName: string, partition: number): LatestValue[] {
+    return this.#all.all(this.#slot(this.topic(topicName), partition)) as unknown as LatestValue[];
   }
 
   /** Deletes at most `limit` records of a partition that are older than a time, but never its last one, and returns how many. */

@@ -5,6 +5,7 @@ import { systemClock } from "../../platform/clock.ts";
 import { type PortServer, servePort } from "../../platform/port-rpc.ts";
 import { Broker, type BrokerClient } from "./broker.ts";
 import type { BrokerMethods, LivePush } from "./protocol.ts";
+import { Scans } from "./scans.ts";
 import { LogStore, type StoreOptions } from "./store.ts";
 
 /** What the parent sends: a port to serve, or the wish to stop. */
@@ -37,6 +38,6 @@ function serve(port: MessagePort): void {
     },
   );
   servers.add(server);
-  const client: BrokerClient = { push: (message) => server.push(message), listens: new Set(), members: new Set() };
+  const client: BrokerClient = { push: (message) => server.push(message), listens: new Set(), members: new Set(), scans: new Scans() };
   broker.connect(client);
 }

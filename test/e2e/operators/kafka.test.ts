@@ -10,6 +10,7 @@ import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/o
 import { OrderStatus } from "../../../internal/gen/headwater/orders/v1/order_pb.ts";
 import { OrderQueryService } from "../../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { Kafka } from "../../../internal/log/kafka/kafkajs.ts";
+import { startBackground } from "../../../internal/platform/background.ts";
 import { startDevProcess } from "../../support/dev-process.ts";
 import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
 import { type KafkaServer, startKafka } from "../../support/kafka-server.ts";
@@ -82,6 +83,7 @@ describe.skipIf(kafkaSource === undefined || mongoSource === undefined)("on Kafk
       expect((await queries.call(getOrder, { orderId })).order).toMatchObject({ orderId, status });
     }
     await looksAreRight(system, commands);
+    await isExportedBesideCommands(commands);
   });
 
   it("the log comes back from Kafka, with what has happened since", async () => {
@@ -95,6 +97,24 @@ describe.skipIf(kafkaSource === undefined || mongoSource === undefined)("on Kafk
       expect(await shownOrder(orderId, elsewhere)).toEqual(await shownOrder(orderId, onKafka));
     }
   });
+
+  /** What was answered before an export began is in it. */
+  async function isExportedBesideCommands(commands: GrpcClient): Promise<void> {
+    let created = 0;
+    await using _load = startBackground(async (signal) => {
+      for (; !signal.aborted; created += 1) await commands.call(createOrder, newOrder(`load-${created}`));
+    });
+    await expect.poll(() => created).toBeGreaterThan(20);
+    const before = created;
+    const copy = join(folder, "beside.jsonl");
+    const elsewhere = ["--data", join(folder, "beside")];
+    expect(await operate(["log", "export", copy, ...onKafka])).toMatchObject({ code: 0 });
+    expect(created).toBeGreaterThan(before);
+    expect(await operate(["log", "import", copy, "--yes", ...elsewhere])).toMatchObject({ code: 0 });
+    for (const number of [0, before - 1]) {
+      expect(await operateJson(["orders", "show", `load-${number}`, ...elsewhere])).toMatchObject({ version: 1 });
+    }
+  }
 
   /** While the system runs. */
   async function looksAreRight(system: TestSystem, commands: GrpcClient): Promise<void> {
@@ -122,7 +142,7 @@ describe.skipIf(kafkaSource === undefined || mongoSource === undefined)("on Kafk
       return partitions.reduce((sum, { commandsWaiting }) => sum + commandsWaiting, 0);
     };
     await expect.poll(waiting).toBeGreaterThan(0);
-    expect(await operate(["log", "export", "-", "--wait", "0", ...onKafka])).toMatchObject({
+    expect(await operate(["log", "export", "-", "--settled", "--wait", "0", ...onKafka])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("not decided"),
     });

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { expect, it, onTestFinished } from "vitest";
+import type { Submission } from "../../../../internal/cqrs/command-gateway.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
 import { POSITION_KEY } from "../../../../internal/cqrs/slices.ts";
@@ -52,7 +53,37 @@ it("a copy can be exported, and is the same", async () => {
   expect(second.filter((line) => !line.includes("__position"))).toEqual(first.filter((line) => !line.includes("__position")));
 });
 
-it("a log with a command that nobody decides is not exported", async () => {
+it("beside commands that are decided, what was answered before is exported, and it fits together", async () => {
+  const log = await openOrderLog();
+  startHandler(log);
+  const gateway = await openGateway(log);
+  let running = true;
+  let number = 0;
+  const receipts: { readonly sent: Submission; readonly outcome: unknown }[] = [];
+  const callers = Array.from({ length: 8 }, async () => {
+    while (running) {
+      const created = submission(`order-${(number += 1)}`, createOrder);
+      for (const sent of [created, submission(created.aggregateId, placeOrder)])
+        receipts.push({ sent, outcome: (await submit(gateway, sent)).outcome });
+    }
+  });
+  for (let wanted = 100; wanted <= 300; wanted += 100) {
+    await expect.poll(() => receipts.length).toBeGreaterThan(wanted);
+    const before = receipts.slice();
+    const file = await exportedTo(log, { settled: false });
+    const { header } = await verifyBackup(file, () => undefined);
+    const copy = await openOrderLog();
+    await importLog({ log: copy, logId: header.logId, lines: (await openBackup(file)).lines, onProgress: () => undefined });
+    await using _handler = startHandler(copy);
+    const restored = await openGateway(copy);
+    const again = await Promise.all(before.map(({ sent }) => submit(restored, sent)));
+    expect(again.map(({ outcome }) => outcome)).toEqual(before.map(({ outcome }) => outcome));
+  }
+  running = false;
+  await Promise.all(callers);
+});
+
+it("a log with a command that nobody decides is not exported as one that is settled", async () => {
   const { log } = await exported();
   await log.append([{ topic: orders.topics.commands.name, partition: 0, key: "a", value: new Uint8Array() }]);
   await expect(exportedTo(log)).rejects.toThrow("1 commands are not decided, and no command handler runs");
@@ -113,7 +144,7 @@ it("state that does not fit the events is refused, whatever the checksum says", 
   await log.append(all.slice(0, -1).map(({ key, value }) => ({ topic: events, partition: 0, key, value })));
   const [values = []] = await Array.fromAsync(source.latest(state, 0));
   await log.append(values.map(({ key, value }) => ({ topic: state, partition: 0, key, value })));
-  await expect(exportedTo(log, 0)).rejects.toThrow("the state of partition 0 does not cover its commands and events");
+  await expect(exportedTo(log, { waitMs: 0 })).rejects.toThrow("partition 0 lacks events that its state covers");
 });
 
 /** A log with orders, a refusal and a dead letter, and its file. */
@@ -136,14 +167,14 @@ async function exported() {
   return { log, receipts, file: await exportedTo(log) };
 }
 
-async function exportedTo(log: Log, waitMs = 5_000): Promise<string> {
+async function exportedTo(log: Log, { settled = true, waitMs = 5_000 } = {}): Promise<string> {
   const folder = await temporaryFolder();
   onTestFinished(() => folder[Symbol.asyncDispose]());
   const file = join(folder.path, "log.jsonl");
   const output = createWriteStream(file);
   onTestFinished(() => void output.destroy());
   const patience = { deadlineMs: Date.now() + waitMs, onWait: () => undefined };
-  await exportLog({ log, output, patience, onProgress: () => undefined });
+  await exportLog({ log, output, settled, patience, onProgress: () => undefined });
   await finished(output.end());
   return file;
 }

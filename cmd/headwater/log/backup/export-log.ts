@@ -3,31 +3,42 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
-import type { Log } from "../../../../internal/cqrs/log.ts";
-import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
+import { sequenceOf } from "../../../../internal/cqrs/event-lag.ts";
+import type { Log, LogRecord } from "../../../../internal/cqrs/log.ts";
+import { presentRecords, type Range } from "../../../../internal/cqrs/present-records.ts";
+import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderTopics } from "../../../../internal/orders/topics.ts";
 import { decode } from "../decode.ts";
 import { type CheckedRecord, LogChecker } from "./check.ts";
-import { loadDecidedState, type Patience, untilDecided } from "./decided.ts";
+import { type Cut, loadCut, type Patience, untilDecided } from "./cut.ts";
 import { type Footer, headerOf, type RecordLine } from "./format.ts";
 
 export interface ExportOptions {
   readonly log: Log;
   readonly output: Writable;
+  /** Whether all commands must be decided, and none may come meanwhile. */
+  readonly settled: boolean;
   readonly patience: Patience;
   /** How many records are written, of how many there are but for state. */
   readonly onProgress: (done: number, all: number) => void;
 }
 
+/** What was written, and what was not. */
+export interface Exported {
+  /** How many of each topic. */
+  readonly records: Footer["records"];
+  /** Commands that the log has by now and whose decisions are not in the file. */
+  readonly later: number;
+}
+
 /**
- * Resolves with how many records of each topic were written.
+ * Each partition is written as it is when its turn comes.
  *
  * @throws {BackupError} the log does not fit together
- * @throws {Error} commands were written meanwhile, or are not decided
+ * @throws {Error} it has to be settled and is not
  */
-export async function exportLog({ log, output, patience, onProgress }: ExportOptions): Promise<Footer["records"]> {
-  await untilDecided(log, patience);
-  const before = await log.ends(orderTopics.commands.name);
+export async function exportLog({ log, output, settled, patience, onProgress }: ExportOptions): Promise<Exported> {
+  if (settled) await untilDecided(log, patience);
   const all = await countRecords(log);
   const writer = createWriter(output);
   const checker = new LogChecker(log.partitions);
@@ -37,24 +48,33 @@ export async function exportLog({ log, output, patience, onProgress }: ExportOpt
     await writer.writeRecord(record, place);
     onProgress(writer.count(), Math.max(all, writer.count()));
   };
+  const decided: number[] = [];
   for (let partition = 0; partition < log.partitions; partition += 1) {
-    const state = await loadDecidedState(log, partition, patience);
+    const cut = await loadCut(log, partition, patience);
     for (const { name: topic } of [orderTopics.events, orderTopics.deadLetters]) {
-      for await (const batch of presentRecords(log, { topic, partition })) {
-        for (const { offset, timestampMs, ...record } of batch) {
-          await add({ ...record, topic }, { offset, appendedAt: new Date(timestampMs).toISOString() });
-        }
+      for await (const { offset, timestampMs, ...record } of recordsUpTo(log, cut, { topic, partition })) {
+        await add({ ...record, topic }, { offset, appendedAt: new Date(timestampMs).toISOString() });
       }
     }
-    for (const [key, value] of state) await add({ topic: orderTopics.state.name, partition, key, value }, {});
+    for (const [key, value] of cut.state) await add({ topic: orderTopics.state.name, partition, key, value }, {});
+    decided.push(cut.nextOffset);
   }
   checker.end();
-  if ((await log.ends(orderTopics.commands.name)).join() !== before.join()) {
-    throw new Error(
-      "commands were sent while the log was exported, so its parts do not belong together: stop what sends them, and export again",
-    );
+  const ends = await log.ends(orderTopics.commands.name);
+  const later = ends.reduce((sum, end, partition) => sum + Math.max(0, end - (decided[partition] ?? 0)), 0);
+  if (settled && later > 0)
+    throw new Error("commands were sent while the log was exported, so it is not all of it: stop what sends them, and export again");
+  return { records: await writer.end(), later };
+}
+
+/** The events that the state covers, and the dead letters: who restores them can still look at what came a little later. */
+async function* recordsUpTo(log: Log, { sequence }: Cut, range: Range): AsyncGenerator<LogRecord> {
+  for await (const batch of presentRecords(log, range)) {
+    for (const record of batch) {
+      if (range.topic === orderTopics.events.name && (sequenceOf(OrderEventSchema, record) ?? 0) > sequence) return;
+      yield record;
+    }
   }
-  return writer.end();
 }
 
 async function countRecords(log: Log): Promise<number> {

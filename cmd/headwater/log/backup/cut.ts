@@ -1,4 +1,7 @@
-/** Waits until a log stands still with all its commands decided: only then do its parts belong together. */
+/**
+ * Where a partition is cut. A partition's state says how many of its commands and events it covers, and all of it was written in the same
+ * transactions: so the state of one moment, its events up to there and nothing behind belong together, whatever is decided meanwhile.
+ */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -17,6 +20,16 @@ export interface Patience {
   readonly onWait: (waiting: number) => void;
 }
 
+/** A moment of a partition. */
+export interface Cut {
+  /** All that the state topic has then, by key. */
+  readonly state: ReadonlyMap<string, Uint8Array>;
+  /** The last event. */
+  readonly sequence: number;
+  /** The first command that is not decided. */
+  readonly nextOffset: number;
+}
+
 /** @throws {Error} commands are not decided in time, or nobody is there to decide them */
 export async function untilDecided(log: Log, { deadlineMs, onWait }: Patience): Promise<void> {
   for (;;) {
@@ -31,22 +44,21 @@ export async function untilDecided(log: Log, { deadlineMs, onWait }: Patience): 
   }
 }
 
-/** The state of a partition that covers all its commands and events. @throws {Error} it does not in time */
-export async function loadDecidedState(log: Log, partition: number, { deadlineMs }: Patience): Promise<ReadonlyMap<string, Uint8Array>> {
+/** The present moment of a partition, once its events can be read. @throws {Error} they cannot in time */
+export async function loadCut(log: Log, partition: number, { deadlineMs }: Patience): Promise<Cut> {
+  const [begins, state] = await Promise.all([log.begins(orderTopics.commands.name), loadState(log, partition)]);
+  const value = state.get(POSITION_KEY);
+  const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
+  const sequence = Number(position?.sequence ?? 0n);
+  const nextOffset = position === undefined ? (begins[partition] ?? 0) : Number(position.nextOffset);
   const events = { log, topic: orderTopics.events.name, schema: OrderEventSchema };
-  for (;;) {
-    const state = await loadState(log, partition);
-    const last = (await lastEvent(events, partition))?.sequence ?? 0;
-    const [begins, ends] = await Promise.all([log.begins(orderTopics.commands.name), log.ends(orderTopics.commands.name)]);
-    const value = state.get(POSITION_KEY);
-    const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
-    const next = position === undefined ? (begins[partition] ?? 0) : Number(position.nextOffset);
-    if (next >= (ends[partition] ?? 0) && Number(position?.sequence ?? 0n) === last) return state;
-    // A broker shows a transaction's parts one after the other.
+  // A broker shows a transaction's parts one after the other.
+  while (((await lastEvent(events, partition))?.sequence ?? 0) < sequence) {
     if (Date.now() > deadlineMs)
-      throw new Error(`the state of partition ${partition} does not cover its commands and events; export again`);
+      throw new Error(`partition ${partition} lacks events that its state covers: export again, or look at the log`);
     await delay(LOOK_EVERY_MS);
   }
+  return { state, sequence, nextOffset };
 }
 
 async function loadState(log: Log, partition: number): Promise<ReadonlyMap<string, Uint8Array>> {
