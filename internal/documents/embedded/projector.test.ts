@@ -1,7 +1,11 @@
-import { describeProjector } from "../../cqrs/testing/projector-suite.ts";
+import { describeParking } from "../../cqrs/testing/parking-suite.ts";
+import { describeProjector, type ViewsUnderTest } from "../../cqrs/testing/projector-suite.ts";
 import { openEmbeddedDocuments } from "./open.ts";
 
-describeProjector("views in embedded documents", async () => {
+describeProjector("views in embedded documents", openViews);
+describeParking("keys parked in embedded documents", openViews);
+
+async function openViews(): Promise<ViewsUnderTest> {
   let documents = await openEmbeddedDocuments({ inMemory: true });
   const close = () => documents[Symbol.asyncDispose]();
   return {
@@ -14,4 +18,4 @@ describeProjector("views in embedded documents", async () => {
     },
     [Symbol.asyncDispose]: close,
   };
-});
+}
