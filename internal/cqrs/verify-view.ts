@@ -1,10 +1,10 @@
 /**
  * Compares the documents of a view with a fold of its events from the first on, while the system runs (P6). A document is compared at the
- * position that it says it has, so nothing has to stand still. A document that no event belongs to is not looked for.
+ * position that it says it has, so nothing has to stand still. Documents that no event belongs to are looked for when all are compared.
  */
 
 import { type DeliveredEvent, delivered, type ReadableEvent } from "./delivered-event.ts";
-import type { Documents, DocumentValue, StoredDocument } from "./documents.ts";
+import type { Documents, DocumentValue, SortKey, StoredDocument } from "./documents.ts";
 import type { Log, LogRecord } from "./log.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
 import { murmur2 } from "./partition.ts";
@@ -60,21 +60,42 @@ export async function verifyView(options: VerifyOptions): Promise<Verification> 
   const { all, signal } = options;
   let documents = 0;
   let passes = 0;
-  const suspects: Mismatch[] = [];
-  for (let from = 0; from < HASHES && !signal.aborted && suspects.length < MAX_MISMATCHES; ) {
-    const pass = await foldPass(options, { from, until: HASHES });
-    suspects.push(...(await compare(options, pass)));
+  let reached = 0;
+  const suspects: string[] = [];
+  const hashes = new Set<number>();
+  for (let isOver = false; !isOver && !signal.aborted && suspects.length < MAX_MISMATCHES; ) {
+    const pass = await foldPass(options, { from: reached, until: HASHES });
+    suspects.push(...(await compare(options, pass, [...pass.expected.keys()])).map(({ id }) => id));
+    for (const id of pass.expected.keys()) hashes.add(hashOf(id));
     documents += pass.expected.size;
     passes += 1;
-    from = all ? pass.until : HASHES;
+    reached = pass.until;
+    isOver = !all || reached === HASHES;
   }
+  if (reached === HASHES) suspects.push(...(await strangers(options, hashes)));
   // What was parked, retried or skipped meanwhile may have made a document look wrong: only what still is counts.
-  const mismatches = suspects.length === 0 ? [] : await verifyAgain(options, new Set(suspects.map(({ id }) => id)));
+  const mismatches = suspects.length === 0 ? [] : await verifyAgain(options, new Set(suspects));
   return { documents, passes, mismatches: mismatches.slice(0, MAX_MISMATCHES) };
 }
 
 async function verifyAgain(options: VerifyOptions, ids: ReadonlySet<string>): Promise<readonly Mismatch[]> {
-  return compare(options, await foldPass(options, { from: 0, until: HASHES, ids }));
+  return compare(options, await foldPass(options, { from: 0, until: HASHES, ids }), [...ids]);
+}
+
+/** Documents with ids that no event had; those that came meanwhile are among them, so there may be as many as can be looked at again. */
+async function strangers(
+  { documents, view, signal, maxDocuments = MAX_DOCUMENTS }: VerifyOptions,
+  hashes: ReadonlySet<number>,
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  let after: SortKey | undefined;
+  do {
+    const position = after === undefined ? {} : { after };
+    const page = await documents.find({ collection: view.collection.name, where: [], sort: [], limit: LOADED_AT_ONCE, ...position });
+    found.push(...page.documents.map(({ id }) => id).filter((id) => !hashes.has(hashOf(id))));
+    after = page.next;
+  } while (after !== undefined && !signal.aborted && found.length < maxDocuments);
+  return found;
 }
 
 /** Documents by the hashes of their ids, or by their ids. */
@@ -135,8 +156,12 @@ function onceEach(seen: ReadonlyMap<number, { readonly sequence: number }> = new
 
 function inWindow(id: string, { from, until, ids }: Window): boolean {
   if (ids !== undefined) return ids.has(id);
-  const hash = murmur2(encoder.encode(id)) >>> 0;
+  const hash = hashOf(id);
   return hash >= from && hash < until;
+}
+
+function hashOf(id: string): number {
+  return murmur2(encoder.encode(id)) >>> 0;
 }
 
 function foldInto(
@@ -164,9 +189,8 @@ function folded(view: Projection, id: string, before: Expected | undefined, { ev
   }
 }
 
-async function compare(options: VerifyOptions, pass: Pass): Promise<readonly Mismatch[]> {
+async function compare(options: VerifyOptions, pass: Pass, ids: readonly string[]): Promise<readonly Mismatch[]> {
   const { documents, view, signal } = options;
-  const ids = [...pass.expected.keys()];
   const stored = new Map<string, StoredDocument>();
   for (let at = 0; at < ids.length && !signal.aborted; at += LOADED_AT_ONCE) {
     const found = await documents.load(view.collection.name, ids.slice(at, at + LOADED_AT_ONCE));
@@ -174,8 +198,7 @@ async function compare(options: VerifyOptions, pass: Pass): Promise<readonly Mis
   }
   await catchUp(options, pass, stored);
   return ids.flatMap((id) => {
-    const expected = pass.expected.get(id);
-    const problem = expected && problemOf(view, expected, stored.get(id));
+    const problem = problemOf(view, pass.expected.get(id), stored.get(id));
     return problem === undefined ? [] : [{ id, problem }];
   });
 }
@@ -203,7 +226,9 @@ async function catchUp({ log, topics, view, events, signal }: VerifyOptions, pas
   }
 }
 
-function problemOf(view: Projection, { document, applied, problem }: Expected, stored: StoredDocument | undefined): string | undefined {
+function problemOf(view: Projection, expected: Expected | undefined, stored: StoredDocument | undefined): string | undefined {
+  if (expected === undefined) return stored === undefined ? undefined : "no event belongs to it";
+  const { document, applied, problem } = expected;
   if (problem !== undefined) return problem;
   if (document === undefined) return undefined;
   if (stored === undefined) return "it is missing";

@@ -15,8 +15,8 @@ export const verify = command({
   name: "views verify",
   about: "compare documents with a fold of their events from the first on, while the system runs",
   takes: "[view ...]",
-  details: `Without --all it takes a sample of ten to twenty thousand documents of each view, which is all of them where there are fewer. It ends with 1
-if a document is not what its events make of it.`,
+  details: `Without --all it takes a sample of ten to twenty thousand documents of each view, which is all of them where there are fewer. Documents that
+no event belongs to are found when all are compared. It ends with 1 if a document is not what its events make of it.`,
   options: { all: flagOnly(flag("all documents; the events are read once for every twenty thousand")), ...jsonOption, ...systemOptions },
   async run({ values, positionals }) {
     const views = viewsNamed(positionals);
