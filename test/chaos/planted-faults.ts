@@ -32,8 +32,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "records of aborted transactions are read",
     file: "internal/log/kafka/committed.ts",
-    find: "return !(inTransaction && aborting.has(producerId));",
-    replace: "return inTransaction || !aborting.has(producerId);",
+    find: "if (!(batch.isTransactional && aborting.has(batch.producerId))) yield batch;",
+    replace: "if (batch.isTransactional || !aborting.has(batch.producerId)) yield batch;",
     provoke: (scene) => killHandlers(scene, "EndTxn", "before"),
     breaks: /^I[679]:/,
   },
@@ -59,9 +59,9 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: "checksums are not compared",
-    file: "internal/log/kafka/record.ts",
-    find: "checksum !== undefined && message.value !== null",
-    replace: "checksum === null",
+    file: "internal/log/kafka/record-batch.ts",
+    find: "reader.uint32() !== crc32c(bytes.subarray(start + CHECKSUM_END, end))",
+    replace: "reader.uint32() < 0",
     provoke: corruptEvents,
     breaks: /^I13:/,
   },

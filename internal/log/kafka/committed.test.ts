@@ -1,69 +1,83 @@
 import { expect, it } from "vitest";
-import { committedMessages } from "./committed.ts";
-import type { FetchedMessage } from "./kafkajs.ts";
+import { committedBatches } from "./committed.ts";
+import type { RecordBatch } from "./record-batch.ts";
 
-it("a message of an aborted transaction is left out, one of a committed one is not", () => {
-  expect(visible([data(0, "a"), data(1, "b"), abort(2, "a"), commit(3, "b")], [["a", 0]])).toEqual([1]);
+const A = 1n;
+const B = 2n;
+
+it("a batch of an aborted transaction is left out, one of a committed one is not", () => {
+  expect(visible([data(0, A), data(1, B), abort(2, A), commit(3, B)], [[A, 0]])).toEqual([1]);
 });
 
 it("transactions that lie interleaved are told apart, in whatever order the broker lists them", () => {
-  const messages = [data(0, "a"), data(1, "b"), data(2, "a"), abort(3, "b"), data(4, "b"), abort(5, "a"), commit(6, "b")];
-  const listed: readonly (readonly [string, number])[] = [
-    ["b", 1],
-    ["a", 0],
+  const batches = [data(0, A), data(1, B), data(2, A), abort(3, B), data(4, B), abort(5, A), commit(6, B)];
+  const listed: readonly (readonly [bigint, number])[] = [
+    [B, 1],
+    [A, 0],
   ];
-  expect(visible(messages, listed)).toEqual([4]);
-  expect(visible(messages, listed.toReversed())).toEqual([4]);
+  expect(visible(batches, listed)).toEqual([4]);
+  expect(visible(batches, listed.toReversed())).toEqual([4]);
 });
 
-it("several transactions that begin before one message are all known at it", () => {
+it("several transactions that begin before one batch are all known at it", () => {
   expect(
     visible(
-      [data(5, "a"), data(6, "b"), abort(7, "a"), abort(8, "b")],
+      [data(5, A), data(6, B), abort(7, A), abort(8, B)],
       [
-        ["a", 1],
-        ["b", 2],
+        [A, 1],
+        [B, 2],
       ],
     ),
   ).toEqual([]);
 });
 
+it("a transaction is known in the batch in the middle of which it begins", () => {
+  const compacted = { ...data(3, A), firstOffset: 0 };
+  expect(visible([compacted, abort(4, A)], [[A, 2]])).toEqual([]);
+});
+
 it("a data record whose key looks like an abort marker ends nothing", () => {
-  const disguised = { ...data(1, "a"), key: Buffer.from([0, 0, 0, 0]) };
-  expect(visible([data(0, "a"), disguised, data(2, "a"), abort(3, "a")], [["a", 0]])).toEqual([]);
+  const disguised = { ...data(1, A), packed: marker(0) };
+  expect(visible([data(0, A), disguised, data(2, A), abort(3, A)], [[A, 0]])).toEqual([]);
 });
 
 it("a commit marker does not end an aborted transaction of another producer", () => {
-  expect(visible([data(0, "a"), commit(1, "b"), data(2, "a"), abort(3, "a")], [["a", 0]])).toEqual([]);
+  expect(visible([data(0, A), commit(1, B), data(2, A), abort(3, A)], [[A, 0]])).toEqual([]);
 });
 
-it("messages outside transactions are always visible", () => {
-  const plain = { ...data(1, "a"), batchContext: { producerId: "a", producerEpoch: 0, inTransaction: false } };
-  expect(visible([data(0, "a"), plain, abort(2, "a")], [["a", 0]])).toEqual([1]);
+it("batches outside transactions are always visible", () => {
+  expect(visible([data(0, A), { ...data(1, A), isTransactional: false }, abort(2, A)], [[A, 0]])).toEqual([1]);
 });
 
-function visible(messages: readonly FetchedMessage[], aborted: readonly (readonly [string, number])[]): number[] {
-  const abortedTransactions = aborted.map(([producerId, firstOffset]) => ({ producerId, firstOffset: String(firstOffset) }));
-  return committedMessages({ messages, abortedTransactions }).map(({ offset }) => Number(offset));
+function visible(batches: readonly RecordBatch[], aborted: readonly (readonly [bigint, number])[]): number[] {
+  const transactions = aborted.map(([producerId, firstOffset]) => ({ producerId, firstOffset }));
+  return [...committedBatches(batches, transactions)].map(({ lastOffset }) => lastOffset);
 }
 
-function data(offset: number, producerId: string): FetchedMessage {
-  const batchContext = { producerId, producerEpoch: 0, inTransaction: true };
+function data(offset: number, producerId: bigint): RecordBatch {
   return {
-    offset: String(offset),
-    timestamp: "0",
-    key: Buffer.from("key"),
-    value: Buffer.from("v"),
-    headers: {},
-    isControlRecord: false,
-    batchContext,
+    firstOffset: offset,
+    lastOffset: offset,
+    producerId,
+    isTransactional: true,
+    isControl: false,
+    count: 1,
+    attributes: 0,
+    firstTimestampMs: 0,
+    lastTimestampMs: 0,
+    packed: Buffer.alloc(0),
   };
 }
 
-function abort(offset: number, producerId: string): FetchedMessage {
-  return { ...data(offset, producerId), isControlRecord: true, key: Buffer.from([0, 0, 0, 0]) };
+function abort(offset: number, producerId: bigint): RecordBatch {
+  return { ...data(offset, producerId), isControl: true, packed: marker(0) };
 }
 
-function commit(offset: number, producerId: string): FetchedMessage {
-  return { ...data(offset, producerId), isControlRecord: true, key: Buffer.from([0, 0, 0, 1]) };
+function commit(offset: number, producerId: bigint): RecordBatch {
+  return { ...data(offset, producerId), isControl: true, packed: marker(1) };
+}
+
+/** A record with nothing but a key: a version and a type. */
+function marker(type: number): Buffer {
+  return Buffer.from([20, 0, 0, 0, 8, 0, 0, 0, type, 1, 0]);
 }

@@ -3,10 +3,11 @@
  * resets by itself where records are missing; this reads where it is told, and fails where records are missing.
  */
 
-import { committedMessages } from "./committed.ts";
+import { committedBatches } from "./committed.ts";
 import { typeOf, unavailable } from "./errors.ts";
-import type { Cluster, FetchedMessage, FetchedPartition } from "./kafkajs.ts";
-import { type KafkaRecord, recordFromMessage } from "./record.ts";
+import { type FetchedPartition, fetchBytes } from "./fetch-request.ts";
+import type { Cluster } from "./kafkajs.ts";
+import { batchesIn, CorruptRecordError, type KafkaRecord, type RecordBatch, recordsIn } from "./record-batch.ts";
 
 /** A long poll: how long a broker holds a fetch that finds nothing. */
 const MAX_WAIT_MS = 500;
@@ -20,7 +21,6 @@ const MAX_BUFFERED_RECORDS = 5_000;
 const OUTAGE_AFTER_MS = 30_000;
 const RETRY_MS = 100;
 
-const READ_COMMITTED = 1;
 const OLDEST = -2;
 const NEWEST = -1;
 
@@ -32,9 +32,14 @@ export class OffsetOutOfRangeError extends Error {
 interface Place {
   offset: number;
   /** Counts the seeks: what was fetched before the last one is thrown away. */
-  epoch: number;
-  /** The last fetch brought nothing although there is more: it is asked for alone, and then stepped over. */
-  blocked: boolean;
+  readonly epoch: number;
+}
+
+/** Records that have arrived, and are decoded when they are taken: as bytes they cost next to nothing. */
+interface Arrived {
+  readonly records: Iterator<KafkaRecord>;
+  /** How many there are at most. */
+  left: number;
 }
 
 export class Fetcher implements AsyncDisposable {
@@ -42,7 +47,7 @@ export class Fetcher implements AsyncDisposable {
   readonly #topic: string;
   readonly #places = new Map<number, Place>();
   /** What has arrived, per partition; the one whose turn is next comes first. */
-  readonly #arrived = new Map<number, KafkaRecord[]>();
+  readonly #arrived = new Map<number, Arrived[]>();
   #buffered = 0;
   /** The leaders that a fetch is under way to. A second one would wait behind the first's long poll. */
   readonly #busy = new Set<string>();
@@ -52,6 +57,7 @@ export class Fetcher implements AsyncDisposable {
   /** Since when a leader does not answer; "" stands for partitions without one. */
   readonly #troubleSinceMs = new Map<string, number>();
   #epochs = 0;
+  #turns = 0;
   #closed = false;
 
   /** The cluster's connections are this fetcher's own; it closes them. */
@@ -80,13 +86,13 @@ export class Fetcher implements AsyncDisposable {
   /** Reads a partition from an offset on. */
   seek(partition: number, offset: number): void {
     this.drop(partition);
-    this.#places.set(partition, { offset, epoch: ++this.#epochs, blocked: false });
+    this.#places.set(partition, { offset, epoch: ++this.#epochs });
     this.#schedule();
   }
 
   /** Stops reading a partition. */
   drop(partition: number): void {
-    this.#buffered -= this.#arrived.get(partition)?.length ?? 0;
+    for (const { left } of this.#arrived.get(partition) ?? []) this.#buffered -= left;
     this.#arrived.delete(partition);
     this.#places.delete(partition);
   }
@@ -109,19 +115,39 @@ export class Fetcher implements AsyncDisposable {
   take(maxRecords: number): KafkaRecord[] {
     if (this.#failure !== undefined) throw this.#failure;
     const records: KafkaRecord[] = [];
-    while (records.length < maxRecords && this.#arrived.size > 0) {
-      const share = Math.ceil((maxRecords - records.length) / this.#arrived.size);
-      for (const [partition, arrived] of [...this.#arrived].slice(0, maxRecords - records.length)) {
-        records.push(...arrived.splice(0, Math.min(share, maxRecords - records.length)));
-        this.#arrived.delete(partition);
-        if (arrived.length > 0) this.#arrived.set(partition, arrived);
+    try {
+      while (records.length < maxRecords && this.#arrived.size > 0) {
+        const share = Math.ceil((maxRecords - records.length) / this.#arrived.size);
+        // A copy, because each goes to the end.
+        const partitions = [...this.#arrived.keys()];
+        for (const partition of partitions) this.#takeShare(partition, Math.min(share, maxRecords - records.length), records);
       }
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+      throw error;
     }
-    this.#buffered -= records.length;
     this.#changed = Promise.withResolvers();
-    if (this.#buffered > 0) this.#changed.resolve();
+    if (this.#arrived.size > 0) this.#changed.resolve();
     this.#schedule();
     return records;
+  }
+
+  /** Whose share was taken has its next turn behind the others. */
+  #takeShare(partition: number, share: number, records: KafkaRecord[]): void {
+    const arrived = this.#arrived.get(partition) ?? [];
+    if (share === 0) return;
+    this.#arrived.delete(partition);
+    for (let taken = 0; taken < share && arrived[0] !== undefined; ) {
+      const { done, value } = arrived[0].records.next();
+      if (done === true) this.#buffered -= arrived.shift()?.left ?? 0;
+      else {
+        records.push(value);
+        arrived[0].left -= 1;
+        this.#buffered -= 1;
+        taken += 1;
+      }
+    }
+    if (arrived.length > 0) this.#arrived.set(partition, arrived);
   }
 
   /** The offset behind the last record of each partition, whether or not its transaction is decided. */
@@ -175,8 +201,7 @@ export class Fetcher implements AsyncDisposable {
       return;
     }
     for (const [nodeId, partitions] of Object.entries(leaders)) {
-      const blocked = partitions.find((partition) => this.#places.get(partition)?.blocked);
-      this.#run(nodeId, () => this.#fetch(nodeId, blocked === undefined ? partitions : [blocked]));
+      this.#run(nodeId, () => this.#fetch(nodeId, partitions));
     }
     const led = new Set(Object.values(leaders).flat());
     const unled = [...this.#places.keys()].filter((partition) => !led.has(partition));
@@ -200,53 +225,45 @@ export class Fetcher implements AsyncDisposable {
   }
 
   async #fetch(nodeId: string, partitions: readonly number[]): Promise<void> {
-    const wanted = partitions.flatMap((partition) => {
+    // A broker serves the first partitions first, and may have no room for the last: each has its turn to be first.
+    this.#turns += 1;
+    const first = this.#turns % partitions.length;
+    const wanted = [...partitions.slice(first), ...partitions.slice(0, first)].flatMap((partition) => {
       const place = this.#places.get(partition);
-      return place === undefined ? [] : [{ partition, offset: place.offset, epoch: place.epoch }];
+      return place === undefined ? [] : [{ partition, place, offset: place.offset }];
     });
     if (wanted.length === 0) return;
-    const broker = await this.#cluster.findBroker({ nodeId });
-    const { responses } = await broker.fetch({
-      maxWaitTime: MAX_WAIT_MS,
-      minBytes: 1,
+    const fetched = await fetchBytes(await this.#cluster.findBroker({ nodeId }), {
+      topic: this.#topic,
+      offsets: new Map(wanted.map(({ partition, offset }) => [partition, offset])),
+      maxWaitMs: MAX_WAIT_MS,
       maxBytes: MAX_FETCH_BYTES,
-      isolationLevel: READ_COMMITTED,
-      topics: [
-        {
-          topic: this.#topic,
-          partitions: wanted.map(({ partition, offset }) => ({ partition, fetchOffset: String(offset), maxBytes: MAX_PARTITION_BYTES })),
-        },
-      ],
+      maxPartitionBytes: MAX_PARTITION_BYTES,
     });
-    for (const fetched of responses.flatMap((response) => response.partitions)) {
-      const asked = wanted.find(({ partition }) => partition === fetched.partition);
-      const place = this.#places.get(fetched.partition);
-      if (asked !== undefined && place?.epoch === asked.epoch) this.#accept(place, fetched, wanted.length === 1);
+    for (const each of fetched) {
+      const place = this.#places.get(each.partition);
+      if (place !== undefined && wanted.some((asked) => asked.place === place)) this.#accept(place, each);
     }
   }
 
-  #accept(place: Place, fetched: FetchedPartition, alone: boolean): void {
-    const { partition } = fetched;
-    const stableOffset = Number(fetched.lastStableOffset);
-    const last = fetched.messages.at(-1);
-    if (last === undefined) {
-      // A batch that compaction has emptied holds the place without a record. Only a fetch of this partition alone proves it.
-      if (place.offset < stableOffset && place.blocked && alone) place.offset += 1;
-      else place.blocked = place.offset < stableOffset;
-      this.#changed.resolve();
-      return;
+  #accept(place: Place, { partition, bytes, abortedTransactions }: FetchedPartition): void {
+    const batches = [...batchesIn(bytes, { topic: this.#topic, partition })];
+    const last = batches.at(-1);
+    if (last !== undefined) {
+      const fresh = [...committedBatches(batches, abortedTransactions)].filter(({ lastOffset }) => lastOffset >= place.offset);
+      if (fresh.length > 0) this.#arrive(partition, fresh, place.offset);
+      // Compaction may have left a batch without a record, or holes before and behind those that are left.
+      place.offset = last.lastOffset + 1;
     }
-    place.blocked = false;
-    const fresh = (message: FetchedMessage): boolean => Number(message.offset) >= place.offset;
-    const records = committedMessages(fetched).filter(fresh);
-    if (records.length > 0) {
-      const arrived = this.#arrived.get(partition) ?? [];
-      for (const message of records) arrived.push(recordFromMessage(message, partition, this.#topic));
-      this.#arrived.set(partition, arrived);
-      this.#buffered += records.length;
-    }
-    place.offset = Number(last.offset) + 1;
     this.#changed.resolve();
+  }
+
+  #arrive(partition: number, batches: readonly RecordBatch[], from: number): void {
+    const left = batches.reduce((sum, { count }) => sum + count, 0);
+    const arrived = this.#arrived.get(partition) ?? [];
+    arrived.push({ records: recordsOf(batches, partition, from), left });
+    this.#arrived.set(partition, arrived);
+    this.#buffered += left;
   }
 
   async #trouble(nodeId: string, error: unknown): Promise<void> {
@@ -255,7 +272,7 @@ export class Fetcher implements AsyncDisposable {
       this.#fail(new OffsetOutOfRangeError(`records of ${this.#topic} that were to be read next are gone; retention must not delete them`));
       return;
     }
-    if (error instanceof Error && error.name === "CorruptRecordError") {
+    if (error instanceof CorruptRecordError) {
       this.#fail(error);
       return;
     }
@@ -274,4 +291,12 @@ export class Fetcher implements AsyncDisposable {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     if (!this.#closed) await this.#cluster.refreshMetadata().catch(() => undefined);
   }
+}
+
+/** The first batch may begin before the record that was asked for. */
+function* recordsOf(batches: readonly RecordBatch[], partition: number, from: number): Generator<KafkaRecord, undefined> {
+  for (const batch of batches) {
+    for (const record of recordsIn(batch, partition)) if (record.offset >= from) yield record;
+  }
+  return undefined;
 }

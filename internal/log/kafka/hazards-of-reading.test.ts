@@ -8,11 +8,11 @@ import { type KafkaServer, startKafka } from "../../../test/support/kafka-server
 import { kafka } from "../../../test/support/servers.ts";
 import { FencedError, type Log, LogUnavailableError } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
-import { OffsetOutOfRangeError } from "./fetcher.ts";
-import { Kafka, type KafkaConfig } from "./kafkajs.ts";
+import { Fetcher, OffsetOutOfRangeError } from "./fetcher.ts";
+import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { joinGroup } from "./membership.ts";
 import { startOwner } from "./owner.ts";
-import { CorruptRecordError } from "./record.ts";
+import { CorruptRecordError } from "./record-batch.ts";
 import type { IdleCost } from "./testing/idle-clients.fixture.ts";
 import { ApiKey, startLossyProxy } from "./testing/lossy-proxy.ts";
 import { assigned, contents, everything, openedAdmin, openedLog, record, tookOver } from "./testing/opened-log.ts";
@@ -142,14 +142,18 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     await expect(firstBatch(log, topics.events)).rejects.toThrow(OffsetOutOfRangeError);
   });
 
-  it("a value that is not what was written is refused", async () => {
+  it("a record that is not what was written is refused", async () => {
     const { log, topics, config } = await openedLog(server);
-    const producer = new Kafka(config).producer();
-    await producer.connect();
-    onTestFinished(() => producer.disconnect());
-    const damaged = { partition: 0, key: "a", value: "damaged", headers: { crc32: "12345678" } };
-    await producer.send({ topic: topics.events, messages: [damaged] });
-    await expect(firstBatch(log, topics.events)).rejects.toThrow(CorruptRecordError);
+    await log.append([record(topics.events, "a")]);
+    await using proxy = await startLossyProxy(server.address);
+    const fetcher = new Fetcher(createCluster({ ...config, socketFactory: proxy.socketFactory }), topics.events);
+    onTestFinished(() => fetcher.close());
+    await fetcher.open();
+    const damaged = proxy.changeAnswer(ApiKey.FETCH, (answer) => answer.writeInt8(1, answer.length - 1));
+    fetcher.seek(0, 0);
+    await damaged;
+    await fetcher.changed;
+    expect(() => fetcher.take(1)).toThrow(CorruptRecordError);
   });
 
   it("a client with nothing to do sets no timers to look whether that is still so", async () => {

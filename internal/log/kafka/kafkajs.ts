@@ -86,7 +86,7 @@ interface Decoder {
 
 const EncoderClass = insideOf("src/protocol/encoder") as new () => Encoder;
 const DecoderClass = insideOf("src/protocol/decoder") as new (bytes: Buffer) => Decoder;
-const { createErrorFromCode, failure } = insideOf("src/protocol/error") as {
+export const { createErrorFromCode, failure } = insideOf("src/protocol/error") as {
   createErrorFromCode(code: number): Error;
   failure(code: number): boolean;
 };
@@ -262,16 +262,8 @@ export interface Cluster {
 }
 
 export interface FetchBroker {
-  fetch(options: {
-    readonly maxWaitTime: number;
-    readonly minBytes: number;
-    readonly maxBytes: number;
-    readonly isolationLevel: number;
-    readonly topics: readonly {
-      readonly topic: string;
-      readonly partitions: readonly { readonly partition: number; readonly fetchOffset: string; readonly maxBytes: number }[];
-    }[];
-  }): Promise<{ readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[] }>;
+  readonly connectionPool: { send(exchange: object): Promise<unknown> };
+  disconnect(): Promise<void>;
   listOffsets(options: {
     readonly replicaId: number;
     readonly isolationLevel: number;
@@ -282,23 +274,6 @@ export interface FetchBroker {
   }): Promise<{
     readonly responses: readonly { readonly partitions: readonly { readonly partition: number; readonly offset: string }[] }[];
   }>;
-}
-
-export interface FetchedPartition {
-  readonly partition: number;
-  readonly lastStableOffset: string;
-  readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[] | null;
-  readonly messages: readonly FetchedMessage[];
-}
-
-export interface FetchedMessage {
-  readonly offset: string;
-  readonly timestamp: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers: Readonly<Record<string, Buffer | undefined>>;
-  readonly isControlRecord: boolean;
-  readonly batchContext: { readonly producerId: string; readonly producerEpoch: number; readonly inTransaction: boolean };
 }
 
 /** What a producer sends with, as far as it matters here. */

@@ -10,7 +10,7 @@ import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { startOwner } from "./owner.ts";
 import { MAX_RECORD_BYTES, sizeOf } from "./produce.ts";
-import type { KafkaRecord } from "./record.ts";
+import type { KafkaRecord } from "./record-batch.ts";
 import { ensureTopics } from "./topics.ts";
 
 export interface KafkaLogOptions extends KafkaConnection {

@@ -17,7 +17,7 @@ import { Fetcher } from "./fetcher.ts";
 import { createCluster, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
 import type { Placed } from "./produce.ts";
-import type { KafkaRecord } from "./record.ts";
+import type { KafkaRecord } from "./record-batch.ts";
 import { type StatePosition, type StateRecord, StateStore } from "./state-store.ts";
 import { endTransactionOf, Transactor } from "./transactor.ts";
 
@@ -55,6 +55,7 @@ export interface OwnerContext {
 export async function startOwner({ config, logId, stateDirectory, check }: OwnerContext, options: OwnOptions): Promise<Owner> {
   const { group, topic, stateTopic, instance } = options;
   const writer = `${group}/${instance}`;
+  const signature = { [WRITER_HEADER]: writer };
   const transactor = new Transactor(config, writer);
   const store = new StateStore(stateDirectory, { logId, topic: stateTopic });
   const stateFetcher = new Fetcher(createCluster(config), stateTopic);
@@ -102,7 +103,7 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
       throw new FencedError(`the partitions of ${group} have been dealt anew`);
     }
     const signed = records.map((record) =>
-      record.topic === stateTopic ? { ...record, headers: { ...record.headers, [WRITER_HEADER]: writer } } : record,
+      record.topic === stateTopic ? { ...record, headers: record.headers ? { ...record.headers, ...signature } : signature } : record,
     );
     const placed = await transactor
       .run({ records: signed, group, topic, consumed, assignment, check: checkEnds })

@@ -26,7 +26,12 @@ export interface ProduceMessage {
   readonly key?: string | Uint8Array | null;
   readonly value: string | Uint8Array | null;
   readonly headers?: Readonly<Record<string, string | Uint8Array>>;
+  /** Name and value of one more header, behind the others. */
+  readonly lastHeader?: readonly [string, string];
 }
+
+/** The header with the CRC32 of the value, in hexadecimal: for readers that do not check the batch's own checksum. */
+export const CHECKSUM_HEADER = "crc32";
 
 const MAGIC = 2;
 const TRANSACTIONAL = 16;
@@ -76,7 +81,7 @@ function writeBatch(writer: ByteWriter, request: ProduceRequest, { firstSequence
   writer.int32At(checksum, crc32c(writer.from(checksum + 4)));
 }
 
-function writeRecord(writer: ByteWriter, { key = null, value, headers = {} }: ProduceMessage, index: number): void {
+function writeRecord(writer: ByteWriter, { key = null, value, headers = {}, lastHeader }: ProduceMessage, index: number): void {
   const start = writer.room(RECORD_LENGTH_BYTES);
   // Attributes, of which none are defined, and the time since the first record.
   writer.int8(0);
@@ -85,10 +90,14 @@ function writeRecord(writer: ByteWriter, { key = null, value, headers = {} }: Pr
   writer.varBytes(key);
   writer.varBytes(value);
   const names = Object.keys(headers);
-  writer.varint(names.length);
+  writer.varint(names.length + (lastHeader === undefined ? 0 : 1));
   for (const name of names) {
     writer.varBytes(name);
     writer.varBytes(headers[name] ?? null);
+  }
+  if (lastHeader !== undefined) {
+    writer.varBytes(lastHeader[0]);
+    writer.varBytes(lastHeader[1]);
   }
   writer.varLengthAt(start, RECORD_LENGTH_BYTES);
 }

@@ -1,8 +1,9 @@
 /** What sending records has in common, in a transaction or not. */
 
-import type { PartitionerArgs, Producer, RecordMetadata, TopicMessages } from "kafkajs";
+import { crc32 } from "node:zlib";
+import type { Message, PartitionerArgs, Producer, RecordMetadata, TopicMessages } from "kafkajs";
 import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
-import { messageFromRecord } from "./record.ts";
+import { CHECKSUM_HEADER, type ProduceMessage } from "./produce-request.ts";
 
 /** A larger record is refused before it spoils the batch that it would travel in; topics are created with room for it. */
 export const MAX_RECORD_BYTES = 2 * 1024 * 1024;
@@ -61,8 +62,24 @@ function requests(records: readonly NewRecord[]): readonly (readonly NewRecord[]
   return found;
 }
 
+/** kafkajs hands messages on, as they are, to an encoder of ours: they have the type that it expects. */
 function topicMessages(records: readonly NewRecord[]): TopicMessages[] {
-  return [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, ofTopic]) => ({ topic, messages: ofTopic.map(messageFromRecord) }));
+  const messages = new Map<string, RecordMessage[]>();
+  for (const record of records) {
+    const ofTopic = messages.get(record.topic);
+    if (ofTopic === undefined) messages.set(record.topic, [messageFromRecord(record)]);
+    else ofTopic.push(messageFromRecord(record));
+  }
+  return [...messages].map(([topic, ofTopic]) => ({ topic, messages: ofTopic as unknown as Message[] }));
+}
+
+type RecordMessage = ProduceMessage & { readonly partition: number };
+
+const NO_HEADERS = {};
+
+function messageFromRecord({ partition, key, value, headers = NO_HEADERS }: NewRecord): RecordMessage {
+  const message = { partition, key, value, headers };
+  return value === null ? message : { ...message, lastHeader: [CHECKSUM_HEADER, crc32(value).toString(16)] };
 }
 
 /**
@@ -72,16 +89,28 @@ function topicMessages(records: readonly NewRecord[]): TopicMessages[] {
  * @throws {LogUnavailableError} it does not; nobody knows what was written
  */
 export function baseOffsets(metadata: readonly RecordMetadata[], records: readonly NewRecord[]): readonly Placed[] {
-  const counts = new Map<string, number>();
-  for (const { topic, partition } of records) counts.set(`${partition}/${topic}`, (counts.get(`${partition}/${topic}`) ?? 0) + 1);
+  const counts = countsOf(records);
   const placed = metadata.map(({ topicName, partition, errorCode, baseOffset }) => {
-    const count = counts.get(`${partition}/${topicName}`);
+    const ofTopic = counts.get(topicName);
+    const count = ofTopic?.get(partition);
     if (count === undefined || errorCode !== 0 || Number(baseOffset) < 0) {
       throw new LogUnavailableError(`partition ${partition} of ${topicName} did not confirm what was sent`);
     }
-    counts.delete(`${partition}/${topicName}`);
+    ofTopic?.delete(partition);
     return { topic: topicName, partition, baseOffset: Number(baseOffset), count };
   });
-  if (counts.size > 0) throw new LogUnavailableError(`${[...counts.keys()].join(", ")} did not confirm what was sent`);
+  for (const [topic, rest] of counts) {
+    if (rest.size > 0) throw new LogUnavailableError(`partition ${[...rest.keys()].join()} of ${topic} did not confirm what was sent`);
+  }
   return placed;
+}
+
+/** How many records go to each partition of each topic. */
+function countsOf(records: readonly NewRecord[]): ReadonlyMap<string, Map<number, number>> {
+  const counts = new Map<string, Map<number, number>>();
+  for (const { topic, partition } of records) {
+    const ofTopic = counts.get(topic) ?? new Map<number, number>();
+    counts.set(topic, ofTopic.set(partition, (ofTopic.get(partition) ?? 0) + 1));
+  }
+  return counts;
 }

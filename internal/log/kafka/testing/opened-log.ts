@@ -4,12 +4,27 @@ import { randomUUID } from "node:crypto";
 import { onTestFinished } from "vitest";
 import type { Log, NewRecord, Owner } from "../../../cqrs/log.ts";
 import { kafkaConfig } from "../config.ts";
-import { createCluster, type FetchedMessage, Kafka, type KafkaConfig } from "../kafkajs.ts";
+import { createCluster, Kafka, type KafkaConfig } from "../kafkajs.ts";
 import type { Assignment, Membership } from "../membership.ts";
 import { openKafkaLog } from "../open.ts";
 
 const READ_UNCOMMITTED = 0;
 const FETCH = { maxWaitTime: 100, minBytes: 1, maxBytes: 1 << 24, isolationLevel: READ_UNCOMMITTED } as const;
+
+/** A message as kafkajs reads it. */
+export interface FetchedMessage {
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly isControlRecord: boolean;
+  readonly batchContext: { readonly producerEpoch: number; readonly inTransaction: boolean };
+}
+
+/** A broker of kafkajs, as far as it reads. */
+interface ReadingBroker {
+  fetch(options: object): Promise<{
+    readonly responses: readonly { readonly partitions: readonly { readonly messages: readonly FetchedMessage[] }[] }[];
+  }>;
+}
 
 export interface OpenedLog {
   readonly log: Log;
@@ -85,7 +100,8 @@ export async function everything(config: KafkaConfig, topic: string): Promise<re
     await cluster.connect();
     await cluster.addMultipleTargetTopics([topic]);
     const [nodeId = ""] = Object.keys(cluster.findLeaderForPartitions(topic, [0]));
-    const broker = await cluster.findBroker({ nodeId });
+    // By kafkajs's own eyes, since what this adapter reads is what is tested.
+    const broker = (await cluster.findBroker({ nodeId })) as unknown as ReadingBroker;
     const topics = [{ topic, partitions: [{ partition: 0, fetchOffset: "0", maxBytes: FETCH.maxBytes }] }];
     const { responses } = await broker.fetch({ ...FETCH, topics });
     return responses.flatMap((response) => response.partitions).flatMap(({ messages }) => messages);

@@ -1,0 +1,154 @@
+/** Kafka's record batches (message format 2), and the records in them. */
+
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import type { LogRecord } from "../../cqrs/log.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { crc32c } from "./crc32c.ts";
+import { CHECKSUM_HEADER } from "./produce-request.ts";
+
+/** The place of what is read. */
+export interface PartitionName {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface RecordBatch {
+  readonly firstOffset: number;
+  /** Also where compaction has removed the last record. */
+  readonly lastOffset: number;
+  readonly producerId: bigint;
+  readonly isTransactional: boolean;
+  /** It has no data, but the marker of a transaction's end. */
+  readonly isControl: boolean;
+  readonly count: number;
+  readonly attributes: number;
+  readonly firstTimestampMs: number;
+  readonly lastTimestampMs: number;
+  /** Not unpacked yet. */
+  readonly packed: Buffer;
+}
+
+/** A record as it is read: a null value deletes its key. */
+export type KafkaRecord = LogRecord & { readonly deleted?: true };
+
+/** Bytes that are not what was written. Nothing can be decided on them. */
+export class CorruptRecordError extends Error {
+  override readonly name = "CorruptRecordError";
+}
+
+const NO_BYTES = new Uint8Array();
+
+/** Of a batch: what lies before its length is counted from, and up to where its checksum begins. */
+const LENGTH_END = 12;
+const CHECKSUM_END = 21;
+const MAGIC = 2;
+
+const COMPRESSION = 0x7;
+const GZIP = 1;
+const ZSTD = 4;
+const APPEND_TIME = 0x8;
+const TRANSACTIONAL = 0x10;
+const CONTROL = 0x20;
+
+/**
+ * The batches in a fetched part of a log. Its last one may have been cut off, and comes whole with the next fetch.
+ *
+ * @throws {CorruptRecordError} a batch is not what was written
+ */
+export function* batchesIn(bytes: Buffer, { topic, partition }: PartitionName): Generator<RecordBatch> {
+  for (let start = 0; start + CHECKSUM_END <= bytes.length; ) {
+    const end = start + LENGTH_END + bytes.readInt32BE(start + 8);
+    if (end > bytes.length) return;
+    const reader = new ByteReader(bytes.subarray(start, end));
+    const firstOffset = Number(reader.int64());
+    reader.skip(8);
+    if (reader.int8() !== MAGIC || reader.uint32() !== crc32c(bytes.subarray(start + CHECKSUM_END, end))) {
+      throw new CorruptRecordError(`the batch at offset ${firstOffset} of partition ${partition} of ${topic} is not what was written`);
+    }
+    yield readHead(reader, firstOffset);
+    start = end;
+  }
+}
+
+function readHead(reader: ByteReader, firstOffset: number): RecordBatch {
+  const attributes = reader.int16();
+  const lastOffset = firstOffset + reader.int32();
+  const firstTimestampMs = Number(reader.int64());
+  const lastTimestampMs = Number(reader.int64());
+  const producerId = reader.int64();
+  // The producer's epoch and the first record's sequence number.
+  reader.skip(6);
+  return {
+    firstOffset,
+    lastOffset,
+    producerId,
+    isTransactional: (attributes & TRANSACTIONAL) !== 0,
+    isControl: (attributes & CONTROL) !== 0,
+    count: reader.int32(),
+    attributes,
+    firstTimestampMs,
+    lastTimestampMs,
+    packed: reader.bytes(reader.left),
+  };
+}
+
+/** The records of a batch, each as it is asked for. */
+export function* recordsIn(batch: RecordBatch, partition: number): Generator<KafkaRecord> {
+  const reader = new ByteReader(unpack(batch));
+  const isAppendTime = (batch.attributes & APPEND_TIME) !== 0;
+  for (let rest = batch.count; rest > 0; rest -= 1) {
+    const end = reader.varint() + reader.at;
+    // Attributes, of which none are defined.
+    reader.skip(1);
+    const timestampMs = reader.varint() + batch.firstTimestampMs;
+    const offset = reader.varint() + batch.firstOffset;
+    const key = reader.varText() ?? "";
+    const value = reader.varBytes();
+    const headers = readHeaders(reader);
+    reader.skip(end - reader.at);
+    yield {
+      partition,
+      offset,
+      key,
+      value: value ?? NO_BYTES,
+      timestampMs: isAppendTime ? batch.lastTimestampMs : timestampMs,
+      ...(headers === undefined ? {} : { headers }),
+      ...(value === null ? ({ deleted: true } as const) : {}),
+    };
+  }
+}
+
+/** Without the checksum of the value: that of the batch has been checked. */
+function readHeaders(reader: ByteReader): Record<string, string> | undefined {
+  let headers: Record<string, string> | undefined;
+  for (let rest = reader.varint(); rest > 0; rest -= 1) {
+    const name = reader.varText() ?? "";
+    const value = reader.varText() ?? "";
+    if (name === CHECKSUM_HEADER) continue;
+    headers ??= {};
+    headers[name] = value;
+  }
+  return headers;
+}
+
+/** Whether a control batch ends its transaction by an abort. Its key is a version and a type, of 16 bits each; type 0 is an abort. */
+export function isAbort(batch: RecordBatch): boolean {
+  const reader = new ByteReader(unpack(batch));
+  reader.varint();
+  reader.skip(1);
+  reader.varint();
+  reader.varint();
+  const key = reader.varBytes();
+  return key !== null && key.length >= 4 && key.readInt16BE(2) === 0;
+}
+
+/** We write without compression; others may not. */
+function unpack({ attributes, packed, firstOffset }: RecordBatch): Buffer {
+  const compression = attributes & COMPRESSION;
+  if (compression === 0) return packed;
+  if (compression === GZIP) return gunzipSync(packed);
+  if (compression === ZSTD) return zstdDecompressSync(packed);
+  throw new Error(
+    `the batch at offset ${firstOffset} is compressed with ${compression === 2 ? "snappy" : "lz4"}, which cannot be read here`,
+  );
+}
