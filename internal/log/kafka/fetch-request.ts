@@ -42,7 +42,11 @@ const UNKNOWN = -1;
 export async function fetchBytes(broker: FetchBroker, request: FetchRequest): Promise<readonly FetchedPartition[]> {
   const exchange = {
     request: { apiKey: FETCH, apiVersion: VERSION, apiName: "Fetch", encode: () => Promise.resolve({ buffer: encodeRequest(request) }) },
-    response: { decode: (bytes: Buffer) => Promise.resolve(bytes), parse: (bytes: Buffer) => Promise.resolve(decodeResponse(bytes)) },
+    response: {
+      // By this name kafkajs finds the time for which a broker wants to hear nothing more.
+      decode: (bytes: Buffer) => Promise.resolve({ clientSideThrottleTime: bytes.readInt32BE(0), bytes }),
+      parse: ({ bytes }: { readonly bytes: Buffer }) => Promise.resolve(decodeResponse(bytes)),
+    },
   };
   try {
     // It resolves with what `parse` returns.
@@ -81,7 +85,7 @@ function encodeRequest({ topic, offsets, maxWaitMs, maxBytes, maxPartitionBytes 
 
 function decodeResponse(bytes: Buffer): readonly FetchedPartition[] {
   const reader = new ByteReader(bytes);
-  // The time by which this client is slowed down, which the broker has done.
+  // The time for which this client shall be quiet.
   reader.skip(4);
   check(reader.int16());
   // The session.

@@ -7,7 +7,7 @@ import { committedBatches } from "./committed.ts";
 import { typeOf, unavailable } from "./errors.ts";
 import { type FetchedPartition, fetchBytes } from "./fetch-request.ts";
 import type { Cluster } from "./kafkajs.ts";
-import { batchesIn, CorruptRecordError, type KafkaRecord, type RecordBatch, recordsIn } from "./record-batch.ts";
+import { batchesIn, CorruptRecordError, type KafkaRecord, type PartitionName, type RecordBatch, recordsIn } from "./record-batch.ts";
 
 /** A long poll: how long a broker holds a fetch that finds nothing. */
 const MAX_WAIT_MS = 500;
@@ -261,7 +261,7 @@ export class Fetcher implements AsyncDisposable {
   #arrive(partition: number, batches: readonly RecordBatch[], from: number): void {
     const left = batches.reduce((sum, { count }) => sum + count, 0);
     const arrived = this.#arrived.get(partition) ?? [];
-    arrived.push({ records: recordsOf(batches, partition, from), left });
+    arrived.push({ records: recordsOf(batches, { topic: this.#topic, partition }, from), left });
     this.#arrived.set(partition, arrived);
     this.#buffered += left;
   }
@@ -294,9 +294,9 @@ export class Fetcher implements AsyncDisposable {
 }
 
 /** The first batch may begin before the record that was asked for. */
-function* recordsOf(batches: readonly RecordBatch[], partition: number, from: number): Generator<KafkaRecord, undefined> {
+function* recordsOf(batches: readonly RecordBatch[], place: PartitionName, from: number): Generator<KafkaRecord, undefined> {
   for (const batch of batches) {
-    for (const record of recordsIn(batch, partition)) if (record.offset >= from) yield record;
+    for (const record of recordsIn(batch, place)) if (record.offset >= from) yield record;
   }
   return undefined;
 }

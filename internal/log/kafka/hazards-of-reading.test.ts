@@ -156,6 +156,14 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     expect(() => fetcher.take(1)).toThrow(CorruptRecordError);
   });
 
+  it("what a broker has compressed is read, or refused with the reason", async () => {
+    const { config, topics } = await openedLog(server);
+    expect(await readCompressed(config, `${topics.events}.gzip`, "gzip")).toEqual(["a", "b"]);
+    expect(await readCompressed(config, `${topics.events}.zstd`, "zstd")).toEqual(["a", "b"]);
+    await expect(readCompressed(config, `${topics.events}.lz4`, "lz4")).rejects.toThrow("is compressed with lz4");
+    await expect(readCompressed(config, `${topics.events}.snappy`, "snappy")).rejects.toThrow("is compressed with snappy");
+  });
+
   it("a client with nothing to do sets no timers to look whether that is still so", async () => {
     const [changed, unchanged] = await Promise.all([idleCost("changed", server), idleCost("unchanged", server)]);
     expect(unchanged.warnings).toContain("TimeoutNegativeWarning");
@@ -213,6 +221,27 @@ function untilMarkers(config: KafkaConfig, topic: string, count: number): Promis
 /** Every list of so many yeses and noes. */
 function allCases(count: number): readonly (readonly boolean[])[] {
   return Array.from({ length: 2 ** count }, (_, bits) => Array.from({ length: count }, (_unused, bit) => ((bits >> bit) & 1) === 1));
+}
+
+/** The keys of records, made larger by what they repeat, in a topic that the broker compresses. */
+async function readCompressed(config: KafkaConfig, topic: string, compression: string): Promise<readonly string[]> {
+  const admin = await openedAdmin(config);
+  const configEntries = [{ name: "compression.type", value: compression }];
+  await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: 1, configEntries }] });
+  const producer = await transactionalProducer(config, topic);
+  const transaction = await producer.transaction();
+  await transaction.send({ topic, messages: ["a", "b"].map((key) => ({ partition: 0, key, value: key.repeat(1_000) })) });
+  await transaction.commit();
+  const fetcher = new Fetcher(createCluster(config), topic);
+  onTestFinished(() => fetcher.close());
+  await fetcher.open();
+  fetcher.seek(0, 0);
+  const keys: string[] = [];
+  while (keys.length < 2) {
+    await fetcher.changed;
+    keys.push(...fetcher.take(2).map(({ key }) => key));
+  }
+  return keys;
 }
 
 async function firstBatch(log: Log, topic: string): Promise<unknown> {

@@ -60,6 +60,14 @@ it("a batch of which any bit has changed from its checksum on is refused", () =>
   expect(() => recordsOf(bytes)).toThrow("the batch at offset 0 of partition 3 of events is not what was written");
 });
 
+it("a batch whose length cannot be is refused", () => {
+  for (const length of [-(2 ** 31), -12, 0, 8, 9]) {
+    const damaged = batch([message]);
+    damaged.writeInt32BE(length, LENGTH_AT);
+    expect(() => recordsOf(damaged)).toThrow(CorruptRecordError);
+  }
+});
+
 it("a batch that was cut off is left for the next fetch", () => {
   const whole = batch([message]);
   for (let length = 0; length < whole.length; length += 1) {
@@ -89,7 +97,9 @@ it.each([
 });
 
 it("a batch with another compression is refused, and not passed over", () => {
-  expect(() => recordsOf(changed(batch([message]), (copy) => copy.writeInt16BE(2, ATTRIBUTES_AT)))).toThrow("snappy");
+  expect(() => recordsOf(changed(batch([message]), (copy) => copy.writeInt16BE(2, ATTRIBUTES_AT)))).toThrow(
+    "the batch at offset 0 of partition 3 of events is compressed with snappy",
+  );
 });
 
 it("a marker of an abort is told from one of a commit", () => {
@@ -97,8 +107,15 @@ it("a marker of an abort is told from one of a commit", () => {
   expect(markers.flatMap((bytes) => [...batchesIn(bytes, place)].map(isAbort))).toEqual([true, false]);
 });
 
+it("what compaction leaves of a batch without its records is read, and ends no transaction", () => {
+  const [empty, ...none] = batchesIn(batch([]), place);
+  expect([empty?.count, none.length]).toEqual([0, 0]);
+  expect(recordsOf(batch([]))).toEqual([]);
+  expect(empty !== undefined && isAbort(empty)).toBe(false);
+});
+
 function recordsOf(bytes: Buffer): readonly KafkaRecord[] {
-  return [...batchesIn(bytes, place)].flatMap((found) => [...recordsIn(found, place.partition)]);
+  return [...batchesIn(bytes, place)].flatMap((found) => [...recordsIn(found, place)]);
 }
 
 function batch(messages: readonly ProduceMessage[]): Buffer {

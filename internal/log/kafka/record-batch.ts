@@ -59,8 +59,9 @@ export function* batchesIn(bytes: Buffer, { topic, partition }: PartitionName): 
   for (let start = 0; start + CHECKSUM_END <= bytes.length; ) {
     const end = start + LENGTH_END + bytes.readInt32BE(start + 8);
     if (end > bytes.length) return;
-    const reader = new ByteReader(bytes.subarray(start, end));
+    const reader = new ByteReader(bytes.subarray(start, Math.max(end, start + CHECKSUM_END)));
     const firstOffset = Number(reader.int64());
+    // The length, and the epoch of the leader.
     reader.skip(8);
     if (reader.int8() !== MAGIC || reader.uint32() !== crc32c(bytes.subarray(start + CHECKSUM_END, end))) {
       throw new CorruptRecordError(`the batch at offset ${firstOffset} of partition ${partition} of ${topic} is not what was written`);
@@ -92,9 +93,14 @@ function readHead(reader: ByteReader, firstOffset: number): RecordBatch {
   };
 }
 
-/** The records of a batch, each as it is asked for. */
-export function* recordsIn(batch: RecordBatch, partition: number): Generator<KafkaRecord> {
-  const reader = new ByteReader(unpack(batch));
+/**
+ * The records of a batch, each as it is asked for.
+ *
+ * @throws {Error} it is compressed in a way that cannot be read here
+ */
+export function* recordsIn(batch: RecordBatch, place: PartitionName): Generator<KafkaRecord> {
+  const { partition } = place;
+  const reader = new ByteReader(unpack(batch, place));
   const isAppendTime = (batch.attributes & APPEND_TIME) !== 0;
   for (let rest = batch.count; rest > 0; rest -= 1) {
     const end = reader.varint() + reader.at;
@@ -132,8 +138,10 @@ function readHeaders(reader: ByteReader): Record<string, string> | undefined {
 }
 
 /** Whether a control batch ends its transaction by an abort. Its key is a version and a type, of 16 bits each; type 0 is an abort. */
-export function isAbort(batch: RecordBatch): boolean {
-  const reader = new ByteReader(unpack(batch));
+export function isAbort({ count, packed }: RecordBatch): boolean {
+  // Compaction leaves the last batch of a producer without its marker, after a day.
+  if (count === 0) return false;
+  const reader = new ByteReader(packed);
   reader.varint();
   reader.skip(1);
   reader.varint();
@@ -142,13 +150,14 @@ export function isAbort(batch: RecordBatch): boolean {
   return key !== null && key.length >= 4 && key.readInt16BE(2) === 0;
 }
 
-/** We write without compression; others may not. */
-function unpack({ attributes, packed, firstOffset }: RecordBatch): Buffer {
+/** We write without compression; others may not, and a broker may be told to compress. */
+function unpack({ attributes, packed, firstOffset }: RecordBatch, { topic, partition }: PartitionName): Buffer {
   const compression = attributes & COMPRESSION;
   if (compression === 0) return packed;
   if (compression === GZIP) return gunzipSync(packed);
   if (compression === ZSTD) return zstdDecompressSync(packed);
+  const name = ["none", "gzip", "snappy", "lz4", "zstd"][compression] ?? "a method that is not known";
   throw new Error(
-    `the batch at offset ${firstOffset} is compressed with ${compression === 2 ? "snappy" : "lz4"}, which cannot be read here`,
+    `the batch at offset ${firstOffset} of partition ${partition} of ${topic} is compressed with ${name}, which cannot be read here: whoever writes it, or compression.type of the topic, must use gzip, zstd or none`,
   );
 }
