@@ -1,10 +1,11 @@
 /** The broker and the mongod of a run: started for it, or those that the environment names. Every measurement finds them empty. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { type Admin, Kafka, logLevel } from "kafkajs";
+import { type Admin, logLevel } from "kafkajs";
 import { MongoClient } from "mongodb";
 import type { Log, Topic } from "../../internal/cqrs/log.ts";
 import { connectMongoDocuments, type MongoDocuments } from "../../internal/documents/mongo/connect.ts";
+import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { openKafkaLog } from "../../internal/log/kafka/open.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { startKafka } from "../../test/support/kafka-server.ts";

@@ -112,7 +112,7 @@ function decide(command: AnyOrderCommand, { version, order: state }: Versioned):
   const decision = order.decide(state, create(OrderCommandSchema, { command }), { aggregateId, commandId, occurredAt: new Date() });
   if (isRejected(decision)) throw new Error(decision.reason);
   return decision.map((facts, index) => {
-    const place = { version: version + index + 1, eventId: `${aggregateId}/${version + index + 1}`, schemaVersion: 1 };
+    const place = { version: version + index + 1, eventId: `${aggregateId}/${version + index + 1}`, schemaVersion: 2 };
     const metadata = create(EventMetadataSchema, { ...place, aggregateId, commandId, occurredAt: now, recordedAt: now, actor: "bench" });
     return { type: facts.case, data: toJson(OrderEventSchema, order.eventOf(state, facts, metadata)) };
   });
