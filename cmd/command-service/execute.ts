@@ -6,13 +6,16 @@ import {
   ExecuteRequestSchema,
   type ExecuteResponse,
   ExecuteResponseSchema,
+  type Receipt,
 } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
 import { invalidArgument, StatusError, statusOf } from "../../internal/grpc/errors.ts";
 import { validate } from "../../internal/grpc/validation.ts";
 import type { AnyOrderCommand } from "../../internal/orders/command/submission.ts";
 import { errorDomain } from "../../internal/orders/error-domain.ts";
-import type { Execute } from "./service.ts";
+
+/** Decides one command within a call. */
+export type Execute = (command: AnyOrderCommand, call: Call) => Promise<Receipt>;
 
 /** How many commands of one stream are under way at once; the next is read when one is answered. */
 const MAX_UNDER_WAY = 1_024;

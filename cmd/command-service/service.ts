@@ -28,7 +28,7 @@ import { deadlineExceeded, invalidArgument, resourceExhausted, StatusError, unav
 import { type GrpcService, grpcService, type Implementation } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { type AnyOrderCommand, submissionOf } from "../../internal/orders/command/submission.ts";
-import { executeAll } from "./execute.ts";
+import { type Execute, executeAll } from "./execute.ts";
 import { reasonOf, rejectionError } from "./rejections.ts";
 
 /** How long a call waits for its outcome if the caller has set no deadline. */
@@ -50,9 +50,6 @@ export interface CommandServiceOptions {
   /** The views that a caller can wait for. */
   readonly views: readonly string[];
 }
-
-/** Decides one command within a call. */
-export type Execute = (command: AnyOrderCommand, call: Call) => Promise<Receipt>;
 
 export function orderCommandService(options: CommandServiceOptions): GrpcService {
   const execute: Execute = (command, call) => executeCommand(options, command, call);

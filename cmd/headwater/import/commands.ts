@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { BulkCommand } from "../../../sdk/src/index.ts";
 import { commandIdOf } from "./command-id.ts";
 import type { MatchedReturn } from "./holdings.ts";
-import { type Invoice, orderIdOf } from "./invoices.ts";
+import { type Invoice, lineIdAt, orderIdOf } from "./invoices.ts";
 
 const CURRENCY = "GBP";
 
@@ -34,10 +34,6 @@ export function saleCommands(invoice: Invoice): readonly BulkCommand[] {
 export function returnCommand(creditNote: Invoice, { orderId, lines }: MatchedReturn): BulkCommand {
   const options = optionsOf(creditNote, `return/${orderId}`);
   return { case: "returnItems", value: { orderId, options, returnId: creditNote.number, lines: [...lines] } };
-}
-
-export function lineIdAt(index: number): string {
-  return String(index + 1);
 }
 
 function optionsOf(invoice: Invoice, step: string) {

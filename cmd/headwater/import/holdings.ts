@@ -1,5 +1,4 @@
-import { lineIdAt } from "./commands.ts";
-import { type Invoice, orderIdOf } from "./invoices.ts";
+import { type Invoice, lineIdAt, orderIdOf } from "./invoices.ts";
 import type { Row } from "./rows.ts";
 
 /** What comes back of one order by one credit note. */

@@ -36,3 +36,8 @@ export function isCreditNote({ number }: Invoice): boolean {
 export function orderIdOf({ number }: Pick<Invoice, "number">): string {
   return `invoice-${number}`;
 }
+
+/** Of the row at an index, from 0. */
+export function lineIdAt(index: number): string {
+  return String(index + 1);
+}
