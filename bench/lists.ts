@@ -2,11 +2,9 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { create, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Find } from "../internal/cqrs/documents.ts";
-import { findStatement } from "../internal/documents/embedded/find-sql.ts";
-import { openStore } from "../internal/documents/embedded/store.ts";
+import { openStore, type Store } from "../internal/documents/embedded/store.ts";
 import { ListOrdersRequestSchema, OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders as orderView } from "../internal/orders/projection/order.ts";
 import { startDevProcess } from "../test/support/dev-process.ts";
@@ -52,13 +50,13 @@ export const lists: Measurement = {
     const orders = ordersOf(bench);
     fill(bench, path, orders);
     await using own = await startDevProcess({ directory });
-    using db = new DatabaseSync(path, { readOnly: true });
-    return await measureLists(bench, {
-      address: own.queryAddress,
-      orders,
-      storedDate: (ms) => new Date(ms).toISOString(),
-      bare: bareSqlite(db),
-    });
+    const alone = openStore({ path, readOnly: true });
+    try {
+      const listed = { address: own.queryAddress, orders, storedDate: (ms: number) => new Date(ms).toISOString(), bare: bareSqlite(alone) };
+      return await measureLists(bench, listed);
+    } finally {
+      alone.close();
+    }
   },
 };
 
@@ -103,17 +101,12 @@ function fill(bench: Bench, path: string, orders: number): void {
   }
 }
 
-/** With as much memory as the store has. */
-function bareSqlite(db: DatabaseSync): Listed["bare"] {
-  db.exec("PRAGMA cache_size = -32768; PRAGMA mmap_size = 536870912");
-  const get = db.prepare(`SELECT id, revision, applied, fields FROM "documents:${orderView.collection.name}" WHERE id = ?`);
+/** The same statements, in this process. */
+function bareSqlite(store: Store): Listed["bare"] {
   return {
     name: "SQLite alone",
-    get: (id) => get.get(id),
-    find(query) {
-      const { sql, values } = findStatement(query, orderView.collection.indexes);
-      return db.prepare(sql).all(...values);
-    },
+    get: (id) => store.load(orderView.collection.name, [id]),
+    find: (query) => store.find(query),
   };
 }
 

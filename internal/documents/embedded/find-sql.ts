@@ -1,97 +1,155 @@
-/** Translates a query of the port into SQL that the indexes of the collection serve. */
+/** Translates a query of the port into SQL that starts where it is told to. */
 
 import type { SQLInputValue } from "node:sqlite";
-import { type Condition, type Find, type Index, SortKeyError } from "../../cqrs/documents.ts";
-import { documentsTable, entriesTable, extract, path } from "./schema.ts";
+import { type Condition, type Find, type Index, type SortKey, SortKeyError } from "../../cqrs/documents.ts";
+import type { Start } from "./find-starts.ts";
+import { documentsTable, entriesTable, extract, indexName, path } from "./schema.ts";
 
 export interface Statement {
   readonly sql: string;
   readonly values: readonly SQLInputValue[];
 }
 
-/** The statement for a page and one document more. */
-export function findStatement(query: Find, indexes: readonly Index[]): Statement {
-  const values: SQLInputValue[] = [];
-  const bind = (value: unknown): string => {
-    values.push(bindable(value));
-    return "?";
-  };
-  const list = splitCondition(query, indexes);
-  const sql = list === undefined ? selectSql(query, indexes, bind) : mergeSql(query, list, indexes, bind);
-  return { sql, values };
+/** A query, or one of several whose results are merged, and where it starts: where SQLite likes to, if nothing is said. */
+export interface Branch {
+  readonly query: Find;
+  readonly start?: Start | undefined;
+  /** Conditions on elements whose entries are read side by side with the start's: what all have is found without looking each up. */
+  readonly beside?: readonly Condition[];
+  /** What else the ids are of: each start is put together once, and their conditions need not be looked at. */
+  readonly sets?: readonly Start[];
 }
 
-type ListCondition = Extract<Condition, { readonly op: "in" }>;
-
-/** More values than this are not worth a query each. */
-const maxSplitValues = 16;
-
-/**
- * The condition on several values of a field whose index goes on with the sort. By itself it would have all documents of all values sorted;
- * a query per value finds its first ones in the index, and only these need merging.
- */
-function splitCondition({ where, sort }: Find, indexes: readonly Index[]): ListCondition | undefined {
-  if (where.some((condition) => isDriver(condition, indexes))) return undefined;
-  return where.find((condition): condition is ListCondition => {
-    const { field, op, value } = condition;
-    if (op !== "in" || value.length < 2 || value.length > maxSplitValues) return false;
-    return indexes.some(({ fields, multikey }) => multikey !== true && fields[0] === field && fields[1] === sort[0]?.field);
+/** A page and one document more, none of them behind a key, if there is one. */
+export function pageStatement(branches: readonly Branch[], indexes: readonly Index[], until?: SortKey): Statement {
+  const sort = branches[0]?.query.sort ?? [];
+  const merged = { columns: [...sort.map(({ field }) => extract("fields", field)), "id"], limit: (branches[0]?.query.limit ?? 0) + 1 };
+  return merge(branches, merged, (branch, bind) => {
+    const { query, start, beside = [], sets = [] } = branch;
+    const scope = scopeOf(branch, indexes, bind);
+    const from = fromSql(branch, scope);
+    const documents = scope.isOfEntries ? ` CROSS JOIN ${documentsTable(query.collection)} AS doc ON doc.id = entry.id` : "";
+    const held = new Set([...beside, ...windowConditions(query), ...[start, ...sets].flatMap((each) => each?.conditions ?? [])]);
+    const filters = query.where.filter((condition) => !held.has(condition));
+    const conditions = [
+      ...startSql(branch, scope),
+      ...windowSql(query, scope, until),
+      ...sets.map((set) => `${scope.id} IN (${idsSql({ query, start: set }, indexes, bind)})`),
+      ...filters.map((condition) => conditionSql(condition, scope)),
+    ];
+    const columns = ["id", "revision", "applied", "fields"].map((name) => `doc.${name} AS ${name}`);
+    return `SELECT ${columns.join(", ")} FROM ${from}${documents}${whereSql(conditions)} ${orderSql(scope.order)} LIMIT ${bind(merged.limit)}`;
   });
 }
 
-function mergeSql(query: Find, list: ListCondition, indexes: readonly Index[], bind: Bind): string {
-  const selects = [...new Set(list.value)].map((value) => {
-    const where = query.where.map((condition) => (condition === list ? ({ field: list.field, op: "eq", value } as const) : condition));
-    return `SELECT * FROM (${selectSql({ ...query, where }, indexes, bind)})`;
+/** The key so many steps ahead of a query's beginning, or of that of its branches where it comes first. */
+export function stopStatement(branches: readonly Branch[], indexes: readonly Index[], steps: number): Statement {
+  const columns = [...(branches[0]?.query.sort ?? []), "id"].map((_, position) => `k${position}`);
+  return merge(branches, { columns, limit: 1 }, ({ query, start }, bind) => {
+    const scope = scopeOf({ query, start }, indexes, bind);
+    const from = fromSql({ query, start }, scope);
+    const key = scope.order.map(({ sql }, position) => `${sql} AS k${position}`);
+    const conditions = [...startSql({ query, start }, scope), ...windowSql(query, scope)];
+    return `SELECT ${key.join(", ")} FROM ${from}${whereSql(conditions)} ${orderSql(scope.order)} LIMIT 1 OFFSET ${bind(steps - 1)}`;
   });
-  const order = query.sort.map(({ field, descending }) => `${extract("fields", field)} ${direction(descending)}, `);
-  return (
-    `SELECT id, revision, applied, fields FROM (${selects.join(" UNION ALL ")}) ` +
-    `ORDER BY ${order.join("")}id ${direction(query.sort.at(-1)?.descending)} LIMIT ${bind(query.limit + 1)}`
-  );
 }
 
-/**
- * Of the conditions on array elements, one drives: it walks the entries of its index, which lie in the order of the index's further fields,
- * and so a sort by these needs no sorting.
- */
-function selectSql(query: Find, indexes: readonly Index[], bind: Bind): string {
-  const { collection, where, sort, after, limit } = query;
-  const driver = where.find((condition) => isDriver(condition, indexes));
-  const driving = driver && multikeyIndex(indexes, driver.field);
-  const id = driving === undefined ? "doc.id" : "entry.id";
-  const column = (field: string): string => {
-    const position = driving?.fields.indexOf(field) ?? -1;
-    return position > 0 ? `entry.f${position}` : extract("doc.fields", field);
-  };
-
-  const columns = sort.map(({ field, descending }) => ({ sql: column(field), descending }));
-  columns.push({ sql: id, descending: sort.at(-1)?.descending ?? false });
-  const conditions = where.map((condition) => {
-    if (condition === driver) return `entry.f0 = ${bind(condition.value)}`;
-    return conditionSql(condition, { indexes, collection, id, column, bind });
-  });
-  if (after !== undefined) conditions.push(afterSql(columns, checkedKey(query, after), bind));
-
-  const documents = `${documentsTable(collection)} AS doc`;
-  const entries = driving && `${entriesTable(collection, driving.name)} AS entry`;
-  const from = entries === undefined ? documents : `${entries} CROSS JOIN ${documents} ON doc.id = entry.id`;
-  const order = columns.map((each) => `${each.sql} ${direction(each.descending)}`);
-  return (
-    `SELECT doc.id AS id, doc.revision AS revision, doc.applied AS applied, doc.fields AS fields FROM ${from}` +
-    (conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`) +
-    ` ORDER BY ${order.join(", ")} LIMIT ${bind(limit + 1)}`
-  );
+/** How much there is at a start, counted up to a limit. */
+export function countStatement(query: Find, start: Start, indexes: readonly Index[], limit: number): Statement {
+  return bound((bind) => `SELECT count(*) FROM (${idsSql({ query, start }, indexes, bind)} LIMIT ${bind(limit)})`);
 }
 
 type Bind = (value: unknown) => string;
 
+/** Values are bound in the order of the text. */
+function bound(sqlOf: (bind: Bind) => string): Statement {
+  const values: SQLInputValue[] = [];
+  const sql = sqlOf((value) => {
+    values.push(bindable(value));
+    return "?";
+  });
+  return { sql, values };
+}
+
+/** Branches differ in their conditions only. Each finds its first ones, and only these need sorting. */
+function merge(
+  branches: readonly Branch[],
+  { columns, limit }: { readonly columns: readonly string[]; readonly limit: number },
+  sqlOf: (branch: Branch, bind: Bind) => string,
+): Statement {
+  return bound((bind) => {
+    const parts = branches.map((branch) => sqlOf(branch, bind));
+    if (parts.length === 1) return parts.join("");
+    const sort = branches[0]?.query.sort ?? [];
+    const order = columns.map((sql, position) => ({ sql, descending: (sort[position] ?? sort.at(-1))?.descending ?? false }));
+    const all = parts.map((part) => `SELECT * FROM (${part})`).join(" UNION ALL ");
+    return `SELECT * FROM (${all}) ${orderSql(order)} LIMIT ${bind(limit)}`;
+  });
+}
+
+/** A column that a query is sorted by. */
+interface Column {
+  readonly sql: string;
+  readonly descending: boolean;
+}
+
+/** How the fields of a branch are said in SQL: those that the entries of its start have are read from these. */
 interface Scope {
   readonly indexes: readonly Index[];
   readonly collection: string;
+  readonly isOfEntries: boolean;
   readonly id: string;
+  /** The sort, then the id. */
+  readonly order: readonly Column[];
   column(field: string): string;
   readonly bind: Bind;
+}
+
+function scopeOf({ query, start }: Branch, indexes: readonly Index[], bind: Bind): Scope {
+  const { collection, sort } = query;
+  const isOfEntries = start?.index.multikey === true;
+  const id = isOfEntries ? "entry.id" : "doc.id";
+  const column = (field: string): string => {
+    const position = isOfEntries ? start.index.fields.indexOf(field) : -1;
+    return position > 0 ? `entry.f${position}` : extract("doc.fields", field);
+  };
+  const order = sort.map(({ field, descending }) => ({ sql: column(field), descending }));
+  order.push({ sql: id, descending: sort.at(-1)?.descending ?? false });
+  return { indexes, collection, isOfEntries, id, order, column, bind };
+}
+
+function fromSql({ query: { collection }, start, beside = [] }: Branch, scope: Scope): string {
+  if (start === undefined) return `${documentsTable(collection)} AS doc`;
+  const { index, conditions } = start;
+  if (!scope.isOfEntries) return `${documentsTable(collection)} AS doc INDEXED BY ${indexName(collection, index.name)}`;
+  const entries = `${entriesTable(collection, index.name)} AS entry`;
+  if (beside.length === 0) return entries;
+  const [first, ...further] = conditions;
+  const columns = [...index.fields.slice(1).map((_, position) => `f${position + 1}`), "id"].map((name) => `entry.${name} AS ${name}`);
+  const parts = [...(first === undefined ? [] : [first]), ...beside].map(
+    (element) => `SELECT ${columns.join(", ")} FROM ${entries}${whereSql(entrySql([element, ...further], scope))}`,
+  );
+  // Sorted, they are merged as they come; otherwise each would first be put aside.
+  return `(${parts.join(" INTERSECT ")} ORDER BY ${columns.map((_, position) => position + 1).join(", ")}) AS entry`;
+}
+
+function idsSql({ query, start }: Branch, indexes: readonly Index[], bind: Bind): string {
+  const branch = { query: { ...query, sort: [] }, start };
+  const scope = scopeOf(branch, indexes, bind);
+  return `SELECT ${scope.id} FROM ${fromSql(branch, scope)}${whereSql(startSql(branch, scope))}`;
+}
+
+/** But for the conditions that are part of the query's window. */
+function startSql({ query, start, beside = [] }: Branch, scope: Scope): string[] {
+  if (start === undefined || beside.length > 0) return [];
+  const window = windowConditions(query);
+  const conditions = start.conditions.filter((condition) => !window.includes(condition));
+  return scope.isOfEntries ? entrySql(conditions, scope) : conditions.map((condition) => conditionSql(condition, scope));
+}
+
+function entrySql([element, ...further]: readonly Condition[], scope: Scope): string[] {
+  if (element === undefined) return [];
+  return [`entry.f0 = ${scope.bind(element.value)}`, ...further.map((condition) => conditionSql(condition, scope))];
 }
 
 const operators = { gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
@@ -102,7 +160,7 @@ function conditionSql(condition: Condition, scope: Scope): string {
   if (op !== "eq" && op !== "in") return `${column(field)} ${operators[op]} ${bind(value)}`;
   // A list is one value in JSON: whatever its length, the statement is the same.
   const holds = op === "eq" ? `= ${bind(value)}` : `IN (SELECT value FROM json_each(${bind(JSON.stringify(value))}))`;
-  const multikey = multikeyIndex(scope.indexes, field);
+  const multikey = scope.indexes.find((index) => index.multikey === true && index.fields[0] === field);
   if (multikey !== undefined) return elementSql(op, holds, multikey, scope);
   if (scope.indexes.some(({ fields }) => fields.includes(field))) return `${column(field)} ${holds}`;
   // Without an index nobody has said whether it is an array; of a single value this is the value itself.
@@ -117,16 +175,43 @@ function elementSql(op: "eq" | "in", holds: string, index: Index, { collection, 
   return `EXISTS (SELECT 1 FROM ${entries} WHERE element.f0 ${holds} AND ${further.join("")}element.id = ${id})`;
 }
 
-/** Everything behind a key: behind its first value, or equal in that and behind the others. The bound on the first serves the index. */
-function afterSql(columns: readonly { readonly sql: string; readonly descending: boolean }[], key: readonly unknown[], bind: Bind): string {
+/** The ranges of the field that a query is sorted by first. */
+function windowConditions({ where, sort: [first] }: Find): readonly Condition[] {
+  return where.filter(({ field, op }) => field === first?.field && op in operators);
+}
+
+/**
+ * What of the sort a query is about: its ranges, what is behind a key, and what is up to another. An index takes one bound on each side, so it
+ * is given the narrowest of them; the plus keeps it from taking another.
+ */
+function windowSql(query: Find, scope: Scope, until?: SortKey): string[] {
+  const { order, bind } = scope;
+  const [first] = order;
+  if (first === undefined) return [];
+  const ranges = windowConditions(query);
+  const after = query.after && checkedKey(query, query.after);
+  const lower = ranges.filter(({ op }) => op === "gt" || op === "gte").map(({ value }): unknown => value);
+  const upper = ranges.filter(({ op }) => op === "lt" || op === "lte").map(({ value }): unknown => value);
+  if (after !== undefined) (first.descending ? upper : lower).push(after[0]);
+  if (until !== undefined) (first.descending ? lower : upper).push(until[0]);
+  const narrowest = (choose: "max" | "min", values: readonly unknown[]): string =>
+    values.length === 1 ? bind(values[0]) : `${choose}(${values.map(bind).join(", ")})`;
+  return [
+    ...(lower.length === 0 ? [] : [`${first.sql} >= ${narrowest("max", lower)}`]),
+    ...(upper.length === 0 ? [] : [`${first.sql} <= ${narrowest("min", upper)}`]),
+    ...ranges.map((range) => conditionSql(range, { ...scope, column: (field) => `+${scope.column(field)}` })),
+    ...(after === undefined ? [] : [boundSql(order, after, { isUpper: false, bind })]),
+    ...(until === undefined ? [] : [boundSql(order, until, { isUpper: true, bind })]),
+  ];
+}
+
+/** Everything behind a key: behind its first value, or equal in that and behind the others. As an upper bound, everything up to it and itself. */
+function boundSql(columns: readonly Column[], key: readonly unknown[], to: { readonly isUpper: boolean; readonly bind: Bind }): string {
   const [first, ...rest] = columns;
-  if (first === undefined) return "FALSE";
-  const operator = first.descending ? "<" : ">";
-  if (rest.length === 0) return `${first.sql} ${operator} ${bind(key[0])}`;
-  return (
-    `(${first.sql} ${operator}= ${bind(key[0])} AND ` +
-    `(${first.sql} ${operator} ${bind(key[0])} OR ${afterSql(rest, key.slice(1), bind)}))`
-  );
+  if (first === undefined) return to.isUpper ? "TRUE" : "FALSE";
+  const operator = first.descending === to.isUpper ? ">" : "<";
+  const value = (): string => to.bind(key[0]);
+  return `(+${first.sql} ${operator} ${value()} OR (+${first.sql} = ${value()} AND ${boundSql(rest, key.slice(1), to)}))`;
 }
 
 function checkedKey({ sort }: Find, key: readonly unknown[]): readonly unknown[] {
@@ -143,16 +228,12 @@ function isSortValue(value: unknown): boolean {
   return ["string", "number", "boolean"].includes(typeof value) || (value instanceof Date && !Number.isNaN(value.getTime()));
 }
 
-function isDriver({ op, field }: Condition, indexes: readonly Index[]): boolean {
-  return op === "eq" && multikeyIndex(indexes, field) !== undefined;
+function whereSql(conditions: readonly string[]): string {
+  return conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
 }
 
-function direction(descending = false): "DESC" | "ASC" {
-  return descending ? "DESC" : "ASC";
-}
-
-function multikeyIndex(indexes: readonly Index[], field: string): Index | undefined {
-  return indexes.find(({ multikey, fields }) => multikey === true && fields[0] === field);
+function orderSql(columns: readonly Column[]): string {
+  return `ORDER BY ${columns.map(({ sql, descending }) => `${sql} ${descending ? "DESC" : "ASC"}`).join(", ")}`;
 }
 
 function bindable(value: unknown): SQLInputValue {

@@ -123,7 +123,7 @@ function furtherOf({ fields }: Index): string {
     .join("");
 }
 
-function indexName(collection: string, index: string): string {
+export function indexName(collection: string, index: string): string {
   return quoted(`index:${collection}:${index}`);
 }
 

@@ -2,7 +2,7 @@
 
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../cqrs/documents.ts";
-import { findStatement } from "./find-sql.ts";
+import { findRows, type Run, type Values } from "./find-plan.ts";
 import type { Row, RowPage, RowWrite } from "./protocol.ts";
 import {
   addEventTime,
@@ -62,7 +62,7 @@ const cacheKib = 32 * 1024;
 const mmapBytes = 512 * 1024 * 1024;
 
 /** Statements differ in the conditions and sorts that queries combine, and these are few. Beyond this, all are prepared again. */
-const maxFindStatements = 256;
+const maxFindStatements = 512;
 
 interface CollectionStatements {
   readonly indexes: readonly Index[];
@@ -168,11 +168,9 @@ class SqliteStore implements Store {
   find(query: Find): RowPage {
     const statements = this.#statements(query.collection);
     if (statements === undefined) return { rows: [], hasMore: false };
-    const { sql, values } = findStatement(query, statements.indexes);
-    const rows = this.#findStatement(sql).all(...values) as unknown as Row[];
-    const hasMore = rows.length > query.limit;
-    if (hasMore) rows.pop();
-    return { rows, hasMore };
+    const run: Run = ({ sql, values }) => this.#findStatement(sql).all(...values) as unknown as Values[];
+    const rows = findRows(query, statements.indexes, run) as unknown as Row[];
+    return { rows: rows.slice(0, query.limit), hasMore: rows.length > query.limit };
   }
 
   checkpoints(collection: string): readonly Checkpoint[] {
@@ -180,11 +178,13 @@ class SqliteStore implements Store {
   }
 
   explain(query: Find): readonly string[] {
-    const { sql, values } = findStatement(query, this.#indexes(query.collection));
-    return this.#db
-      .prepare(`EXPLAIN QUERY PLAN ${sql}`)
-      .all(...values)
-      .map(({ detail }) => String(detail));
+    const steps: string[] = [];
+    findRows(query, this.#indexes(query.collection), ({ sql, values }) => {
+      const plan = this.#db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values);
+      steps.push(...plan.map(({ detail }) => String(detail)));
+      return this.#findStatement(sql).all(...values) as unknown as Values[];
+    });
+    return steps;
   }
 
   close() {
