@@ -9,6 +9,8 @@ import { systemClock } from "../../internal/platform/clock.ts";
 export interface ProjectorConfig {
   /** A stable name of this instance, such as a pod's. */
   readonly instance: string;
+  /** How many events one batch takes at most. Default 1,000. */
+  readonly batchEvents?: number;
   /** Told every few seconds at least while it gets on. */
   readonly onProgress?: () => void;
 }

@@ -107,7 +107,7 @@ it("a rebuild takes the live generation's place while commands and reads go on, 
   await writing;
   reading = false;
   await reads;
-  expect(system.freshness.collection(view)).toBe("orders.v1.b1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
   expect(await mismatches(system)).toEqual([]);
   expect(await system.entry()).toMatchObject({ previous: { collection: "orders.v1" } });
 });

@@ -54,7 +54,7 @@ export async function runBuild(engine: BuildEngine, plan: BuildPlan): Promise<vo
     batchEvents: BUILD_BATCH_EVENTS,
     generations: () => [plan.generation],
     onPartitions: (partitions) => (owned = partitions),
-    rest,
+    ...(plan.pace < 100 && { rest }),
   });
   const deciding = decide({ ...engine, signal }, plan, { owns: () => owned.has(DECIDING_PARTITION), rest });
   try {

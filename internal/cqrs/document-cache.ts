@@ -1,6 +1,6 @@
 /** The documents that a projector has at hand. A stale one does no harm: its write conflicts, and it is loaded again. */
 
-import type { Applied, Checkpoint, Documents, DocumentWrite, Fields, StoredDocument } from "./documents.ts";
+import type { Applied, Checkpoint, Documents, DocumentWrite, Fields, StoredDocument, WriteConflict } from "./documents.ts";
 import type { Projection } from "./projection.ts";
 
 /** How many documents are kept: some tens of megabytes of orders. */
@@ -42,7 +42,7 @@ export interface DocumentCache {
   load(places: readonly DocumentPlace[]): Promise<readonly (CachedDocument | undefined)[]>;
   /**
    * Writes documents and whatever else belongs to them, then checkpoints, and returns the keys of what conflicted, documents by `keyOf`;
-   * these are forgotten.
+   * these are forgotten. From the call on, the documents are at hand as they are being written; after a failure none of them is.
    */
   write(
     documents: readonly FoldedDocument[],
@@ -84,13 +84,22 @@ export function createDocumentCache(documents: Documents): DocumentCache {
           fields,
         }),
       );
-      const conflicts = await documents.write([...writes, ...others], checkpoints);
-      const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
+      // What is folded meanwhile builds on these.
       for (const { view, id, document, applied, revision } of folded) {
         const key = keyOf(view, id);
         cache.delete(key);
-        if (!conflicting.has(key) && !view.writeOnce) cache.set(key, { document, applied, revision: revision + 1 });
+        if (!view.writeOnce) cache.set(key, { document, applied, revision: revision + 1 });
       }
+      let conflicts: readonly WriteConflict[];
+      try {
+        conflicts = await documents.write([...writes, ...others], checkpoints);
+      } catch (error) {
+        // Which of them are as they were, nobody knows.
+        for (const { view, id } of folded) cache.delete(keyOf(view, id));
+        throw error;
+      }
+      const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
+      for (const key of conflicting) cache.delete(key);
       for (const key of cache.keys()) {
         if (cache.size <= MAX_CACHED_DOCUMENTS) break;
         cache.delete(key);

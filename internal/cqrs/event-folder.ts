@@ -23,8 +23,10 @@ export interface DueEvents {
 /** Folds, and keeps at hand what it needs for it. */
 export interface EventFolder {
   readonly parkedKeys: ParkedKeys;
-  /** Writes what the events make of the documents, then the checkpoints. */
-  apply(due: readonly DueEvents[], checkpoints: readonly Checkpoint[]): Promise<void>;
+  /** Folds a batch on top of the one before, which may be being written: as if all of it will be as it was folded. */
+  fold(due: readonly DueEvents[]): Promise<FoldedBatch>;
+  /** Writes what the events make of the documents, then the checkpoints. Called for each batch in turn, when the one before has been written. */
+  write(batch: FoldedBatch, checkpoints: readonly Checkpoint[]): Promise<void>;
   /**
    * Does what an entry's request asks for. The events are those that may wait in it, from the one that failed on, as far as the generation
    * has been applied.
@@ -41,6 +43,14 @@ export interface EventFolderOptions {
   readonly now: () => number;
 }
 
+/** A batch as it was folded. */
+export interface FoldedBatch {
+  readonly due: readonly DueEvents[];
+  readonly round: Round;
+  /** How many surprises there had been. */
+  readonly surprises: number;
+}
+
 /** What one round would write. */
 interface Round {
   readonly documents: readonly FoldedDocument[];
@@ -52,21 +62,30 @@ interface Round {
 export function createEventFolder({ documents, now }: EventFolderOptions): EventFolder {
   const cache = createDocumentCache(documents);
   const parkedKeys = createParkedKeys(documents);
+  /** Counts what was written otherwise than it was folded, and what was parked: on top of that, what was folded before is folded again. */
+  let surprises = 0;
 
   return {
     parkedKeys,
     clear: () => cache.clear(),
-    async apply(due, checkpoints) {
+    async fold(due) {
+      const before = surprises;
+      return { due, round: await fold(due, new Set()), surprises: before };
+    },
+    async write({ due, round: ahead, surprises: before }, checkpoints) {
       /** Documents that are written once: whether now or before a crash that lost the checkpoint makes no difference. */
       const written = new Set<string>();
+      let next = surprises === before ? ahead : await fold(due, written);
       for (let round = 0; round < MAX_CONFLICT_ROUNDS; round += 1) {
-        const { documents: folded, parked } = await fold(due, written);
+        const { documents: folded, parked } = next;
         const conflicts = await cache.write(folded, checkpoints, [...parked.values()].map(parkedWrite));
         for (const { view, id } of folded) if (view.writeOnce) written.add(cache.keyOf(view, id));
         const entries = Map.groupBy(parked.values(), ({ id }) => conflicts.has(`${PARKED}/${id}`));
         parkedKeys.note((entries.get(false) ?? []).map((entry) => ({ ...entry, revision: entry.revision + 1 })));
+        if (round > 0 || conflicts.size + parked.size > 0) surprises += 1;
         if (conflicts.size === 0) return;
         await parkedKeys.reload((entries.get(true) ?? []).map(({ id }) => id));
+        next = await fold(due, written);
       }
       throw restless();
     },

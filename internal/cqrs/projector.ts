@@ -3,12 +3,9 @@
  * catalogue of generations says which; it is followed while this runs.
  */
 
-import { create, toBinary } from "@bufbuild/protobuf";
-import { ViewProgressSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { createBell } from "./bell.ts";
 import type { BuildEngine } from "./build-generation.ts";
 import { createBuilds } from "./builds.ts";
-import type { Cancel } from "./clock.ts";
 import { type Checkpoint, NEWS } from "./documents.ts";
 import { DEFAULT_PACE, forgetAbandoned, introduce } from "./generation-changes.ts";
 import {
@@ -19,22 +16,21 @@ import {
   openCatalogue,
   type ViewGenerations,
 } from "./generations.ts";
-import { type AppliedPlace, keepGenerations } from "./keep-generations.ts";
-import type { NewRecord } from "./log.ts";
+import { keepGenerations } from "./keep-generations.ts";
 import { dropParked, isParkedRequest, parkedCollection } from "./parking.ts";
 import { murmur2 } from "./partition.ts";
+import { createProgressTeller, type ProgressTopic } from "./progress-teller.ts";
 import type { Projection } from "./projection.ts";
 import { untilAborted } from "./until-aborted.ts";
 
-export { GapError } from "./keep-generations.ts";
-
-/** Positions are told again so often, for callers that began to listen after they were reached. */
-const REPEAT_PROGRESS_MS = 3_000;
+export { GapError } from "./kept-partitions.ts";
 
 /** What a projector works with. */
 export interface ProjectorOptions extends BuildEngine {
-  readonly topics: { readonly events: { readonly name: string }; readonly progress: { readonly name: string } };
+  readonly topics: BuildEngine["topics"] & ProgressTopic;
   readonly views: readonly Projection[];
+  /** How many events one batch takes at most. Default 1,000. */
+  readonly batchEvents?: number;
   /** Told again and again, every few seconds at least, while it is a member of its group and gets on. */
   readonly onProgress?: () => void;
 }
@@ -63,7 +59,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
   let entries = await catalogue.load(views);
   await documents.prepare(keptBy(views, entries).map(({ collection }) => collection));
   await removeAbandoned(options, entries);
-  const progress = createProgressTeller(options, () => entries);
+  const progress = createProgressTeller({ ...options, entries: () => entries });
   await builds.follow(entries);
   let changed = Promise.withResolvers<void>();
   const tasks = [
@@ -149,40 +145,4 @@ function namesOf(generations: readonly Projection[]): string {
 export function projectorGroup({ group, views }: Pick<ProjectorOptions, "group" | "views">): string {
   const versions = views.map(({ name, version }) => `${name}.${version}`).join();
   return `${group}.${(murmur2(new TextEncoder().encode(versions)) >>> 0).toString(16).padStart(8, "0")}`;
-}
-
-interface ProgressTeller {
-  tell(places: readonly AppliedPlace[]): void;
-  close(): void;
-}
-
-/** Tells those who wait for views how far their live generations are; a notification, repeated soon if it is lost. */
-function createProgressTeller({ log, topics, clock }: ProjectorOptions, entries: () => readonly ViewGenerations[]): ProgressTeller {
-  const latest = new Map<string, AppliedPlace>();
-  let cancelRepeat: Cancel = repeat();
-  return {
-    tell(places) {
-      for (const place of places) latest.set(`${place.partition}/${place.generation.collection.name}`, place);
-      publish(places);
-    },
-    close: () => cancelRepeat(),
-  };
-
-  function publish(places: Iterable<AppliedPlace>): void {
-    const live = new Set(entries().map((entry) => entry.live.collection));
-    const records = [...places]
-      .filter(({ generation }) => live.has(generation.collection.name))
-      .map(({ generation: { name: view }, partition, sequence }): NewRecord => {
-        const value = create(ViewProgressSchema, { view, partition, sequence: BigInt(sequence) });
-        return { topic: topics.progress.name, partition: 0, key: view, value: toBinary(ViewProgressSchema, value) };
-      });
-    if (records.length > 0) log.append(records).catch(() => undefined);
-  }
-
-  function repeat(): Cancel {
-    return clock.after(REPEAT_PROGRESS_MS, () => {
-      publish(latest.values());
-      cancelRepeat = repeat();
-    });
-  }
 }

@@ -76,6 +76,7 @@ export function startHandler(log: Log, instance = "handler", domain: Domain = or
 interface ProjectorParts {
   readonly views?: readonly Projection[];
   readonly events?: EventReader;
+  readonly batchEvents?: number;
 }
 
 /** A projector of all order views. */

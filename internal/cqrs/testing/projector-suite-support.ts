@@ -18,6 +18,9 @@ export interface Death {
 
 const neverDies: Death = { afterWrites: Number.POSITIVE_INFINITY, order: 0 };
 
+/** So small that every batch is written while the next is folded, however few events it has. */
+const BATCH_EVENTS = 4;
+
 const ASK_AGAIN_MS = 2;
 
 /** Runs a projector until it has applied all events or has died, and says how many documents and checkpoints it wrote. */
@@ -27,7 +30,7 @@ export async function project(
   death = neverDies,
 ): Promise<{ readonly died: boolean; readonly writes: number }> {
   const store = dying(documents, death);
-  const projector = startProjector(log, store.documents);
+  const projector = startProjector(log, store.documents, "projector", { batchEvents: BATCH_EVENTS });
   const watching = new AbortController();
   const projected = untilProjected(log, documents, watching.signal);
   try {
