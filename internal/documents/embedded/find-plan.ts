@@ -44,20 +44,20 @@ export function findRows(query: Find, indexes: readonly Index[], run: Run, first
 
   const found: Values[] = [];
   let rest = query;
-  // Two more walks like the last one would fill the page: it would be gathered in vain.
+  let counted: readonly CountedStart[] = [];
+  let rare: readonly CountedStart[] = [];
+  // Two more walks like the last one would fill the page.
   let isSoonFull = false;
   for (let steps = firstSteps; ; steps *= GROWTH) {
     const limit = steps * ENTRIES_PER_STEP;
-    const counted = ranked(starts, (start) => Number(run(countStatement(query, start, indexes, limit))[0]?.[0]));
-    const rare = counted.filter(({ count }) => count < limit);
-    const gathering = isSoonFull ? undefined : gatheringOf(rest, rare, { steps, isFirst: steps === firstSteps });
-    if (gathering !== undefined) return [...found, ...run(pageStatement([gathering], indexes))];
-
-    const walk = walkOf(
-      rest,
-      counted.map(({ start }) => start),
-      indexes,
-    )?.map((branch) => filtered(branch, isSoonFull ? [] : rare));
+    if (!isSoonFull) {
+      counted = ranked(starts, (start) => Number(run(countStatement(query, start, indexes, limit))[0]?.[0]));
+      rare = counted.filter(({ count }) => count < limit);
+      const gathering = gatheringOf(rest, rare, { steps, isFirst: steps === firstSteps });
+      if (gathering !== undefined) return [...found, ...run(pageStatement([gathering], indexes))];
+    }
+    const order = counted.map(({ start }) => start);
+    const walk = walkOf(rest, order, indexes)?.map((branch) => filtered(branch, rare));
     if (walk === undefined) continue;
     const until = sortKeyOf(run(stopStatement(walk, indexes, walk.every(readsIndexes) ? limit : steps))[0]);
     const next = run(pageStatement(walk, indexes, until));
