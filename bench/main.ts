@@ -19,6 +19,7 @@ import { takeover } from "./kafka/takeover.ts";
 import { watchingOnKafka } from "./kafka/watching.ts";
 import { lists } from "./lists.ts";
 import type { Bench, Measurement, Row } from "./measurement.ts";
+import { startProgress } from "./progress.ts";
 import { projection } from "./projection.ts";
 import { reads } from "./reads.ts";
 import { rebuild } from "./rebuild.ts";
@@ -71,6 +72,7 @@ const { values: options } = parseArgs({
     help: { type: "boolean", short: "h", default: false },
   },
 });
+const progress = startProgress();
 const names = (options.kafka ? onKafka : embedded).map(({ name }) => name);
 const unknown = options.only.filter((name) => !names.includes(name));
 
@@ -83,12 +85,12 @@ else if (unknown.length > 0) {
 async function run(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "headwater-bench-"));
   const machine = describeMachine();
-  const bench: Bench = { quick: options.quick, folder, progress };
+  const bench: Bench = { quick: options.quick, folder, progress: progress.say };
   let rows: readonly Row[] = [];
   try {
     rows = options.kafka ? await runOnKafka(bench) : await runAll(embedded, bench);
   } finally {
-    progress("");
+    progress.end();
     await rm(folder, { recursive: true, force: true });
   }
   if (options.json) process.stdout.write(`${JSON.stringify({ machine, quick: options.quick, rows }, null, 2)}\n`);
@@ -97,7 +99,7 @@ async function run(): Promise<void> {
 }
 
 async function runOnKafka(bench: Bench): Promise<readonly Row[]> {
-  progress("Kafka and MongoDB start");
+  progress.say("Kafka and MongoDB start");
   await using stores = await startStores();
   return await runAll(onKafka, { ...bench, stores });
 }
@@ -105,15 +107,14 @@ async function runOnKafka(bench: Bench): Promise<readonly Row[]> {
 async function runAll<Given extends Bench>(measurements: readonly Measurement<Given>[], bench: Given): Promise<readonly Row[]> {
   const rows: Row[] = [];
   const chosen = measurements.filter(({ name }) => options.only.length === 0 || options.only.includes(name));
-  for (const measurement of chosen) rows.push(...(await measurement.run(bench)));
+  for (const measurement of chosen) {
+    progress.say(measurement.name);
+    rows.push(...(await measurement.run({ ...bench, progress: (text) => progress.say(`${measurement.name}: ${text}`) })));
+  }
+  progress.say("done");
   return rows;
 }
 
 function listed(measurements: readonly Measurement<never>[]): string {
   return measurements.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`).join("\n");
-}
-
-/** On a terminal each state replaces the one before; elsewhere there are none. */
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`);
 }
