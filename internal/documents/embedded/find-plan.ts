@@ -53,9 +53,9 @@ export function findRows(query: Find, indexes: readonly Index[], run: Run, first
     if (!isSoonFull) {
       counted = ranked(starts, (start) => Number(run(countStatement(query, start, indexes, limit))[0]?.[0]));
       rare = counted.filter(({ count }) => count < limit);
-      const gathering = gatheringOf(rest, rare, { steps, isFirst: steps === firstSteps });
-      if (gathering !== undefined) return [...found, ...run(pageStatement([gathering], indexes))];
     }
+    const gathering = gatheringOf(rest, rare, { steps, isPatient: isSoonFull || steps === firstSteps });
+    if (gathering !== undefined) return [...found, ...run(pageStatement([gathering], indexes))];
     const order = counted.map(({ start }) => start);
     const walk = walkOf(rest, order, indexes)?.map((branch) => filtered(branch, rare));
     if (walk === undefined) continue;
@@ -68,18 +68,18 @@ export function findRows(query: Find, indexes: readonly Index[], run: Run, first
   }
 }
 
-/** Everything at the rarest start, if that is little, or if the indexes tell what of it is to be read. */
+/** Everything at the rarest start, if that is little, or if the indexes tell what of it is to be read and the walk is not likely to end. */
 function gatheringOf(
   query: Find,
   rare: readonly CountedStart[],
-  { steps, isFirst }: { readonly steps: number; readonly isFirst: boolean },
+  { steps, isPatient }: { readonly steps: number; readonly isPatient: boolean },
 ): Branch | undefined {
   const [rarest] = rare;
   if (rarest === undefined) return undefined;
   const { start, count } = rarest;
   const similar = rare.filter((each) => each.count <= count * SIMILAR_RATIO);
-  const branch = { ...filtered({ query, start }, similar), beside: isFirst ? [] : besideOf(query, start, similar) };
-  return count < steps * DOCUMENTS_PER_STEP || (!isFirst && readsIndexes(branch)) ? branch : undefined;
+  const branch = { ...filtered({ query, start }, similar), beside: isPatient ? [] : besideOf(query, start, similar) };
+  return count < steps * DOCUMENTS_PER_STEP || (!isPatient && readsIndexes(branch)) ? branch : undefined;
 }
 
 function besideOf(query: Find, start: Start, similar: readonly CountedStart[]): readonly Condition[] {
