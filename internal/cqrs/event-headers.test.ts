@@ -1,4 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import fc from "fast-check";
 import { expect, it } from "vitest";
 import { readHistory } from "../../test/support/history-checker.ts";
 import {
@@ -12,7 +14,10 @@ import {
   submission,
   submit,
 } from "../../test/support/order-runtime.ts";
+import { EventMetadataSchema } from "../gen/headwater/cqrs/v1/event_pb.ts";
 import { OrderCommandRecordSchema, OrderCommandSchema } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
+import { createEventHeaders } from "./event-headers.ts";
 import type { Log } from "./log.ts";
 import { partitionOf } from "./partition.ts";
 
@@ -83,6 +88,22 @@ it("of a command record's headers only a trace context of the right form goes on
   const [headers] = await headersOfEvents(log);
   const standard = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time", "content-type"];
   expect(Object.keys(headers ?? {})).toEqual(standard);
+});
+
+it("the time is the event's to the millisecond, before 1970 too", () => {
+  const headersOf = createEventHeaders(orders.domain);
+  const ms = fc.integer({ min: Date.UTC(0, 0) - 1e14, max: Date.UTC(10_000, 0) + 1e12 });
+  const near = fc.tuple(ms, fc.array(fc.integer({ min: -2_000, max: 2_000 }))).map(([first, steps]) => steps.map((step) => first + step));
+  fc.assert(
+    fc.property(near, (times) => {
+      for (const time of times) {
+        const metadata = create(EventMetadataSchema, { occurredAt: timestampFromMs(time) });
+        const event = create(OrderEventSchema, { metadata, event: { case: "orderPlaced", value: {} } });
+        const iso = new Date(time).toISOString();
+        expect(headersOf(event, undefined)["ce_time"]).toBe(iso.length === 24 ? iso : undefined);
+      }
+    }),
+  );
 });
 
 it.each([
