@@ -3,12 +3,19 @@
  * everything else is decided once and remembered.
  */
 
-import { create, type Message } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema, RejectionSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
-import { EventMetadataSchema } from "../gen/headwater/cqrs/v1/event_pb.ts";
+import {
+  type CommandMetadata,
+  type CommandOutcome,
+  CommandOutcomeSchema,
+  type Rejection,
+  RejectionSchema,
+} from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { type EventMetadata, EventMetadataSchema } from "../gen/headwater/cqrs/v1/event_pb.ts";
 import { isRejected, type Rejected, reject } from "./aggregate.ts";
 import type { Domain } from "./domain.ts";
+import { encode } from "./encode.ts";
 import { remember, type Snapshot } from "./snapshots.ts";
 
 /** The reasons that the runtime itself gives; a domain's closed set must contain them. */
@@ -20,8 +27,8 @@ export const runtimeReasons = {
 
 /** What became of one command. */
 export interface Decided {
-  /** The answer; absent for an inquiry after a command that was never decided. */
-  readonly outcome?: CommandOutcome;
+  /** The answer, as bytes; absent for an inquiry after a command that was never decided. */
+  readonly outcome?: Uint8Array;
   /** New events, complete. */
   readonly events: readonly Message[];
   /** Whether the snapshot changed and must be written. */
@@ -37,10 +44,12 @@ export function decideCommand(
   { metadata, command }: { readonly metadata: CommandMetadata; readonly command: Message | undefined },
   lastSequence: number,
 ): Decided {
-  const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId);
+  const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId)?.bytes;
   if (command === undefined) return known === undefined ? unchanged : { ...unchanged, outcome: known };
   if (known !== undefined) {
-    return { ...unchanged, outcome: sameBytes(known.fingerprint, metadata.fingerprint) ? known : outcomeOf(snapshot, metadata, reused) };
+    const { fingerprint } = fromBinary(CommandOutcomeSchema, known);
+    const conflict = (): Uint8Array => encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, reused));
+    return { ...unchanged, outcome: sameBytes(fingerprint, metadata.fingerprint) ? known : conflict() };
   }
   const { events, state, rejected, poison } = decide(domain, snapshot, metadata, command, lastSequence);
   if (events.length > 0) {
@@ -48,8 +57,7 @@ export function decideCommand(
     snapshot.sequence = lastSequence + events.length;
     snapshot.state = state;
   }
-  const outcome = outcomeOf(snapshot, metadata, rejected);
-  remember(snapshot, outcome);
+  const outcome = remember(snapshot, outcomeOf(snapshot, metadata, rejected));
   return { outcome, events, changed: true, ...(poison === undefined ? {} : { poison }) };
 }
 
@@ -100,23 +108,18 @@ function decide(
   }
 }
 
+/** These two are made without `create`, which takes as long as the decision. */
 function outcomeOf(snapshot: Snapshot, metadata: CommandMetadata, rejected: Rejected | undefined): CommandOutcome {
-  const rejection =
-    rejected === undefined
-      ? undefined
-      : create(RejectionSchema, {
-          reason: rejected.reason,
-          message: rejected.message,
-          metadata: { ...rejected.metadata, current_version: String(snapshot.version) },
-        });
-  return create(CommandOutcomeSchema, {
+  const outcome: CommandOutcome = {
+    $typeName: CommandOutcomeSchema.typeName,
     commandId: metadata.commandId,
     fingerprint: metadata.fingerprint,
     version: snapshot.version,
     sequence: BigInt(snapshot.sequence),
-    ...(metadata.acceptedAt === undefined ? {} : { acceptedAt: metadata.acceptedAt }),
-    ...(rejection === undefined ? {} : { rejection }),
-  });
+  };
+  if (metadata.acceptedAt !== undefined) outcome.acceptedAt = metadata.acceptedAt;
+  if (rejected !== undefined) outcome.rejection = rejectionOf(rejected, snapshot.version);
+  return outcome;
 }
 
 function eventMetadata(
@@ -124,20 +127,26 @@ function eventMetadata(
   aggregateId: string,
   { version, sequence }: { readonly version: number; readonly sequence: number },
   schemaVersion: number,
-) {
-  return create(EventMetadataSchema, {
+): EventMetadata {
+  const metadata: EventMetadata = {
+    $typeName: EventMetadataSchema.typeName,
     eventId: `${aggregateId}/${version}`,
     aggregateId,
     version,
     sequence: BigInt(sequence),
-    ...(command.occurredAt === undefined ? {} : { occurredAt: command.occurredAt }),
-    ...(command.acceptedAt === undefined ? {} : { recordedAt: command.acceptedAt }),
     commandId: command.commandId,
     actor: command.actor,
     correlationId: command.correlationId,
     causationId: command.causationId,
     schemaVersion,
-  });
+  };
+  if (command.occurredAt !== undefined) metadata.occurredAt = command.occurredAt;
+  if (command.acceptedAt !== undefined) metadata.recordedAt = command.acceptedAt;
+  return metadata;
+}
+
+function rejectionOf({ reason, message, metadata }: Rejected, version: number): Rejection {
+  return create(RejectionSchema, { reason, message, metadata: { ...metadata, current_version: String(version) } });
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

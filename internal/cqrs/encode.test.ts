@@ -5,16 +5,16 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
 import { file_google_rpc_status } from "../gen/google/rpc/status_pb.ts";
-import { CommandReplySchema, file_headwater_cqrs_v1_command } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandOutcomeSchema, CommandReplySchema, file_headwater_cqrs_v1_command } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { file_headwater_cqrs_v1_event } from "../gen/headwater/cqrs/v1/event_pb.ts";
-import { file_headwater_cqrs_v1_state } from "../gen/headwater/cqrs/v1/state_pb.ts";
+import { AggregateSnapshotSchema, file_headwater_cqrs_v1_state } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { file_headwater_cqrs_v1_token } from "../gen/headwater/cqrs/v1/token_pb.ts";
 import { file_headwater_orders_v1_order_command_service } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { file_headwater_orders_v1_order_event, OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
 import { AddressSchema, file_headwater_orders_v1_order, MoneySchema, OrderSchema } from "../gen/headwater/orders/v1/order_pb.ts";
 import { file_headwater_orders_v1_order_query_service } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { file_headwater_orders_v1_order_state } from "../gen/headwater/orders/v1/order_state_pb.ts";
-import { encode } from "./encode.ts";
+import { encode, keep } from "./encode.ts";
 
 const schemas = [
   file_headwater_cqrs_v1_command,
@@ -43,6 +43,19 @@ describe.each(schemas)("%s", (schema) => {
 });
 
 describe("a message", () => {
+  it("may end with messages that were encoded and kept before", () => {
+    const whole: DescMessage = AggregateSnapshotSchema;
+    const part: DescMessage = CommandOutcomeSchema;
+    const { outcomes: field } = AggregateSnapshotSchema.field;
+    fc.assert(
+      fc.property(anyMessage(whole), fc.array(anyMessage(part)), (snapshot, outcomes) => {
+        const messages = outcomes.map((outcome) => keep(encode(part, outcome)));
+        const expected = toBinary(whole, Object.assign(create(whole, snapshot), { outcomes }));
+        expect(encode(whole, Object.assign(create(whole, snapshot), { outcomes: [] }), { field, messages })).toEqual(expected);
+      }),
+    );
+  });
+
   it.each([126, 127, 128, 16_383, 16_384, 70_000])(
     "may have %d bytes of text, ASCII or not, in itself and in a message within it",
     (length) => {

@@ -5,7 +5,7 @@
  */
 
 import { type DescField, type DescMessage, type MessageShape, ScalarType, toBinary } from "@bufbuild/protobuf";
-import { WireType } from "@bufbuild/protobuf/wire";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Edition, FeatureSet_FieldPresence, isWrapperDesc } from "@bufbuild/protobuf/wkt";
 
 /** Small, because whoever keeps one message keeps its neighbours, and whoever sends it to another thread sends them too. */
@@ -20,20 +20,59 @@ type Values = Readonly<Record<string, unknown>>;
 let buffer = new Uint8Array(0);
 let used = 0;
 
-/** The bytes of a message, which lie in a buffer beside those of others: who keeps them for long keeps a copy. */
-export function encode<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Uint8Array {
+/** Messages that are encoded already, as the values of a field. */
+export interface Encoded {
+  readonly field: DescField;
+  readonly messages: readonly Uint8Array[];
+}
+
+/**
+ * The bytes of a message, which lie in a buffer beside those of others: who keeps them for long keeps a copy. What is encoded already goes
+ * behind it, so its field has a higher number than all that the message has set.
+ */
+export function encode<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>, encoded?: Encoded): Uint8Array {
   const write = writerOf(schema);
   const values = message as unknown as Values;
   let start = used;
-  let end = write(values, start);
+  let end = writeEncoded(encoded, write(values, start));
   while (end > buffer.length) {
     buffer = new Uint8Array(Math.max(SHARED_BYTES, end - start));
     start = 0;
-    end = write(values, start);
+    end = writeEncoded(encoded, write(values, start));
   }
-  if (Number.isNaN(end)) return toBinary(schema, message);
+  if (Number.isNaN(end)) return encodeSlowly(schema, message, encoded);
   used = end;
   return buffer.subarray(start, end);
+}
+
+function writeEncoded(encoded: Encoded | undefined, start: number): number {
+  if (encoded === undefined || Number.isNaN(start)) return start;
+  const tag = (encoded.field.number << 3) | WireType.LengthDelimited;
+  let at = start;
+  for (const bytes of encoded.messages) at = writeBytes(bytes, writeVarint(tag, at));
+  return at;
+}
+
+function encodeSlowly<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>, encoded: Encoded | undefined): Uint8Array {
+  const bytes = toBinary(schema, message);
+  if (encoded === undefined) return bytes;
+  const writer = new BinaryWriter().raw(bytes);
+  for (const each of encoded.messages) writer.tag(encoded.field.number, WireType.LengthDelimited).bytes(each);
+  return writer.finish();
+}
+
+let kept = new Uint8Array(0);
+let keptUsed = 0;
+
+/** A copy to keep, in a buffer beside others that are kept. */
+export function keep(bytes: Uint8Array): Uint8Array {
+  if (keptUsed + bytes.length > kept.length) {
+    kept = new Uint8Array(Math.max(SHARED_BYTES, bytes.length));
+    keptUsed = 0;
+  }
+  kept.set(bytes, keptUsed);
+  keptUsed += bytes.length;
+  return kept.subarray(keptUsed - bytes.length, keptUsed);
 }
 
 const writers = new WeakMap<DescMessage, Write<Values>>();

@@ -4,7 +4,7 @@
  */
 
 import { create, fromBinary, type Message } from "@bufbuild/protobuf";
-import { type CommandMetadata, CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema, PartitionPositionSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { type Decided, decideCommand } from "./decide-command.ts";
 import type { Domain } from "./domain.ts";
@@ -199,18 +199,21 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
   }
 
   function reply(metadata: CommandMetadata, { outcome }: Decided, partition: number): NewRecord {
-    const value = create(CommandReplySchema, {
+    const value: CommandReply = {
+      $typeName: CommandReplySchema.typeName,
       requestId: metadata.requestId,
       replyTo: metadata.replyTo,
       aggregateId: metadata.aggregateId,
       partition,
-      ...(outcome === undefined ? {} : { outcome }),
-    });
+    };
     return {
       topic: topics.replies.name,
       partition: partitionOf(metadata.replyTo, log.partitions),
       key: metadata.replyTo,
-      value: encode(CommandReplySchema, value),
+      value: encode(CommandReplySchema, value, {
+        field: CommandReplySchema.field.outcome,
+        messages: outcome === undefined ? [] : [outcome],
+      }),
     };
   }
 }

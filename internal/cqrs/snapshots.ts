@@ -1,10 +1,10 @@
 /** The aggregates that a command handler has at hand: loaded from the state topic, kept in bounded memory, forgotten with their partition. */
 
-import { create, fromBinary, type Message } from "@bufbuild/protobuf";
-import type { CommandOutcome } from "../gen/headwater/cqrs/v1/command_pb.ts";
-import { AggregateSnapshotSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
+import { fromBinary, type Message } from "@bufbuild/protobuf";
+import { type CommandOutcome, CommandOutcomeSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { type AggregateSnapshot, AggregateSnapshotSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import type { Aggregate } from "./aggregate.ts";
-import { encode } from "./encode.ts";
+import { encode, keep } from "./encode.ts";
 import type { Owner } from "./log.ts";
 
 /**
@@ -16,6 +16,12 @@ const OUTCOMES_PER_AGGREGATE = 64;
 /** What the decoded snapshots may weigh, by the size of their records; in memory they take a few times as much. */
 const MAX_CACHED_BYTES = 32 * 1024 * 1024;
 
+/** An outcome that an aggregate remembers: as bytes, since it is written often and hardly ever read. */
+export interface RememberedOutcome {
+  readonly commandId: string;
+  readonly bytes: Uint8Array;
+}
+
 /** An aggregate in memory. It changes only while a slice is decided; if the slice is not committed, all of them are thrown away. */
 export interface Snapshot {
   readonly aggregateId: string;
@@ -24,7 +30,7 @@ export interface Snapshot {
   sequence: number;
   state: Message;
   /** Oldest first. */
-  readonly outcomes: CommandOutcome[];
+  readonly outcomes: RememberedOutcome[];
 }
 
 /** Loads and encodes the aggregates of the partitions that a handler owns. */
@@ -72,16 +78,16 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
       return loaded;
     },
     encode(partition, snapshot) {
-      const value = encode(
-        AggregateSnapshotSchema,
-        create(AggregateSnapshotSchema, {
-          aggregateId: snapshot.aggregateId,
-          version: snapshot.version,
-          sequence: BigInt(snapshot.sequence),
-          state: encode(aggregate.stateSchema, snapshot.state),
-          outcomes: snapshot.outcomes,
-        }),
-      );
+      const record: AggregateSnapshot = {
+        $typeName: AggregateSnapshotSchema.typeName,
+        aggregateId: snapshot.aggregateId,
+        version: snapshot.version,
+        sequence: BigInt(snapshot.sequence),
+        state: encode(aggregate.stateSchema, snapshot.state),
+        outcomes: [],
+      };
+      const outcomes = { field: AggregateSnapshotSchema.field.outcomes, messages: snapshot.outcomes.map(({ bytes }) => bytes) };
+      const value = encode(AggregateSnapshotSchema, record, outcomes);
       drop(snapshot.aggregateId);
       cache.set(snapshot.aggregateId, { snapshot, partition, bytes: value.length });
       cachedBytes += value.length;
@@ -102,20 +108,24 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
   }
 }
 
-/** Adds an outcome and drops the oldest past the bound. */
-export function remember(snapshot: Snapshot, outcome: CommandOutcome): void {
-  snapshot.outcomes.push(outcome);
-  if (snapshot.outcomes.length > OUTCOMES_PER_AGGREGATE) snapshot.outcomes.shift();
+/** Adds an outcome and drops the oldest past the bound. Returns it as it is remembered. */
+export function remember({ outcomes }: Pick<Snapshot, "outcomes">, outcome: CommandOutcome): Uint8Array {
+  const bytes = keep(encode(CommandOutcomeSchema, outcome));
+  outcomes.push({ commandId: outcome.commandId, bytes });
+  if (outcomes.length > OUTCOMES_PER_AGGREGATE) outcomes.shift();
+  return bytes;
 }
 
 function decode(aggregate: Aggregate, aggregateId: string, value: Uint8Array | undefined): Snapshot {
   if (value === undefined) return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
   const record = fromBinary(AggregateSnapshotSchema, value);
+  const outcomes: RememberedOutcome[] = [];
+  for (const outcome of record.outcomes) remember({ outcomes }, outcome);
   return {
     aggregateId,
     version: record.version,
     sequence: Number(record.sequence),
     state: fromBinary(aggregate.stateSchema, record.state),
-    outcomes: record.outcomes,
+    outcomes,
   };
 }

@@ -5,6 +5,7 @@ import { decideCommand } from "../../internal/cqrs/decide-command.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import type { Snapshot } from "../../internal/cqrs/snapshots.ts";
+import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
@@ -102,7 +103,7 @@ function isSame(found: Uint8Array, { aggregateId, version, sequence, state, outc
     version,
     sequence: BigInt(sequence),
     state: toBinary(orderDomain.aggregate.stateSchema, state),
-    outcomes,
+    outcomes: outcomes.map(({ bytes }) => fromBinary(CommandOutcomeSchema, bytes)),
   });
   return Buffer.compare(found, toBinary(AggregateSnapshotSchema, record)) === 0;
 }

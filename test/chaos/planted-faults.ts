@@ -83,15 +83,16 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a repeated command is answered with the version of now",
     file: "internal/cqrs/decide-command.ts",
-    find: "sameBytes(known.fingerprint, metadata.fingerprint) ? known",
-    replace: "sameBytes(known.fingerprint, metadata.fingerprint) ? { ...known, version: snapshot.version }",
+    find: "sameBytes(fingerprint, metadata.fingerprint) ? known",
+    replace:
+      "sameBytes(fingerprint, metadata.fingerprint) ? encode(CommandOutcomeSchema, { ...fromBinary(CommandOutcomeSchema, known), version: snapshot.version })",
     breaks: /^I1:/,
   },
   {
     name: "the same id with other facts is no conflict",
     file: "internal/cqrs/decide-command.ts",
-    find: "sameBytes(known.fingerprint, metadata.fingerprint) ? known",
-    replace: "known.fingerprint.length > 0 ? known",
+    find: "sameBytes(fingerprint, metadata.fingerprint) ? known",
+    replace: "fingerprint.length > 0 ? known",
     breaks: /^I2:/,
   },
   {
@@ -104,15 +105,15 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a decision asks the clock",
     file: "internal/cqrs/decide-command.ts",
-    find: "recordedAt: command.acceptedAt",
-    replace: 'recordedAt: { $typeName: "google.protobuf.Timestamp", seconds: BigInt(Math.floor(Date.now() / 1000)), nanos: 7 }',
+    find: "metadata.recordedAt = command.acceptedAt",
+    replace: 'metadata.recordedAt = { $typeName: "google.protobuf.Timestamp", seconds: BigInt(Math.floor(Date.now() / 1000)), nanos: 7 }',
     breaks: /^I7:/,
   },
   {
     name: "outcomes are not kept",
     file: "internal/cqrs/snapshots.ts",
-    find: "outcomes: snapshot.outcomes",
-    replace: "outcomes: []",
+    find: "snapshot.outcomes.map(({ bytes }) => bytes)",
+    replace: "[]",
     breaks: /^I[129]:/,
   },
   {

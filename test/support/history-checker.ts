@@ -126,7 +126,7 @@ function checkPartition(
     if (decided.changed) snapshots.set(aggregateId, snapshot);
     if (decided.changed && decided.outcome !== undefined) {
       const known = outcomes.get(aggregateId) ?? new Map<string, CommandOutcome>();
-      outcomes.set(aggregateId, known.set(commandId, decided.outcome));
+      outcomes.set(aggregateId, known.set(commandId, fromBinary(CommandOutcomeSchema, decided.outcome)));
     }
     if (decided.poison !== undefined) expectedDeadLetters.push(record.offset);
     expectedEvents.push(...decided.events.map((event) => toBinary(domain.aggregate.eventSchema, event)));
@@ -173,7 +173,10 @@ function checkState(
   const folded = own.reduce((before: Message, event) => aggregate.evolve(before, event), aggregate.initial());
   const sameOutcomes =
     record.outcomes.length === replay.outcomes.length &&
-    record.outcomes.every((outcome, index) => equals(CommandOutcomeSchema, outcome, replay.outcomes[index] ?? outcome));
+    replay.outcomes.every(({ bytes }, index) => {
+      const found = record.outcomes[index];
+      return found !== undefined && equals(CommandOutcomeSchema, found, fromBinary(CommandOutcomeSchema, bytes));
+    });
   return [
     ...(equals(aggregate.stateSchema, state, folded) ? [] : [`the state of ${aggregateId} is not the fold of its events`]),
     ...(equals(aggregate.stateSchema, state, replay.state) ? [] : [`the state of ${aggregateId} differs from a replay's`]),
