@@ -7,8 +7,13 @@ const MAX_BYTES_PER_UNIT = 3;
 const MAX_VARINT_BYTES = 5;
 
 export class ByteWriter {
-  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
+  #bytes: Buffer;
   #length = 0;
+
+  /** It grows when it has to, and copies everything then. */
+  constructor(expectedBytes = FIRST_BYTES) {
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, expectedBytes));
+  }
 
   get length(): number {
     return this.#length;

@@ -11,10 +11,14 @@ const PRODUCE = 0;
 /** Behind the length: the API's key and version, the request's number, and the length of the client's id. */
 const HEAD_BYTES = 14;
 
+/** Enough for any client's id that is not a novel; one that is gets a buffer of its own. */
+const HEAD_ROOM_BYTES = 512;
+
 interface ApiRequest {
   readonly apiKey: number;
   readonly apiVersion: number;
-  encode(): Promise<{ readonly buffer: Buffer }>;
+  /** The body, and how many bytes are free before it in its buffer. */
+  encode(): Promise<{ readonly buffer: Buffer; readonly headRoomBytes?: number }>;
 }
 
 interface SentRequest {
@@ -44,21 +48,24 @@ function produceRequest(produce: ProduceRequest & { readonly compression?: numbe
     apiVersion: 3,
     apiName: "Produce",
     expectResponse: () => produce.acks !== 0,
-    encode: () => Promise.resolve({ buffer: encodeProduceRequest(produce, Date.now()) }),
+    encode: () => Promise.resolve({ buffer: encodeProduceRequest(produce, Date.now(), HEAD_ROOM_BYTES), headRoomBytes: HEAD_ROOM_BYTES }),
   };
 }
 
 async function requestBytes({ correlationId, clientId, request }: SentRequest) {
-  const { buffer: body } = await request.encode();
+  const { buffer: body, headRoomBytes = 0 } = await request.encode();
   const idBytes = Buffer.byteLength(clientId);
-  const buffer = Buffer.allocUnsafe(HEAD_BYTES + idBytes + body.length);
+  const headBytes = HEAD_BYTES + idBytes;
+  const isInPlace = headBytes <= headRoomBytes;
+  const buffer = isInPlace
+    ? Buffer.from(body.buffer, body.byteOffset - headBytes, headBytes + body.length)
+    : Buffer.concat([Buffer.alloc(headBytes), body]);
   buffer.writeInt32BE(buffer.length - 4, 0);
   buffer.writeInt16BE(request.apiKey, 4);
   buffer.writeInt16BE(request.apiVersion, 6);
   buffer.writeInt32BE(correlationId, 8);
   buffer.writeInt16BE(idBytes, 12);
   buffer.write(clientId, HEAD_BYTES);
-  buffer.set(body, HEAD_BYTES + idBytes);
   return { buffer };
 }
 

@@ -26,24 +26,30 @@ export interface ProduceMessage {
   readonly key?: string | Uint8Array | null;
   readonly value: string | Uint8Array | null;
   readonly headers?: Readonly<Record<string, string | Uint8Array>>;
-  /** Name and value of one more header, behind the others. */
-  readonly lastHeader?: readonly [string, string];
+  /** The value of one more header, behind the others. */
+  readonly checksum?: string | null;
 }
 
-/** The header with the CRC32 of the value, in hexadecimal: for readers that do not check the batch's own checksum. */
+/** The header with the checksum, the CRC32 of the value in hexadecimal: for readers that do not check the batch's own. */
 export const CHECKSUM_HEADER = "crc32";
 
 const MAGIC = 2;
 const TRANSACTIONAL = 16;
 const NO_PRODUCER = -1;
 
+/** Of the key and the headers of an event. What is not written to costs nothing. */
+const EXPECTED_BYTES_PER_RECORD = 512;
+
 /** A record's length takes two bytes, unless the record is very small or large. */
 const RECORD_LENGTH_BYTES = 2;
 
-/** The request behind its head. Every record was made `nowMs`, in milliseconds since 1970. */
-export function encodeProduceRequest(request: ProduceRequest, nowMs: number): Buffer {
+/**
+ * The request behind its head, for which so many bytes are free before it. Every record was made `nowMs`, in milliseconds since 1970.
+ */
+export function encodeProduceRequest(request: ProduceRequest, nowMs: number, headRoomBytes = 0): Buffer {
   const { transactionalId = null, acks, timeout, topicData } = request;
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(headRoomBytes + expectedBytes(request));
+  writer.room(headRoomBytes);
   writer.text16(transactionalId);
   writer.int16(acks);
   writer.int32(timeout);
@@ -58,7 +64,15 @@ export function encodeProduceRequest(request: ProduceRequest, nowMs: number): Bu
       writer.int32At(size, writer.length - size - 4);
     }
   }
-  return writer.from(0);
+  return writer.from(headRoomBytes);
+}
+
+function expectedBytes({ topicData }: ProduceRequest): number {
+  let bytes = 0;
+  for (const { partitions } of topicData) {
+    for (const { messages } of partitions) for (const { value } of messages) bytes += EXPECTED_BYTES_PER_RECORD + (value?.length ?? 0);
+  }
+  return bytes;
 }
 
 function writeBatch(writer: ByteWriter, request: ProduceRequest, { firstSequence = 0, messages }: ProducePartition, nowMs: number): void {
@@ -81,7 +95,7 @@ function writeBatch(writer: ByteWriter, request: ProduceRequest, { firstSequence
   writer.int32At(checksum, crc32c(writer.from(checksum + 4)));
 }
 
-function writeRecord(writer: ByteWriter, { key = null, value, headers = {}, lastHeader }: ProduceMessage, index: number): void {
+function writeRecord(writer: ByteWriter, { key = null, value, headers = {}, checksum = null }: ProduceMessage, index: number): void {
   const start = writer.room(RECORD_LENGTH_BYTES);
   // Attributes, of which none are defined, and the time since the first record.
   writer.int8(0);
@@ -90,14 +104,14 @@ function writeRecord(writer: ByteWriter, { key = null, value, headers = {}, last
   writer.varBytes(key);
   writer.varBytes(value);
   const names = Object.keys(headers);
-  writer.varint(names.length + (lastHeader === undefined ? 0 : 1));
+  writer.varint(names.length + (checksum === null ? 0 : 1));
   for (const name of names) {
     writer.varBytes(name);
     writer.varBytes(headers[name] ?? null);
   }
-  if (lastHeader !== undefined) {
-    writer.varBytes(lastHeader[0]);
-    writer.varBytes(lastHeader[1]);
+  if (checksum !== null) {
+    writer.varBytes(CHECKSUM_HEADER);
+    writer.varBytes(checksum);
   }
   writer.varLengthAt(start, RECORD_LENGTH_BYTES);
 }

@@ -3,7 +3,7 @@
 import { crc32 } from "node:zlib";
 import type { Message, PartitionerArgs, Producer, RecordMetadata, TopicMessages } from "kafkajs";
 import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
-import { CHECKSUM_HEADER, type ProduceMessage } from "./produce-request.ts";
+import type { ProduceMessage } from "./produce-request.ts";
 
 /** A larger record is refused before it spoils the batch that it would travel in; topics are created with room for it. */
 export const MAX_RECORD_BYTES = 2 * 1024 * 1024;
@@ -78,8 +78,7 @@ type RecordMessage = ProduceMessage & { readonly partition: number };
 const NO_HEADERS = {};
 
 function messageFromRecord({ partition, key, value, headers = NO_HEADERS }: NewRecord): RecordMessage {
-  const message = { partition, key, value, headers };
-  return value === null ? message : { ...message, lastHeader: [CHECKSUM_HEADER, crc32(value).toString(16)] };
+  return { partition, key, value, headers, checksum: value === null ? null : crc32(value).toString(16) };
 }
 
 /**

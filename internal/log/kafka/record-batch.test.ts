@@ -6,7 +6,7 @@ import { batchesIn, CorruptRecordError, isAbort, type KafkaRecord, recordsIn } f
 
 const nowMs = Date.UTC(2026, 10, 26);
 const place = { topic: "events", partition: 3 };
-const message = { key: "ключ", value: Uint8Array.of(0, 255, 7), headers: { name: "ö", empty: "" }, lastHeader: ["crc32", "1"] } as const;
+const message = { key: "ключ", value: Uint8Array.of(0, 255, 7), headers: { name: "ö", empty: "" }, checksum: "1" } as const;
 
 /** Where the batch begins in a request of one partition, and where in a batch its parts lie. */
 const BATCH_AT = 32;

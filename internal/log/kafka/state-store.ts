@@ -10,6 +10,12 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 /** What SQLite may keep in memory; the rest is read from the file. */
 const CACHE_KIB = 65_536;
 
+/**
+ * How many values wait until they are written. A key that changes again meanwhile is written once, and so is a page of the file with many keys;
+ * it takes a few milliseconds, for which every decision waits.
+ */
+const MAX_WAITING = 1_000;
+
 /** A record of the state topic: without a value it deletes its key. */
 export interface StateRecord {
   readonly key: string;
@@ -24,6 +30,12 @@ export interface StatePosition {
   readonly writer: string | undefined;
 }
 
+/** What has been taken over of a partition, and is not written yet. */
+interface Waiting {
+  readonly values: Map<string, Uint8Array | null>;
+  position: StatePosition;
+}
+
 export class StateStore {
   readonly #db: DatabaseSync;
   readonly #load: StatementSync;
@@ -31,12 +43,13 @@ export class StateStore {
   readonly #remove: StatementSync;
   readonly #position: StatementSync;
   readonly #setPosition: StatementSync;
+  readonly #waiting = new Map<number, Waiting>();
 
   /** A copy of another log, or of another topic, that lies in the folder is thrown away. Null keeps it in memory. */
   constructor(directory: string | null, source: { readonly logId: string; readonly topic: string }) {
     if (directory !== null) mkdirSync(directory, { recursive: true });
     this.#db = new DatabaseSync(directory === null ? ":memory:" : join(directory, `${source.topic}.sqlite`));
-    // Without an fsync: after a power loss the copy is older, or broken and made anew; a kill of the process loses nothing.
+    // Without an fsync: after a power loss the copy is older, or broken and made anew; after a kill it lacks what had not been written yet.
     this.#db.exec(`
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
@@ -61,10 +74,16 @@ export class StateStore {
   }
 
   load(partition: number, keys: readonly string[]): (Uint8Array | undefined)[] {
-    return keys.map((key) => this.#load.get(partition, key)?.["value"] as Uint8Array | undefined);
+    const values = this.#waiting.get(partition)?.values;
+    return keys.map((key) => {
+      const value = values?.get(key);
+      return value === undefined ? (this.#load.get(partition, key)?.["value"] as Uint8Array | undefined) : (value ?? undefined);
+    });
   }
 
   position(partition: number): StatePosition {
+    const waiting = this.#waiting.get(partition);
+    if (waiting !== undefined) return waiting.position;
     const row = this.#position.get(partition);
     return { nextOffset: Number(row?.["next_offset"] ?? 0), writer: (row?.["writer"] as string | null | undefined) ?? undefined };
   }
@@ -73,23 +92,40 @@ export class StateStore {
   apply(
     changes: readonly { readonly partition: number; readonly records: readonly StateRecord[]; readonly position: StatePosition }[],
   ): void {
-    this.#db.exec("BEGIN");
     for (const { partition, records, position } of changes) {
-      for (const { key, value } of records) {
+      const waiting = this.#waiting.get(partition) ?? { values: new Map<string, Uint8Array | null>(), position };
+      for (const { key, value } of records) waiting.values.set(key, value);
+      waiting.position = position;
+      this.#waiting.set(partition, waiting);
+    }
+    if (this.#waiting.values().reduce((sum, { values }) => sum + values.size, 0) >= MAX_WAITING) this.#write();
+  }
+
+  /** All partitions, each up to its position. */
+  #write(): void {
+    this.#db.exec("BEGIN");
+    for (const [partition, { values, position }] of this.#waiting) {
+      for (const [key, value] of values) {
         if (value === null) this.#remove.run(partition, key);
         else this.#upsert.run(partition, key, value);
       }
       this.#setPosition.run(partition, position.nextOffset, position.writer ?? null);
     }
     this.#db.exec("COMMIT");
+    this.#waiting.clear();
   }
 
   clear(partition: number): void {
+    this.#waiting.delete(partition);
     this.#db.prepare("DELETE FROM state WHERE slot = ?").run(partition);
     this.#db.prepare("DELETE FROM positions WHERE slot = ?").run(partition);
   }
 
   close(): void {
-    this.#db.close();
+    try {
+      this.#write();
+    } finally {
+      this.#db.close();
+    }
   }
 }
