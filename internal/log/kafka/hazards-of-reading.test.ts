@@ -20,6 +20,7 @@ import { assigned, contents, everything, openedAdmin, openedLog, record, tookOve
 /** Where the answer to a heartbeat has its error: behind length, number and throttle time. */
 const HEARTBEAT_ERROR_AT = 12;
 const GROUP_AUTHORIZATION_FAILED = 30;
+const UNKNOWN_MEMBER_ID = 25;
 
 /** The key of an abort marker, which a record may have too. */
 const LIKE_A_MARKER = "\0\0\0\0";
@@ -119,6 +120,17 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     expect((await consumer.poll({ maxRecords: 1, waitMs: 30_000 })).gained).toEqual([0]);
     await proxy.changeAnswer(ApiKey.HEARTBEAT, (answer) => answer.writeInt16BE(GROUP_AUTHORIZATION_FAILED, HEARTBEAT_ERROR_AT));
     await expect(consumer.poll({ maxRecords: 1, waitMs: 10_000 })).rejects.toThrow(LogUnavailableError);
+  });
+
+  it("a member that its group has forgotten joins again, although its first attempt fails", async () => {
+    const { topics, config, group } = await openedLog(server);
+    await using proxy = await startLossyProxy(server.address);
+    const options = { group, topic: topics.events, instance: "one" };
+    await using membership = await joinGroup({ ...config, socketFactory: proxy.socketFactory }, options);
+    const { memberId } = await assigned(membership);
+    await proxy.changeAnswer(ApiKey.HEARTBEAT, (answer) => answer.writeInt16BE(UNKNOWN_MEMBER_ID, HEARTBEAT_ERROR_AT));
+    await proxy.loseAnswer(ApiKey.JOIN_GROUP);
+    await expect.poll(() => membership.assignment?.memberId).not.toBe(memberId);
   });
 
   it("a member that cannot reach its group for longer than an election hears of it, instead of trying for ever", async () => {

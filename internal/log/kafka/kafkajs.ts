@@ -7,6 +7,7 @@
  * - A batch for several brokers, of which one fails, is sent again to the others while their requests are under way: a transaction has it twice.
  * - Offsets in a transaction carry no generation (KIP-447), so a former owner of a partition could commit beside the new one.
  * - The generation of a member is not told to anybody.
+ * - A member that its group has forgotten, and that fails to join again at once, goes on as if it were one, without heartbeats.
  * - A transactional producer asks for its coordinators before each of four steps of every transaction: a third of its time.
  */
 
@@ -152,6 +153,20 @@ BrokerClass.prototype.syncGroup = async function (this: Broker, options) {
   const userData = AssignerProtocol.MemberAssignment.decode(answer.memberAssignment)?.userData;
   if (userData !== undefined && replacedFlag.equals(userData)) replaced.add(options.memberId);
   return answer;
+};
+
+interface GroupMember {
+  readonly memberId: string | null;
+  heartbeat(options: object): Promise<unknown>;
+}
+
+const UNKNOWN_MEMBER_ID = 25;
+
+/** Who has no id was to join, and has failed: what a coordinator would answer makes kafkajs join again. */
+const { prototype: groupMember } = insideOf("src/consumer/consumerGroup") as { readonly prototype: GroupMember };
+const { heartbeat } = groupMember;
+groupMember.heartbeat = function (this: GroupMember, options) {
+  return this.memberId === null ? Promise.reject(createErrorFromCode(UNKNOWN_MEMBER_ID)) : heartbeat.call(this, options);
 };
 
 /** TxnOffsetCommit version 3, which carries the member and its generation. */

@@ -7,7 +7,15 @@ import type { ISocketFactory } from "kafkajs";
 const LENGTH_BYTES = 4;
 
 /** The kinds of request that tests single out, by their numbers in the protocol. */
-export const ApiKey = { PRODUCE: 0, FETCH: 1, HEARTBEAT: 12, ADD_OFFSETS_TO_TXN: 25, END_TXN: 26, TXN_OFFSET_COMMIT: 28 } as const;
+export const ApiKey = {
+  PRODUCE: 0,
+  FETCH: 1,
+  JOIN_GROUP: 11,
+  HEARTBEAT: 12,
+  ADD_OFFSETS_TO_TXN: 25,
+  END_TXN: 26,
+  TXN_OFFSET_COMMIT: 28,
+} as const;
 
 type Key = (typeof ApiKey)[keyof typeof ApiKey];
 
