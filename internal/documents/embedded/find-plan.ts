@@ -49,12 +49,13 @@ export function findRows(query: Find, indexes: readonly Index[], run: Run, first
   // Two more walks like the last one would fill the page.
   let isSoonFull = false;
   for (let steps = firstSteps; ; steps *= GROWTH) {
-    const limit = steps * ENTRIES_PER_STEP;
+    const isFirst = steps === firstSteps;
+    const limit = steps * (isFirst ? DOCUMENTS_PER_STEP : ENTRIES_PER_STEP);
     if (!isSoonFull) {
       counted = ranked(starts, (start) => Number(run(countStatement(query, start, indexes, limit))[0]?.[0]));
       rare = counted.filter(({ count }) => count < limit);
     }
-    const gathering = gatheringOf(rest, rare, { steps, isPatient: isSoonFull || steps === firstSteps });
+    const gathering = gatheringOf(rest, rare, { steps, isFirst, isSoonFull });
     if (gathering !== undefined) return [...found, ...run(pageStatement([gathering], indexes))];
     const order = counted.map(({ start }) => start);
     const walk = walkOf(rest, order, indexes)?.map((branch) => filtered(branch, rare));
@@ -72,14 +73,16 @@ export function findRows(query: Find, indexes: readonly Index[], run: Run, first
 function gatheringOf(
   query: Find,
   rare: readonly CountedStart[],
-  { steps, isPatient }: { readonly steps: number; readonly isPatient: boolean },
+  { steps, isFirst, isSoonFull }: { readonly steps: number; readonly isFirst: boolean; readonly isSoonFull: boolean },
 ): Branch | undefined {
   const [rarest] = rare;
   if (rarest === undefined) return undefined;
   const { start, count } = rarest;
+  // So few documents cost less than what other indexes have of theirs.
+  if (isFirst) return { query, start };
   const similar = rare.filter((each) => each.count <= count * SIMILAR_RATIO);
-  const branch = { ...filtered({ query, start }, similar), beside: isPatient ? [] : besideOf(query, start, similar) };
-  return count < steps * DOCUMENTS_PER_STEP || (!isPatient && readsIndexes(branch)) ? branch : undefined;
+  const branch = { ...filtered({ query, start }, similar), beside: besideOf(query, start, similar) };
+  return count < steps * DOCUMENTS_PER_STEP || (!isSoonFull && readsIndexes(branch)) ? branch : undefined;
 }
 
 function besideOf(query: Find, start: Start, similar: readonly CountedStart[]): readonly Condition[] {
