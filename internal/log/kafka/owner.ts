@@ -150,6 +150,8 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
     // Behind the last record there may be the marker of its transaction by now.
     await readUpTo(await stateFetcher.ends(partitions));
     for (let rest = stateFetcher.take(STATE_BATCH); rest.length > 0; rest = stateFetcher.take(STATE_BATCH)) copy(rest);
+    // What waits would keep all the bytes that it was fetched with.
+    store.write();
     for (const partition of partitions) {
       unconfirmedEnds.set(partition, stateFetcher.position(partition) ?? 0);
       stateFetcher.drop(partition);

@@ -98,11 +98,11 @@ export class StateStore {
       waiting.position = position;
       this.#waiting.set(partition, waiting);
     }
-    if (this.#waiting.values().reduce((sum, { values }) => sum + values.size, 0) >= MAX_WAITING) this.#write();
+    if (this.#waiting.values().reduce((sum, { values }) => sum + values.size, 0) >= MAX_WAITING) this.write();
   }
 
-  /** All partitions, each up to its position. */
-  #write(): void {
+  /** Writes what waits: all partitions, each up to its position. */
+  write(): void {
     this.#db.exec("BEGIN");
     for (const [partition, { values, position }] of this.#waiting) {
       for (const [key, value] of values) {
@@ -123,7 +123,7 @@ export class StateStore {
 
   close(): void {
     try {
-      this.#write();
+      this.write();
     } finally {
       this.#db.close();
     }
