@@ -9,7 +9,7 @@ import { orderViews } from "../../internal/orders/projection/views.ts";
 import { type KafkaBench, OWN_PREFIX, openDocuments } from "./stores.ts";
 
 /** As many as the projector takes into one batch. */
-const EVENTS_PER_BATCH = 1_000;
+const EVENTS_PER_BATCH = 4_000;
 
 interface Document {
   readonly _id: string;
@@ -48,12 +48,17 @@ export async function measureBulkWrites(
   return (performance.now() - startedMs) / 1000;
 }
 
-/** Every document is inserted, and then replaced until it has its revision. */
+/** Every document is inserted, and then replaced until it has its revision: each time by another, since one that is the same is not written. */
 async function writesOf(client: MongoClient, database: string, collection: string): Promise<Writes> {
   const documents = await client.db(database).collection<Document>(collection).find().toArray();
-  const operations: AnyBulkWriteOperation<Document>[] = documents.map((document) => ({ insertOne: { document } }));
+  const operations: AnyBulkWriteOperation<Document>[] = documents.map((document) => ({
+    insertOne: { document: { ...document, _revision: 1 } },
+  }));
   for (let left = documents.filter(({ _revision }) => _revision > 1), revision = 2; left.length > 0; revision += 1) {
-    operations.push(...left.map((document) => ({ replaceOne: { filter: { _id: document._id }, replacement: document } })));
+    const replacing = left.map((document) => ({
+      replaceOne: { filter: { _id: document._id }, replacement: { ...document, _revision: revision } },
+    }));
+    operations.push(...replacing);
     left = left.filter(({ _revision }) => _revision > revision);
   }
   return { collection, operations };
