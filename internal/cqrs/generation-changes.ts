@@ -87,8 +87,9 @@ export function dropPrevious({ previous, ...rest }: ViewGenerations): ViewGenera
   return abandoning(rest, previous);
 }
 
-/** Notes that abandoned collections are gone. */
+/** Notes that abandoned collections are gone; nothing if another has noted it. */
 export function forgetAbandoned(entry: ViewGenerations, removed: readonly string[]): ViewGenerations {
+  if (!entry.abandoned.some((collection) => removed.includes(collection))) return entry;
   return { ...entry, abandoned: entry.abandoned.filter((collection) => !removed.includes(collection)) };
 }
 

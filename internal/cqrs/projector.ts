@@ -89,9 +89,9 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
     for (;;) {
       await news.rung(following);
       if (following.aborted) return;
-      const before = keptBy(views, entries);
+      const former = entries;
       entries = await catalogue.load(views);
-      const after = keptBy(views, entries);
+      const [before, after] = [keptBy(views, former), keptBy(views, entries)];
       await documents.prepare(after.map(({ collection }) => collection));
       await builds.follow(entries);
       if (namesOf(after) !== namesOf(before)) {
@@ -99,8 +99,8 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
         changes.ring();
         await untilAborted(changed.promise, following);
       }
-      // Nobody here writes to them any more.
-      await removeAbandoned(options, entries);
+      // Nobody here writes to them any more. What was written last may have come after another projector removed them.
+      await removeAbandoned(options, entries, former);
     }
   }
 }
@@ -120,14 +120,26 @@ function hasEvents({ sequence }: Checkpoint): boolean {
   return sequence > 0;
 }
 
-async function removeAbandoned({ documents, views }: ProjectorOptions, entries: readonly ViewGenerations[]): Promise<void> {
-  for (const [index, { abandoned }] of entries.entries()) {
-    const view = views[index];
-    if (view === undefined || abandoned.length === 0) continue;
-    await documents.drop(abandoned);
-    await dropParked(documents, abandoned);
-    await openCatalogue(documents).change(view, (entry) => forgetAbandoned(entry, abandoned));
+/** Removes what is abandoned, and what was there formerly and is no more: each projector behind its own last write to it. */
+async function removeAbandoned(
+  { documents, views }: ProjectorOptions,
+  entries: readonly ViewGenerations[],
+  former = entries,
+): Promise<void> {
+  for (const [index, entry] of entries.entries()) {
+    const [view, before] = [views[index], former[index]];
+    if (view === undefined || before === undefined) continue;
+    const present = collectionsOf(entry);
+    const gone = [...new Set([...entry.abandoned, ...collectionsOf(before).filter((collection) => !present.includes(collection))])];
+    if (gone.length === 0) continue;
+    await documents.drop(gone);
+    await dropParked(documents, gone);
+    await openCatalogue(documents).change(view, (each) => forgetAbandoned(each, gone));
   }
+}
+
+function collectionsOf({ live, previous, building }: ViewGenerations): readonly string[] {
+  return [live, previous, building].flatMap((generation) => generation?.collection ?? []);
 }
 
 function keptBy(views: readonly Projection[], entries: readonly ViewGenerations[]): readonly Projection[] {
