@@ -3,7 +3,7 @@
 import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Find, SortKey } from "../internal/cqrs/documents.ts";
-import { formatPageToken, listHash } from "../internal/cqrs/page-token.ts";
+import { formatPageToken, listHash } from "../internal/cqrs/query/page-token.ts";
 import { OrderStatus } from "../internal/gen/headwater/orders/v1/order_pb.ts";
 import { ListOrdersRequestSchema, type OrderFilterSchema, OrderSort } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { listOrders } from "../internal/orders/query/list-orders.ts";

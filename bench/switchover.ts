@@ -2,8 +2,8 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { Documents } from "../internal/cqrs/documents.ts";
-import { DEFAULT_PACE, startBuild } from "../internal/cqrs/generation-changes.ts";
-import { openCatalogue } from "../internal/cqrs/generations.ts";
+import { DEFAULT_PACE, startBuild } from "../internal/cqrs/projector/generation-changes.ts";
+import { openCatalogue } from "../internal/cqrs/projector/generations.ts";
 import { OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders as view } from "../internal/orders/projection/order.ts";
 import { createGrpcClient } from "../test/support/grpc-client.ts";

@@ -2,10 +2,10 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
-import { decideCommand } from "../../internal/cqrs/decide-command.ts";
+import { decideCommand } from "../../internal/cqrs/command/decide-command.ts";
+import { createSnapshots, type Snapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { Log, NewRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import { createSnapshots, type Snapshot } from "../../internal/cqrs/snapshots.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";

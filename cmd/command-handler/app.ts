@@ -1,4 +1,4 @@
-import { runCommandHandler } from "../../internal/cqrs/command-handler.ts";
+import { runCommandHandler } from "../../internal/cqrs/command/command-handler.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderGroups } from "../../internal/orders/topics.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { createCommandGateway } from "../../internal/cqrs/command-gateway.ts";
+import { createCommandGateway } from "../../internal/cqrs/command/command-gateway.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import { type GrpcServer, startGrpcServer } from "../../internal/grpc/server.ts";
 import { errorDomain } from "../../internal/orders/error-domain.ts";

@@ -10,10 +10,10 @@ import {
   OverloadedError,
   type Submission,
   type Submitted,
-} from "../../internal/cqrs/command-gateway.ts";
+} from "../../internal/cqrs/command/command-gateway.ts";
+import { traceHeadersOf } from "../../internal/cqrs/event/trace-context.ts";
 import { LogUnavailableError } from "../../internal/cqrs/log.ts";
-import { formatToken, mergeSequences, parseToken, type Sequences, TokenError, type TokenLog } from "../../internal/cqrs/token.ts";
-import { traceHeadersOf } from "../../internal/cqrs/trace-context.ts";
+import { formatToken, mergeSequences, parseToken, type Sequences, TokenError, type TokenLog } from "../../internal/cqrs/query/token.ts";
 import { type CommandOptions, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
   type GetCommandOutcomeRequest,

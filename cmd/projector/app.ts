@@ -1,6 +1,6 @@
 import type { Documents } from "../../internal/cqrs/documents.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
-import { runProjector } from "../../internal/cqrs/projector.ts";
+import { runProjector } from "../../internal/cqrs/projector/projector.ts";
 import { orderEvents } from "../../internal/orders/order-events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";

@@ -1,5 +1,5 @@
 import type { Collection, Documents } from "../../internal/cqrs/documents.ts";
-import { startFreshness } from "../../internal/cqrs/freshness.ts";
+import { startFreshness } from "../../internal/cqrs/query/freshness.ts";
 import { type GrpcServer, startGrpcServer } from "../../internal/grpc/server.ts";
 import { errorDomain } from "../../internal/orders/error-domain.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";

@@ -1,12 +1,12 @@
 /** How queries wait for what their callers have seen, and what these are told when it does not come. */
 
 import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
-import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/freshness.ts";
-import { PageTokenError } from "../../internal/cqrs/page-token.ts";
-import { PositionTokenError } from "../../internal/cqrs/position-token.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
-import { ReadMaskError } from "../../internal/cqrs/read-mask.ts";
-import { parseToken, type Sequences, TokenError } from "../../internal/cqrs/token.ts";
+import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
+import { PageTokenError } from "../../internal/cqrs/query/page-token.ts";
+import { PositionTokenError } from "../../internal/cqrs/query/position-token.ts";
+import { ReadMaskError } from "../../internal/cqrs/query/read-mask.ts";
+import { parseToken, type Sequences, TokenError } from "../../internal/cqrs/query/token.ts";
 import { NewerEventError } from "../../internal/cqrs/upcasting.ts";
 import { type FieldViolation, invalidArgument, type StatusError, unavailable } from "../../internal/grpc/errors.ts";
 

@@ -2,10 +2,10 @@
 
 import { status as Code } from "@grpc/grpc-js";
 import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
-import { isNotFound, type Query } from "../../internal/cqrs/query.ts";
-import { formatToken, mergeSequences } from "../../internal/cqrs/token.ts";
+import { isNotFound, type Query } from "../../internal/cqrs/query/query.ts";
+import { formatToken, mergeSequences } from "../../internal/cqrs/query/token.ts";
+import { createWitness } from "../../internal/cqrs/query/witness.ts";
 import { untilAborted } from "../../internal/cqrs/until-aborted.ts";
-import { createWitness } from "../../internal/cqrs/witness.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
 import { StatusError } from "../../internal/grpc/errors.ts";

@@ -1,11 +1,11 @@
 /** The queries that stay open: watches and subscriptions. */
 
-import { createDocumentWatch } from "../../internal/cqrs/document-watch.ts";
-import { createEventTail } from "../../internal/cqrs/event-tail.ts";
-import type { Freshness } from "../../internal/cqrs/freshness.ts";
-import { requestHash } from "../../internal/cqrs/page-token.ts";
-import { formatPosition, parsePosition, type Subscription } from "../../internal/cqrs/position-token.ts";
-import { formatToken, mergeSequences, type Sequences } from "../../internal/cqrs/token.ts";
+import { createDocumentWatch } from "../../internal/cqrs/query/document-watch.ts";
+import { createEventTail } from "../../internal/cqrs/query/event-tail.ts";
+import type { Freshness } from "../../internal/cqrs/query/freshness.ts";
+import { requestHash } from "../../internal/cqrs/query/page-token.ts";
+import { formatPosition, parsePosition, type Subscription } from "../../internal/cqrs/query/position-token.ts";
+import { formatToken, mergeSequences, type Sequences } from "../../internal/cqrs/query/token.ts";
 import {
   EventStart,
   type OrderQueryService,

@@ -3,7 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { runtimeReasons } from "../../internal/cqrs/decide-command.ts";
+import { runtimeReasons } from "../../internal/cqrs/command/decide-command.ts";
 import { ConsistencyTokenSchema } from "../../internal/gen/headwater/cqrs/v1/token_pb.ts";
 import type { Decision, Evidence } from "./evidence.ts";
 import type { Attempt } from "./history.ts";

@@ -1,10 +1,10 @@
 /** Each slice that a handler committed is whole: I8, and the counts of I20. */
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { decideCommand } from "../../internal/cqrs/decide-command.ts";
+import { decideCommand } from "../../internal/cqrs/command/decide-command.ts";
+import type { Snapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import type { Snapshot } from "../../internal/cqrs/snapshots.ts";
 import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";

@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import { projectorGroup } from "../../internal/cqrs/projector.ts";
+import { projectorGroup } from "../../internal/cqrs/projector/projector.ts";
 import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";

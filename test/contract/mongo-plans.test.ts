@@ -5,7 +5,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Db, MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Find } from "../../internal/cqrs/documents.ts";
-import { partitionField, sequenceField } from "../../internal/cqrs/event-tail.ts";
+import { partitionField, sequenceField } from "../../internal/cqrs/query/event-tail.ts";
 import { connectMongoDocuments, type MongoDocuments } from "../../internal/documents/mongo/connect.ts";
 import { OrderStatus } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import {

@@ -4,11 +4,11 @@
  */
 
 import { equals, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { decideCommand, runtimeReasons } from "../../internal/cqrs/decide-command.ts";
+import { decideCommand, runtimeReasons } from "../../internal/cqrs/command/decide-command.ts";
+import type { Snapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { Domain } from "../../internal/cqrs/domain.ts";
 import type { Log, LogRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import type { Snapshot } from "../../internal/cqrs/snapshots.ts";
 import { asWritten } from "../../internal/cqrs/upcasting.ts";
 import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import type { EventMetadata } from "../../internal/gen/headwater/cqrs/v1/event_pb.ts";

@@ -9,15 +9,15 @@ import {
   createCommandGateway,
   type Submission,
   type Submitted,
-} from "../../internal/cqrs/command-gateway.ts";
-import { runCommandHandler } from "../../internal/cqrs/command-handler.ts";
+} from "../../internal/cqrs/command/command-gateway.ts";
+import { runCommandHandler } from "../../internal/cqrs/command/command-handler.ts";
 import type { Documents } from "../../internal/cqrs/documents.ts";
 import type { Domain } from "../../internal/cqrs/domain.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import type { Member, UnionInitOf } from "../../internal/cqrs/oneof.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
-import { runProjector } from "../../internal/cqrs/projector.ts";
+import { runProjector } from "../../internal/cqrs/projector/projector.ts";
 import type { EventReader } from "../../internal/cqrs/upcasting.ts";
 import { type CommandOptionsSchema, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";

@@ -35,6 +35,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   examples: ["sdk", "@headwater/sdk", "node:"],
 };
 
+/** What the parts of the runtime do not know of each other; "" stands for the files that lie in its folder itself. */
+const apart: Readonly<Record<string, readonly string[]>> = {
+  "": ["command", "event", "projector", "query"],
+  event: ["command", "projector", "query"],
+  command: ["projector", "query"],
+  projector: ["command", "query"],
+  query: ["command"],
+};
+
 /** What the tests beside the code, and the suites in `testing`, may import too: never another business or process. */
 const testsMayImport = [
   "internal/cqrs",
@@ -58,16 +67,16 @@ it("every import follows the table in ARCHITECTURE.md", () => {
 });
 
 it.each([
-  ["internal/cqrs/projector.ts", 'import { MongoClient } from "mongodb";'],
-  ["internal/cqrs/projector.ts", 'import { order } from "../orders/domain/order.ts";'],
+  ["internal/cqrs/projector/projector.ts", 'import { MongoClient } from "mongodb";'],
+  ["internal/cqrs/projector/projector.ts", 'import { order } from "../../orders/domain/order.ts";'],
   ["internal/orders/domain/order.ts", 'import type { Order } from "../projection/order.ts";'],
   ["internal/orders/query/get-order.ts", 'export { decide } from "../domain/order.ts";'],
   ["internal/documents/mongo/documents.ts", 'const log = await import("../../log/kafka/log.ts");'],
   ["internal/platform/worker.ts", 'new Worker(new URL("../log/embedded/worker.ts", import.meta.url));'],
-  ["internal/cqrs/token.test.ts", 'import { order } from "../orders/domain/order.ts";'],
+  ["internal/cqrs/query/token.test.ts", 'import { order } from "../../orders/domain/order.ts";'],
   ["cmd/projector/app.ts", 'import { startQueryService } from "../query-service/app.ts";'],
-  ["sdk/src/client.ts", 'import "../../internal/cqrs/token.ts";'],
-  ["examples/place-order.ts", 'import {\n  token,\n} from "../internal/cqrs/token.ts";'],
+  ["sdk/src/client.ts", 'import "../../internal/cqrs/query/token.ts";'],
+  ["examples/place-order.ts", 'import {\n  token,\n} from "../internal/cqrs/query/token.ts";'],
   ["elsewhere/tool.ts", 'import "node:fs";'],
 ])("%s may not contain %s", (path, text) => {
   expect(forbiddenImports({ path, text })).toHaveLength(1);
@@ -78,6 +87,23 @@ it("the runtime and the business have no clock and no randomness of their own", 
   expect(sources.flatMap((source) => occurrences(source, ownClockOrChance))).toEqual([]);
   expect(occurrences({ path: "internal/cqrs/a.ts", text: "const now = () =>\n  Date.now();" }, ownClockOrChance)).toHaveLength(1);
 });
+
+it("the two sides of the runtime do not know each other, and what they share knows neither", () => {
+  const sources = sourcesOf("internal/cqrs/**/*.ts").filter(({ path }) => !isTest(path));
+  expect(sources.flatMap(importsOfOthers)).toEqual([]);
+  const planted = { path: "internal/cqrs/command/slices.ts", text: 'import { Freshness } from "../query/freshness.ts";' };
+  expect(importsOfOthers(planted)).toHaveLength(1);
+  expect(importsOfOthers({ ...planted, path: "internal/cqrs/log.ts", text: 'import "./event/encode.ts";' })).toHaveLength(1);
+});
+
+function importsOfOthers({ path, text }: Source): readonly string[] {
+  const [, , part = "", file] = path.split("/");
+  const others = apart[file === undefined ? "" : part] ?? [];
+  return specifiersIn(text)
+    .map((specifier) => targetOf(path, specifier))
+    .filter((target) => others.some((other) => isWithin(target, `internal/cqrs/${other}`)))
+    .map((target) => `${path} imports ${target}`);
+}
 
 function forbiddenImports({ path, text }: Source): readonly string[] {
   const row = rowOf(path);

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { createCommandGateway } from "../../../internal/cqrs/command-gateway.ts";
+import { createCommandGateway } from "../../../internal/cqrs/command/command-gateway.ts";
 import { DeadLetterAction } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { orderDomain } from "../../../internal/orders/order-domain.ts";
 import { systemClock } from "../../../internal/platform/clock.ts";

@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect, it, onTestFinished } from "vitest";
-import type { CommandGateway } from "../../../internal/cqrs/command-gateway.ts";
-import { runCommandHandler } from "../../../internal/cqrs/command-handler.ts";
+import type { CommandGateway } from "../../../internal/cqrs/command/command-gateway.ts";
+import { runCommandHandler } from "../../../internal/cqrs/command/command-handler.ts";
 import type { Domain } from "../../../internal/cqrs/domain.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { type OrderCommand, OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";

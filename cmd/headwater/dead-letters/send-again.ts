@@ -2,11 +2,11 @@
 
 import { toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type CommandGateway, OutcomeUnknownError, type Submission } from "../../../internal/cqrs/command-gateway.ts";
-import { runtimeReasons } from "../../../internal/cqrs/decide-command.ts";
+import { type CommandGateway, OutcomeUnknownError, type Submission } from "../../../internal/cqrs/command/command-gateway.ts";
+import { runtimeReasons } from "../../../internal/cqrs/command/decide-command.ts";
+import { decodeCommand } from "../../../internal/cqrs/command/slices.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
-import { decodeCommand } from "../../../internal/cqrs/slices.ts";
 import { type CommandMetadata, type CommandOutcome, CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { orderDomain } from "../../../internal/orders/order-domain.ts";

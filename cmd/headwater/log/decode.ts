@@ -1,7 +1,7 @@
 /** What the records of the log say, as they were written. */
 
 import { fromBinary, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { POSITION_KEY } from "../../../internal/cqrs/slices.ts";
+import { POSITION_KEY } from "../../../internal/cqrs/command/slices.ts";
 import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";

@@ -3,7 +3,7 @@
 import { userInfo } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Documents } from "../../../internal/cqrs/documents.ts";
-import { loadParkedById, type ParkedKey, type ParkedRequest, requestParked } from "../../../internal/cqrs/parking.ts";
+import { loadParkedById, type ParkedKey, type ParkedRequest, requestParked } from "../../../internal/cqrs/projector/parking.ts";
 import { ConfigError, flagOnly, text } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";

@@ -1,5 +1,5 @@
 import type { Documents } from "../../../internal/cqrs/documents.ts";
-import { listParked, type ParkedKey } from "../../../internal/cqrs/parking.ts";
+import { listParked, type ParkedKey } from "../../../internal/cqrs/projector/parking.ts";
 import { ConfigError } from "../../../internal/platform/config.ts";
 
 /** What an operator means by a view and a key, or a view alone: in all its generations. @throws {ConfigError} nothing is meant */

@@ -1,4 +1,4 @@
-import { listParked, type ParkedKey } from "../../../internal/cqrs/parking.ts";
+import { listParked, type ParkedKey } from "../../../internal/cqrs/projector/parking.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { ageOf } from "../age.ts";

@@ -1,4 +1,4 @@
-import type { ParkedKey } from "../../../internal/cqrs/parking.ts";
+import type { ParkedKey } from "../../../internal/cqrs/projector/parking.ts";
 import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { ageOf } from "../age.ts";

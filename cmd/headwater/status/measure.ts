@@ -2,10 +2,10 @@
 
 import { setTimeout } from "node:timers/promises";
 import { type Documents, DocumentsUnavailableError } from "../../../internal/cqrs/documents.ts";
-import { type EventPlace, type EventsOptions, lastEvent } from "../../../internal/cqrs/event-lag.ts";
+import { type EventPlace, type EventsOptions, lastEvent } from "../../../internal/cqrs/event/event-lag.ts";
 import type { GroupMember, Log } from "../../../internal/cqrs/log.ts";
-import { listParked } from "../../../internal/cqrs/parking.ts";
-import { projectorGroup } from "../../../internal/cqrs/projector.ts";
+import { listParked } from "../../../internal/cqrs/projector/parking.ts";
+import { projectorGroup } from "../../../internal/cqrs/projector/projector.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";

@@ -1,8 +1,8 @@
 /** How far the views are. */
 
 import type { Checkpoint, Documents } from "../../../internal/cqrs/documents.ts";
-import { type EventPlace, type EventsOptions, type Lag, lagOf } from "../../../internal/cqrs/event-lag.ts";
-import { openCatalogue } from "../../../internal/cqrs/generations.ts";
+import { type EventPlace, type EventsOptions, type Lag, lagOf } from "../../../internal/cqrs/event/event-lag.ts";
+import { openCatalogue } from "../../../internal/cqrs/projector/generations.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 
 /** A collection that is filled from the events. */

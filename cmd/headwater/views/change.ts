@@ -1,8 +1,8 @@
 /** The commands that change how a view's generations stand, and that the projectors follow. */
 
-import { cancelBuild, dropPrevious, resumeBuild, rollBack, stopBuild } from "../../../internal/cqrs/generation-changes.ts";
-import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/generations.ts";
 import type { Projection } from "../../../internal/cqrs/projection.ts";
+import { cancelBuild, dropPrevious, resumeBuild, rollBack, stopBuild } from "../../../internal/cqrs/projector/generation-changes.ts";
+import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/projector/generations.ts";
 import type { Options, ValuesOf } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";

@@ -1,4 +1,4 @@
-import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/generations.ts";
+import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/projector/generations.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";

@@ -1,4 +1,4 @@
-import { DEFAULT_PACE } from "../../../internal/cqrs/generation-changes.ts";
+import { DEFAULT_PACE } from "../../../internal/cqrs/projector/generation-changes.ts";
 import { flagOnly, integer } from "../../../internal/platform/config.ts";
 
 /** How fast a view is built. */

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { type EventsOptions, lastEvent } from "../../../internal/cqrs/event-lag.ts";
-import { startBuild } from "../../../internal/cqrs/generation-changes.ts";
-import { type Build, openCatalogue, type ViewGenerations } from "../../../internal/cqrs/generations.ts";
+import { type EventsOptions, lastEvent } from "../../../internal/cqrs/event/event-lag.ts";
 import type { Projection } from "../../../internal/cqrs/projection.ts";
+import { startBuild } from "../../../internal/cqrs/projector/generation-changes.ts";
+import { type Build, openCatalogue, type ViewGenerations } from "../../../internal/cqrs/projector/generations.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderTopics } from "../../../internal/orders/topics.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";

@@ -1,6 +1,6 @@
-import { inGeneration } from "../../../internal/cqrs/generations.ts";
 import type { Projection } from "../../../internal/cqrs/projection.ts";
-import { type Verification, verifyView } from "../../../internal/cqrs/verify-view.ts";
+import { inGeneration } from "../../../internal/cqrs/projector/generations.ts";
+import { type Verification, verifyView } from "../../../internal/cqrs/projector/verify-view.ts";
 import { orderEvents } from "../../../internal/orders/order-events.ts";
 import { orderTopics } from "../../../internal/orders/topics.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";

@@ -1,8 +1,8 @@
 /** A view, as an operator names it. */
 
 import type { Documents } from "../../../internal/cqrs/documents.ts";
-import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/generations.ts";
 import type { Projection } from "../../../internal/cqrs/projection.ts";
+import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/projector/generations.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { ConfigError } from "../../../internal/platform/config.ts";
 

@@ -17,13 +17,13 @@ import {
 } from "../../../test/support/order-runtime.ts";
 import { OrderCancelledSchema, type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Documents, NEWS } from "../documents.ts";
-import { SEQUENCE_HEADER } from "../event-headers.ts";
-import { startBuild } from "../generation-changes.ts";
-import { openCatalogue } from "../generations.ts";
+import { SEQUENCE_HEADER } from "../event/event-headers.ts";
 import type { Log } from "../log.ts";
-import { listParked, loadParkedById, type ParkedKey, requestParked } from "../parking.ts";
 import type { Projection } from "../projection.ts";
-import { verifyView } from "../verify-view.ts";
+import { startBuild } from "../projector/generation-changes.ts";
+import { openCatalogue } from "../projector/generations.ts";
+import { listParked, loadParkedById, type ParkedKey, requestParked } from "../projector/parking.ts";
+import { verifyView } from "../projector/verify-view.ts";
 import type { ViewsUnderTest } from "./projector-suite.ts";
 
 const [view, ...others] = orders.views as [Projection, ...Projection[]];

@@ -3,10 +3,10 @@
 import type { OrderHistory } from "../../../test/support/order-histories.ts";
 import { orders, startProjector } from "../../../test/support/order-runtime.ts";
 import { type Checkpoint, type Documents, DocumentsUnavailableError } from "../documents.ts";
-import { startBuild } from "../generation-changes.ts";
-import { inGeneration, openCatalogue } from "../generations.ts";
 import type { Consumer, Log } from "../log.ts";
 import type { Projection } from "../projection.ts";
+import { startBuild } from "../projector/generation-changes.ts";
+import { inGeneration, openCatalogue } from "../projector/generations.ts";
 
 /** Where a projector dies. */
 export interface Death {

@@ -6,7 +6,7 @@ import { type OrderHistory, orderHistories, recordOf, shortHistory } from "../..
 import { newOrderLog, orders, startProjector } from "../../../test/support/order-runtime.ts";
 import type { Documents } from "../documents.ts";
 import type { Log } from "../log.ts";
-import { GapError } from "../projector.ts";
+import { GapError } from "../projector/projector.ts";
 import { type Death, goBack, inAnotherGroup, inBatches, project, startRebuild, untilRebuilt, without } from "./projector-suite-support.ts";
 import { expectFolds, expectPrefixes, storedViews } from "./view-checker.ts";
 

@@ -6,8 +6,8 @@ import { recordOf, shortHistory } from "../../../test/support/order-histories.ts
 import { newOrderLog, orders, startProjector } from "../../../test/support/order-runtime.ts";
 import { mongo } from "../../../test/support/servers.ts";
 import type { Documents } from "../../cqrs/documents.ts";
-import { dropPrevious, forgetAbandoned } from "../../cqrs/generation-changes.ts";
-import { generationsCollection, openCatalogue } from "../../cqrs/generations.ts";
+import { dropPrevious, forgetAbandoned } from "../../cqrs/projector/generation-changes.ts";
+import { generationsCollection, openCatalogue } from "../../cqrs/projector/generations.ts";
 import { project, startRebuild, untilRebuilt } from "../../cqrs/testing/projector-suite-support.ts";
 import { connectMongoDocuments } from "./connect.ts";
 

@@ -2,10 +2,10 @@
 
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Submission } from "../../cqrs/command-gateway.ts";
-import { encode } from "../../cqrs/encode.ts";
+import type { Submission } from "../../cqrs/command/command-gateway.ts";
+import { encode } from "../../cqrs/event/encode.ts";
+import type { TraceHeaders } from "../../cqrs/event/trace-context.ts";
 import type { Member } from "../../cqrs/oneof.ts";
-import type { TraceHeaders } from "../../cqrs/trace-context.ts";
 import type { CommandOptions } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
 

@@ -1,5 +1,5 @@
-import { partitionField, partitionOfEvent, sequenceField } from "../../cqrs/event-tail.ts";
 import { projection, type View } from "../../cqrs/projection.ts";
+import { partitionField, partitionOfEvent, sequenceField } from "../../cqrs/query/event-tail.ts";
 import { asWritten } from "../../cqrs/upcasting.ts";
 import { OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { orderEvents } from "../order-events.ts";

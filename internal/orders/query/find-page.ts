@@ -1,7 +1,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type DocumentReader, type Find, type Page, SortKeyError } from "../../cqrs/documents.ts";
-import { formatPageToken, listHash, notAPageToken, type PageRequest, parsePageToken } from "../../cqrs/page-token.ts";
 import type { View } from "../../cqrs/projection.ts";
+import { formatPageToken, listHash, notAPageToken, type PageRequest, parsePageToken } from "../../cqrs/query/page-token.ts";
 
 /** A list's page sizes, as its request in the .proto promises them. */
 export interface PageSizes {

@@ -1,5 +1,5 @@
 import type { DocumentReader } from "../../cqrs/documents.ts";
-import { type NotFound, notFound } from "../../cqrs/query.ts";
+import { type NotFound, notFound } from "../../cqrs/query/query.ts";
 import type { CustomerSummary, GetCustomerSummaryRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { customerSummary } from "../projection/customer-summary.ts";
 import { loadDocument } from "./load-document.ts";

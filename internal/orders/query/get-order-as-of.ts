@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Condition, DocumentReader, Page, SortKey } from "../../cqrs/documents.ts";
-import { type NotFound, notFound } from "../../cqrs/query.ts";
-import { readMask } from "../../cqrs/read-mask.ts";
+import { type NotFound, notFound } from "../../cqrs/query/query.ts";
+import { readMask } from "../../cqrs/query/read-mask.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { GetOrderAsOfRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";

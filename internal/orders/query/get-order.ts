@@ -1,6 +1,6 @@
 import type { DocumentReader } from "../../cqrs/documents.ts";
-import { type NotFound, notFound } from "../../cqrs/query.ts";
-import { readMask } from "../../cqrs/read-mask.ts";
+import { type NotFound, notFound } from "../../cqrs/query/query.ts";
+import { readMask } from "../../cqrs/query/read-mask.ts";
 import { type Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { GetOrderRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders } from "../projection/order.ts";

@@ -1,5 +1,5 @@
 import type { Condition, DocumentReader, Find } from "../../cqrs/documents.ts";
-import { readMask } from "../../cqrs/read-mask.ts";
+import { readMask } from "../../cqrs/query/read-mask.ts";
 import { type Order, OrderSchema, type OrderStatus, OrderStatusSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import {
   type ListOrdersRequest,

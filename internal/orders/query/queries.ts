@@ -1,4 +1,4 @@
-import type { QueriesOf } from "../../cqrs/query.ts";
+import type { QueriesOf } from "../../cqrs/query/query.ts";
 import type { OrderQueryService } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { getCustomerSummary } from "./get-customer-summary.ts";
 import { getOrder } from "./get-order.ts";

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PageTokenError } from "../../cqrs/page-token.ts";
+import { PageTokenError } from "../../cqrs/query/page-token.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";

@@ -1,5 +1,5 @@
-import type { DocumentWatch } from "../../cqrs/document-watch.ts";
 import type { Applied } from "../../cqrs/documents.ts";
+import type { DocumentWatch } from "../../cqrs/query/document-watch.ts";
 import type { Order } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { WatchOrderRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders } from "../projection/order.ts";

@@ -14,10 +14,10 @@ import {
   submission,
   submit,
 } from "../../../test/support/order-runtime.ts";
-import type { CommandGateway } from "../../cqrs/command-gateway.ts";
+import type { CommandGateway } from "../../cqrs/command/command-gateway.ts";
 import { type Documents, DocumentsUnavailableError } from "../../cqrs/documents.ts";
-import { createEventTail } from "../../cqrs/event-tail.ts";
-import { startFreshness } from "../../cqrs/freshness.ts";
+import { createEventTail } from "../../cqrs/query/event-tail.ts";
+import { startFreshness } from "../../cqrs/query/freshness.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";

@@ -1,8 +1,8 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { DocumentReader, StoredDocument } from "../../cqrs/documents.ts";
-import type { EventChunk, EventTail } from "../../cqrs/event-tail.ts";
-import { matches } from "../../cqrs/matches.ts";
-import type { Sequences } from "../../cqrs/token.ts";
+import type { EventChunk, EventTail } from "../../cqrs/query/event-tail.ts";
+import { matches } from "../../cqrs/query/matches.ts";
+import type { Sequences } from "../../cqrs/query/token.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { OrderChangeSchema, OrderFilter } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";

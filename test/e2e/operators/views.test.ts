@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openLog } from "../../../cmd/headwater/system/open.ts";
-import type { ViewGenerations } from "../../../internal/cqrs/generations.ts";
-import type { ParkedKey } from "../../../internal/cqrs/parking.ts";
+import type { ViewGenerations } from "../../../internal/cqrs/projector/generations.ts";
+import type { ParkedKey } from "../../../internal/cqrs/projector/parking.ts";
 import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";

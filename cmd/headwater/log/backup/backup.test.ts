@@ -3,10 +3,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { expect, it, onTestFinished } from "vitest";
-import type { Submission } from "../../../../internal/cqrs/command-gateway.ts";
+import type { Submission } from "../../../../internal/cqrs/command/command-gateway.ts";
+import { POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
-import { POSITION_KEY } from "../../../../internal/cqrs/slices.ts";
 import { temporaryFolder } from "../../../../test/support/dev-process.ts";
 import {
   createOrder,

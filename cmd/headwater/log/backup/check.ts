@@ -1,9 +1,9 @@
 /** Whether the records of a log fit together, such that a command handler and projectors can go on from them. */
 
 import { fromBinary } from "@bufbuild/protobuf";
-import { toldSequence } from "../../../../internal/cqrs/delivered-event.ts";
+import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { toldSequence } from "../../../../internal/cqrs/event/delivered-event.ts";
 import { partitionOf } from "../../../../internal/cqrs/partition.ts";
-import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/slices.ts";
 import type { EventMetadata } from "../../../../internal/gen/headwater/cqrs/v1/event_pb.ts";
 import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";

@@ -5,9 +5,9 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
-import { lastEvent } from "../../../../internal/cqrs/event-lag.ts";
+import { POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { lastEvent } from "../../../../internal/cqrs/event/event-lag.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
-import { POSITION_KEY } from "../../../../internal/cqrs/slices.ts";
 import { PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";

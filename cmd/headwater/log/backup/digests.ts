@@ -1,9 +1,9 @@
 /** What a log holds, in a few bytes per partition of a topic: whether two hold the same. */
 
 import { createHash, type Hash } from "node:crypto";
+import { IMPORT_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
-import { IMPORT_KEY } from "../../../../internal/cqrs/slices.ts";
 import { orderTopics } from "../../../../internal/orders/topics.ts";
 import { exportedTopics } from "./format.ts";
 

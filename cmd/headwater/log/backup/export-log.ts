@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
-import { sequenceOf } from "../../../../internal/cqrs/event-lag.ts";
+import { sequenceOf } from "../../../../internal/cqrs/event/event-lag.ts";
 import type { Log, LogRecord } from "../../../../internal/cqrs/log.ts";
 import { presentRecords, type Range } from "../../../../internal/cqrs/present-records.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";

@@ -3,8 +3,8 @@
  */
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
-import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/slices.ts";
 import { PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";
 import { Digests } from "./digests.ts";

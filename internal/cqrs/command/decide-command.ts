@@ -1,0 +1,154 @@
+/**
+ * What one command does to one snapshot (P2): a remembered command id gets its first outcome, the same id with other facts is a conflict,
+ * everything else is decided once and remembered.
+ */
+
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import {
+  type CommandMetadata,
+  type CommandOutcome,
+  CommandOutcomeSchema,
+  type Rejection,
+  RejectionSchema,
+} from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { type EventMetadata, EventMetadataSchema } from "../../gen/headwater/cqrs/v1/event_pb.ts";
+import { isRejected, type Rejected, reject } from "../aggregate.ts";
+import type { Domain } from "../domain.ts";
+import { encode } from "../event/encode.ts";
+import { remember, type Snapshot } from "./snapshots.ts";
+
+/** The reasons that the runtime itself gives; a domain's closed set must contain them. */
+export const runtimeReasons = {
+  versionMismatch: "VERSION_MISMATCH",
+  commandIdReused: "COMMAND_ID_REUSED",
+  notDecodable: "COMMAND_NOT_DECODABLE",
+} as const;
+
+/** What became of one command. */
+export interface Decided {
+  /** The answer, as bytes; absent for an inquiry after a command that was never decided. */
+  readonly outcome?: Uint8Array;
+  /** New events, complete. */
+  readonly events: readonly Message[];
+  /** Whether the snapshot changed and must be written. */
+  readonly changed: boolean;
+  /** Why the command could not be decided at all, if so: it belongs to the dead letters. */
+  readonly poison?: string;
+}
+
+/** Decides a command, or an inquiry if there is none, and changes the snapshot accordingly. New events follow `lastSequence`. */
+export function decideCommand(
+  domain: Pick<Domain, "aggregate" | "events">,
+  snapshot: Snapshot,
+  { metadata, command }: { readonly metadata: CommandMetadata; readonly command: Message | undefined },
+  lastSequence: number,
+): Decided {
+  const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId)?.bytes;
+  if (command === undefined) return known === undefined ? unchanged : { ...unchanged, outcome: known };
+  if (known !== undefined) {
+    const { fingerprint } = fromBinary(CommandOutcomeSchema, known);
+    const conflict = (): Uint8Array => encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, reused));
+    return { ...unchanged, outcome: sameBytes(fingerprint, metadata.fingerprint) ? known : conflict() };
+  }
+  const { events, state, rejected, poison } = decide(domain, snapshot, metadata, command, lastSequence);
+  if (events.length > 0) {
+    snapshot.version += events.length;
+    snapshot.sequence = lastSequence + events.length;
+    snapshot.state = state;
+  }
+  const outcome = remember(snapshot, outcomeOf(snapshot, metadata, rejected));
+  return { outcome, events, changed: true, ...(poison === undefined ? {} : { poison }) };
+}
+
+const unchanged = { events: [], changed: false } as const satisfies Decided;
+
+const reused = reject(runtimeReasons.commandIdReused, "this command_id was used before for a command with other facts; choose a new one");
+
+interface Verdict {
+  readonly events: readonly Message[];
+  /** The state after the events. */
+  readonly state: Message;
+  readonly rejected?: Rejected;
+  readonly poison?: string;
+}
+
+/** Leaves the snapshot as it is: code that fails half way through has changed nothing. */
+function decide(
+  { aggregate, events: { schemaVersion } }: Pick<Domain, "aggregate" | "events">,
+  snapshot: Snapshot,
+  metadata: CommandMetadata,
+  command: Message,
+  lastSequence: number,
+): Verdict {
+  const refused = (rejected: Rejected): Verdict => ({ events: [], state: snapshot.state, rejected });
+  const { aggregateId, version } = snapshot;
+  const { commandId, expectedVersion } = metadata;
+  if (expectedVersion !== undefined && expectedVersion !== version) {
+    const message = `expected version ${expectedVersion}, but it is ${version}; read it again and decide anew`;
+    return refused(reject(runtimeReasons.versionMismatch, message, { expected_version: String(expectedVersion) }));
+  }
+  const occurred = metadata.occurredAt ?? metadata.acceptedAt;
+  try {
+    const occurredAt = occurred === undefined ? new Date(0) : timestampDate(occurred);
+    const decision = aggregate.decide(snapshot.state, command, { aggregateId, commandId, occurredAt });
+    if (isRejected(decision)) return refused(decision);
+    const events: Message[] = [];
+    let state = snapshot.state;
+    for (const facts of decision) {
+      const place = { version: version + events.length + 1, sequence: lastSequence + events.length + 1 };
+      const event = aggregate.eventOf(state, facts, eventMetadata(metadata, aggregateId, place, schemaVersion));
+      state = aggregate.evolve(state, event);
+      events.push(event);
+    }
+    return { events, state };
+  } catch (error) {
+    const message = "the command could not be decided; an operator finds it among the dead letters";
+    return { ...refused(reject(runtimeReasons.notDecodable, message)), poison: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** These two are made without `create`, which takes as long as the decision. */
+function outcomeOf(snapshot: Snapshot, metadata: CommandMetadata, rejected: Rejected | undefined): CommandOutcome {
+  const outcome: CommandOutcome = {
+    $typeName: CommandOutcomeSchema.typeName,
+    commandId: metadata.commandId,
+    fingerprint: metadata.fingerprint,
+    version: snapshot.version,
+    sequence: BigInt(snapshot.sequence),
+  };
+  if (metadata.acceptedAt !== undefined) outcome.acceptedAt = metadata.acceptedAt;
+  if (rejected !== undefined) outcome.rejection = rejectionOf(rejected, snapshot.version);
+  return outcome;
+}
+
+function eventMetadata(
+  command: CommandMetadata,
+  aggregateId: string,
+  { version, sequence }: { readonly version: number; readonly sequence: number },
+  schemaVersion: number,
+): EventMetadata {
+  const metadata: EventMetadata = {
+    $typeName: EventMetadataSchema.typeName,
+    eventId: `${aggregateId}/${version}`,
+    aggregateId,
+    version,
+    sequence: BigInt(sequence),
+    commandId: command.commandId,
+    actor: command.actor,
+    correlationId: command.correlationId,
+    causationId: command.causationId,
+    schemaVersion,
+  };
+  if (command.occurredAt !== undefined) metadata.occurredAt = command.occurredAt;
+  if (command.acceptedAt !== undefined) metadata.recordedAt = command.acceptedAt;
+  return metadata;
+}
+
+function rejectionOf({ reason, message, metadata }: Rejected, version: number): Rejection {
+  return create(RejectionSchema, { reason, message, metadata: { ...metadata, current_version: String(version) } });
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}

@@ -1,0 +1,262 @@
+/**
+ * The slices of a command handler: what is decided goes into the open one, which becomes one transaction as soon as the former is committed.
+ * So a decision may rest on a slice that is not committed yet; if that one is fenced, everything here is thrown away.
+ */
+
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
+import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { DeadLetterSchema, PartitionPositionSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
+import type { Domain } from "../domain.ts";
+import { encode } from "../event/encode.ts";
+import { createEventHeaders } from "../event/event-headers.ts";
+import { traceHeadersOf } from "../event/trace-context.ts";
+import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "../log.ts";
+import { partitionOf } from "../partition.ts";
+import { type Decided, decideCommand } from "./decide-command.ts";
+import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
+
+/** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
+export const POSITION_KEY = "__position";
+
+/** The key in each partition of the state topic that is there while a log is imported. Without all its state, nothing may be decided. */
+export const IMPORT_KEY = "__import";
+
+/** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
+const SLICE_COMMANDS = 500;
+
+/** What became of a slice: committed, unless it was fenced. */
+export interface Commit {
+  readonly fenced?: FencedError;
+}
+
+/** The slices of one owner, from one assignment of partitions on. */
+export interface Slices {
+  /** How many more commands the open slice takes. */
+  room(): number;
+  /** Decides what a poll brought into the open slice; an error says that all slices must be forgotten, since the partitions were dealt anew. */
+  decide(poll: Poll): Promise<FencedError | undefined>;
+  /**
+   * The commit under way; if there is none, the open slice's is begun, unless it is empty. Replies go out with it.
+   *
+   * @throws {LogUnavailableError} nobody knows whether it was committed
+   */
+  commit(): Promise<Commit> | undefined;
+}
+
+/** Where a partition stands. */
+interface Position {
+  nextOffset: number;
+  sequence: number;
+}
+
+/** Everything that one transaction writes, while it is put together. */
+interface Slice {
+  readonly records: NewRecord[];
+  readonly replies: NewRecord[];
+  /** The partitions that commands were taken from. */
+  readonly partitions: Set<number>;
+  /** By id. */
+  readonly changed: Map<string, Changed>;
+  commands: number;
+}
+
+interface Changed {
+  readonly partition: number;
+  readonly snapshot: Snapshot;
+}
+
+/** What slices are made of. */
+export interface SlicesOptions {
+  readonly log: Pick<Log, "append" | "partitions">;
+  readonly domain: Domain;
+  readonly owner: Owner;
+}
+
+/** Creates slices that know nothing yet: the next poll has to report every partition as gained. */
+export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
+  const { topics, aggregate, commandRecordSchema } = domain;
+  const snapshots: Snapshots = createSnapshots(aggregate);
+  const headersOf = createEventHeaders(domain);
+  const positions = new Map<number, Position>();
+  /** Of the last poll: what it gave rise to is fenced by it. */
+  let generation = 0;
+  let open = emptySlice();
+  let underWay: { readonly slice: Slice; readonly commit: Promise<Commit> } | undefined;
+
+  return {
+    room: () => SLICE_COMMANDS - open.commands,
+    async decide(poll) {
+      if (poll.gained.length + poll.lost.length > 0) {
+        // What is taken over begins behind what is committed.
+        const { fenced } = (await underWay?.commit) ?? {};
+        if (fenced !== undefined) return fenced;
+        if (open.commands > 0) return new FencedError("the partitions were dealt anew while commands were decided");
+        for (const partition of poll.lost) {
+          positions.delete(partition);
+          snapshots.forget(partition);
+        }
+        await Promise.all(poll.gained.map(takeOver));
+      }
+      generation = poll.generation;
+      for (const [partition, records] of Map.groupBy(poll.records, (record) => record.partition)) await decidePartition(partition, records);
+      return undefined;
+    },
+    commit() {
+      if (underWay === undefined && open.commands > 0) {
+        const slice = open;
+        open = emptySlice();
+        underWay = { slice, commit: transact(slice) };
+        // Whoever waits for it hears of it.
+        underWay.commit.catch(() => undefined);
+      }
+      return underWay?.commit;
+    },
+  };
+
+  async function transact(slice: Slice): Promise<Commit> {
+    const consumed = new Map<number, number>();
+    for (const { partition, snapshot } of slice.changed.values()) {
+      slice.records.push({ topic: topics.state.name, partition, key: snapshot.aggregateId, value: snapshots.encode(partition, snapshot) });
+    }
+    for (const partition of slice.partitions) {
+      const position = positionOf(partition);
+      slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value: encodePosition(position, owner.writer) });
+      consumed.set(partition, position.nextOffset);
+    }
+    try {
+      await owner.transact({ records: slice.records, consumed, generation });
+    } catch (error) {
+      if (error instanceof FencedError) return { fenced: error };
+      throw error;
+    }
+    underWay = undefined;
+    // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.
+    if (slice.replies.length > 0) log.append(slice.replies).catch(() => undefined);
+    return {};
+  }
+
+  function positionOf(partition: number): Position {
+    const position = positions.get(partition);
+    if (position === undefined) throw new Error(`records of partition ${partition} came before it was taken over`);
+    return position;
+  }
+
+  async function takeOver(partition: number): Promise<void> {
+    const [value, importing] = await owner.load(partition, [POSITION_KEY, IMPORT_KEY]);
+    if (importing !== undefined) {
+      throw new Error(
+        `partition ${partition} has a part of an import: wait for its end; if it was interrupted, remove the log and import again`,
+      );
+    }
+    const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
+    positions.set(partition, { nextOffset: Number(position?.nextOffset ?? 0n), sequence: Number(position?.sequence ?? 0n) });
+    owner.seek(partition, Number(position?.nextOffset ?? 0n));
+  }
+
+  async function decidePartition(partition: number, records: readonly LogRecord[]): Promise<void> {
+    const position = positionOf(partition);
+    const due = records.filter((record) => record.offset >= position.nextOffset);
+    const last = due.at(-1);
+    if (last === undefined) return;
+    const decoded = due.map((record) => ({ record, command: decodeCommand(commandRecordSchema, record, log.partitions) }));
+    // A bad record's key may be anything, also that of the position: only what is known to be an aggregate is loaded.
+    const ids = new Set(decoded.flatMap(({ record, command }) => (typeof command === "string" ? [] : [record.key])));
+    const loaded = await snapshots.load(
+      owner,
+      partition,
+      [...ids],
+      (id) => (open.changed.get(id) ?? underWay?.slice.changed.get(id))?.snapshot,
+    );
+    for (const { record, command } of decoded) {
+      if (typeof command === "string") open.records.push(deadLetter(domain, record, command));
+      else decideRecord(open, position, record, command, loaded);
+    }
+    position.nextOffset = last.offset + 1;
+    open.partitions.add(partition);
+    open.commands += due.length;
+  }
+
+  function decideRecord(
+    slice: Slice,
+    position: Position,
+    record: LogRecord,
+    command: DecodedCommand,
+    loaded: ReadonlyMap<string, Snapshot>,
+  ): void {
+    const { key, partition } = record;
+    const snapshot = loaded.get(key);
+    if (snapshot === undefined) throw new Error(`the snapshot of ${key} was not loaded`);
+    const decided = decideCommand(domain, snapshot, command, position.sequence);
+    position.sequence += decided.events.length;
+    if (decided.poison !== undefined) slice.records.push(deadLetter(domain, record, decided.poison));
+    const trace = traceHeadersOf((name) => record.headers?.[name]);
+    for (const event of decided.events) {
+      const value = encode(aggregate.eventSchema, event);
+      slice.records.push({ topic: topics.events.name, partition, key, value, headers: headersOf(event, trace) });
+    }
+    if (decided.changed) slice.changed.set(key, { partition, snapshot });
+    slice.replies.push(reply(command.metadata, decided, partition));
+  }
+
+  function reply(metadata: CommandMetadata, { outcome }: Decided, partition: number): NewRecord {
+    const value: CommandReply = {
+      $typeName: CommandReplySchema.typeName,
+      requestId: metadata.requestId,
+      replyTo: metadata.replyTo,
+      aggregateId: metadata.aggregateId,
+      partition,
+    };
+    return {
+      topic: topics.replies.name,
+      partition: partitionOf(metadata.replyTo, log.partitions),
+      key: metadata.replyTo,
+      value: encode(CommandReplySchema, value, {
+        field: CommandReplySchema.field.outcome,
+        messages: outcome === undefined ? [] : [outcome],
+      }),
+    };
+  }
+}
+
+function emptySlice(): Slice {
+  return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0 };
+}
+
+/** A command as the handler reads it. */
+export interface DecodedCommand {
+  readonly metadata: CommandMetadata;
+  /** Absent in an inquiry. */
+  readonly command: Message | undefined;
+}
+
+/** The command in a record, or why there is none. */
+export function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number): DecodedCommand | string {
+  try {
+    const { metadata, command } = fromBinary(schema, record.value);
+    if (metadata === undefined) return "the record has no metadata";
+    if (metadata.aggregateId !== record.key) return `the key is not the id ${JSON.stringify(metadata.aggregateId)} in the metadata`;
+    if (metadata.commandId === "") return "the record has no command id";
+    if (record.key.startsWith("_")) return "an id cannot begin with an underscore";
+    if (partitionOf(record.key, partitions) !== record.partition) return "the record is in a partition that its key does not belong to";
+    return { metadata, command };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function deadLetter({ topics }: Domain, record: LogRecord, error: string): NewRecord {
+  const value = create(DeadLetterSchema, {
+    topic: topics.commands.name,
+    partition: record.partition,
+    offset: BigInt(record.offset),
+    key: record.key,
+    value: record.value,
+    error,
+  });
+  return { topic: topics.deadLetters.name, partition: record.partition, key: record.key, value: encode(DeadLetterSchema, value) };
+}
+
+function encodePosition({ nextOffset, sequence }: Position, writer: string): Uint8Array {
+  const position = create(PartitionPositionSchema, { nextOffset: BigInt(nextOffset), sequence: BigInt(sequence), writer });
+  return encode(PartitionPositionSchema, position);
+}

@@ -1,0 +1,185 @@
+import { create, type DescField, type DescMessage, fromBinary, type MessageShape, ScalarType, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { file_google_protobuf_wrappers, StructSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
+import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.ts";
+import { CommandOutcomeSchema, CommandReplySchema, file_headwater_cqrs_v1_command } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { file_headwater_cqrs_v1_event } from "../../gen/headwater/cqrs/v1/event_pb.ts";
+import { AggregateSnapshotSchema, file_headwater_cqrs_v1_state } from "../../gen/headwater/cqrs/v1/state_pb.ts";
+import { file_headwater_cqrs_v1_token } from "../../gen/headwater/cqrs/v1/token_pb.ts";
+import { file_headwater_orders_v1_order_command_service } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { file_headwater_orders_v1_order_event, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
+import { AddressSchema, file_headwater_orders_v1_order, MoneySchema, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
+import { file_headwater_orders_v1_order_query_service } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
+import { file_headwater_orders_v1_order_state } from "../../gen/headwater/orders/v1/order_state_pb.ts";
+import { encode, keep } from "./encode.ts";
+
+const schemas = [
+  file_headwater_cqrs_v1_command,
+  file_headwater_cqrs_v1_event,
+  file_headwater_cqrs_v1_state,
+  file_headwater_cqrs_v1_token,
+  file_headwater_orders_v1_order,
+  file_headwater_orders_v1_order_command_service,
+  file_headwater_orders_v1_order_event,
+  file_headwater_orders_v1_order_query_service,
+  file_headwater_orders_v1_order_state,
+  file_google_rpc_status,
+  file_google_rpc_error_details,
+  file_google_protobuf_wrappers,
+].flatMap(({ messages }) => messages.map((schema): [DescMessage] => [schema]));
+
+describe.each(schemas)("%s", (schema) => {
+  it("has the bytes that protobuf-es gives it", () => {
+    fc.assert(
+      fc.property(anyMessage(schema), (message) => {
+        expect(encode(schema, message)).toEqual(toBinary(schema, message));
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe("a message", () => {
+  it("may end with messages that were encoded and kept before", () => {
+    const whole: DescMessage = AggregateSnapshotSchema;
+    const part: DescMessage = CommandOutcomeSchema;
+    const { outcomes: field } = AggregateSnapshotSchema.field;
+    fc.assert(
+      fc.property(anyMessage(whole), fc.array(anyMessage(part)), (snapshot, outcomes) => {
+        const messages = outcomes.map((outcome) => keep(encode(part, outcome)));
+        const expected = toBinary(whole, Object.assign(create(whole, snapshot), { outcomes }));
+        expect(encode(whole, Object.assign(create(whole, snapshot), { outcomes: [] }), { field, messages })).toEqual(expected);
+      }),
+    );
+  });
+
+  it.each([126, 127, 128, 16_383, 16_384, 70_000])(
+    "may have %d bytes of text, ASCII or not, in itself and in a message within it",
+    (length) => {
+      for (const text of ["x".repeat(length), `${"x".repeat(length - 2)}ü`, `${"x".repeat(length - 3)}鍵`, "🔑".repeat(length)]) {
+        const order = create(OrderSchema, { orderId: text, shippingAddress: { recipient: text, addressLines: [text, text], city: "x" } });
+        expect(Buffer.from(encode(OrderSchema, order)).equals(toBinary(OrderSchema, order))).toBe(true);
+      }
+    },
+  );
+
+  it("has a half of a surrogate pair as protobuf-es has it", () => {
+    const address = create(AddressSchema, { recipient: "a\ud83d", city: "\udd11" });
+    expect(encode(AddressSchema, address)).toEqual(toBinary(AddressSchema, address));
+  });
+
+  it.each([0n, 1n, 2n ** 28n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 53n - 1n, 2n ** 53n + 1n, 2n ** 63n - 1n, -1n, -(2n ** 63n)])(
+    "may have the integer %d",
+    (minorUnits) => {
+      const money = create(MoneySchema, { currencyCode: "EUR", minorUnits });
+      expect(encode(MoneySchema, money)).toEqual(toBinary(MoneySchema, money));
+    },
+  );
+
+  it("keeps the fields that this version does not know, wherever they are", () => {
+    const unknown = new BinaryWriter().tag(999, WireType.LengthDelimited).string("from the future").finish();
+    const metadata = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(unknown).finish();
+    for (const bytes of [unknown, metadata]) {
+      expect(encode(OrderEventSchema, fromBinary(OrderEventSchema, bytes))).toEqual(bytes);
+    }
+  });
+
+  it("that cannot be encoded is refused as protobuf-es refuses it", () => {
+    for (const minorUnits of [2n ** 63n, "many", 1.5, null]) {
+      const money = Object.assign(create(MoneySchema), { minorUnits });
+      expect(() => encode(MoneySchema, money as never)).toThrow(errorOf(() => toBinary(MoneySchema, money as never)));
+    }
+    expect(() => encode(MoneySchema, create(OrderSchema) as never)).toThrow("with message headwater.orders.v1.Order");
+  });
+
+  it.each([0, -0, 1.5, Number.NaN])("may have the fraction %d", (value) => {
+    for (const schema of file_google_protobuf_wrappers.messages.slice(0, 2)) {
+      const message = create(schema, { value });
+      expect(encode(schema, message)).toEqual(toBinary(schema, message));
+    }
+  });
+
+  it("may be of a kind that our messages are not", () => {
+    const struct = create(StructSchema, { fields: { pi: { kind: { case: "numberValue", value: 3.14 } } } });
+    expect(encode(StructSchema, struct)).toEqual(toBinary(StructSchema, struct));
+  });
+
+  it("stays what it was while others are encoded after it", () => {
+    const replies = Array.from({ length: 2_000 }, (_, index) =>
+      create(CommandReplySchema, { requestId: `request ${index}`, partition: index }),
+    );
+    const encoded = replies.map((reply) => encode(CommandReplySchema, reply));
+    expect(encoded.map((bytes) => fromBinary(CommandReplySchema, bytes))).toEqual(replies);
+  });
+});
+
+function errorOf(run: () => unknown): Error {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("it was not refused");
+}
+
+/** Any message of a type: its fields with a value or without, each member of its oneofs. */
+function anyMessage(schema: DescMessage, depth = 0): fc.Arbitrary<MessageShape<DescMessage>> {
+  const isDeep = depth > 4;
+  if (schema.typeName === "google.protobuf.Timestamp") return fc.integer().map((ms) => timestampFromMs(ms));
+  const singles = schema.fields.filter(({ oneof, message }) => oneof === undefined && !(isDeep && message));
+  const fields = fc.record(Object.fromEntries(singles.map((field) => [field.localName, anyValue(field, depth)])), { requiredKeys: [] });
+  const members = schema.oneofs.map(({ localName, fields: options }) =>
+    fc
+      .oneof(
+        fc.constant({ case: undefined }),
+        ...options.map((field) => fc.record({ case: fc.constant(field.localName), value: anyValue(field, depth) })),
+      )
+      .map((member) => [localName, member] as const),
+  );
+  return fc.tuple(fields, fc.tuple(...members)).map(([values, oneofs]) => create(schema, { ...values, ...Object.fromEntries(oneofs) }));
+}
+
+function anyValue(field: DescField, depth: number): fc.Arbitrary<unknown> {
+  const single = field.message
+    ? anyMessage(field.message, depth + 1)
+    : field.enum
+      ? fc.integer({ min: -1, max: 20 })
+      : anyScalar(field.scalar);
+  if (field.fieldKind === "list") return fc.array(single, { maxLength: 3 });
+  if (field.fieldKind !== "map") return single;
+  const key = field.mapKey === ScalarType.STRING ? anyText : anyScalar(field.mapKey).map(String);
+  return fc.dictionary(key, single, { maxKeys: 3, noNullPrototype: true });
+}
+
+const anyText = fc.oneof(fc.string(), fc.string({ unit: "grapheme", maxLength: 200 }));
+
+function anyScalar(scalar: ScalarType): fc.Arbitrary<unknown> {
+  switch (scalar) {
+    case ScalarType.STRING:
+      return anyText;
+    case ScalarType.BOOL:
+      return fc.boolean();
+    case ScalarType.BYTES:
+      return fc.uint8Array({ maxLength: 300 });
+    case ScalarType.DOUBLE:
+    case ScalarType.FLOAT:
+      return fc.float();
+    case ScalarType.INT32:
+    case ScalarType.SINT32:
+    case ScalarType.SFIXED32:
+      return fc.integer();
+    case ScalarType.UINT32:
+    case ScalarType.FIXED32:
+      return fc.nat();
+    case ScalarType.INT64:
+    case ScalarType.SINT64:
+    case ScalarType.SFIXED64:
+      return fc.oneof(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.maxSafeInteger().map(BigInt));
+    case ScalarType.UINT64:
+    case ScalarType.FIXED64:
+      return fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+  }
+}

@@ -1,0 +1,119 @@
+/** The documents that a projector has at hand. A stale one does no harm: its write conflicts, and it is loaded again. */
+
+import type { Applied, Checkpoint, Documents, DocumentWrite, Fields, StoredDocument, WriteConflict } from "../documents.ts";
+import type { Projection } from "../projection.ts";
+
+/** How many documents are kept: some tens of megabytes of orders. */
+const MAX_CACHED_DOCUMENTS = 20_000;
+
+/** A document as it is stored. */
+export interface KnownDocument {
+  readonly document: object;
+  readonly applied: Applied;
+  readonly revision: number;
+}
+
+/** A document as the fold left it, to be written. */
+export interface FoldedDocument extends DocumentPlace, KnownDocument {
+  readonly fields: Fields;
+  /** The revision it was loaded at; 0 if it is new. */
+  readonly revision: number;
+}
+
+/** A document that this code cannot read. */
+export interface UnreadableDocument {
+  readonly unreadable: string;
+  readonly applied: Applied;
+}
+
+/** A document, if this code can read it. */
+export type CachedDocument = KnownDocument | UnreadableDocument;
+
+/** Where a document is. */
+export interface DocumentPlace {
+  readonly view: Projection;
+  readonly id: string;
+}
+
+/** Loads and writes documents through what is at hand. */
+export interface DocumentCache {
+  keyOf(view: Projection, id: string): string;
+  /** Documents in the order of the places asked for; undefined where there is none. */
+  load(places: readonly DocumentPlace[]): Promise<readonly (CachedDocument | undefined)[]>;
+  /**
+   * Writes documents and whatever else belongs to them, then checkpoints, and returns the keys of what conflicted, documents by `keyOf`;
+   * these are forgotten. From the call on, the documents are at hand as they are being written; after a failure none of them is.
+   */
+  write(
+    documents: readonly FoldedDocument[],
+    checkpoints: readonly Checkpoint[],
+    others?: readonly DocumentWrite[],
+  ): Promise<ReadonlySet<string>>;
+  clear(): void;
+}
+
+/** Creates a cache over the documents of all views. */
+export function createDocumentCache(documents: Documents): DocumentCache {
+  const cache = new Map<string, KnownDocument>();
+  const keyOf = (view: Projection, id: string): string => `${view.collection.name}/${id}`;
+
+  return {
+    keyOf,
+    async load(places) {
+      const missing = places.filter(({ view, id }) => !view.writeOnce && !cache.has(keyOf(view, id)));
+      const loaded = new Map<string, CachedDocument>();
+      const byView = [...Map.groupBy(missing, ({ view }) => view)];
+      await Promise.all(
+        byView.map(async ([view, wanted]) => {
+          const found = await documents.load(
+            view.collection.name,
+            wanted.map(({ id }) => id),
+          );
+          for (const stored of found) if (stored !== undefined) loaded.set(keyOf(view, stored.id), decoded(view, stored));
+        }),
+      );
+      return places.map(({ view, id }) => cache.get(keyOf(view, id)) ?? loaded.get(keyOf(view, id)));
+    },
+    async write(folded, checkpoints, others = []) {
+      const writes = folded.map(
+        ({ view, id, applied, revision, fields }): DocumentWrite => ({
+          collection: view.collection.name,
+          id,
+          expectedRevision: revision,
+          applied,
+          fields,
+        }),
+      );
+      // What is folded meanwhile builds on these.
+      for (const { view, id, document, applied, revision } of folded) {
+        const key = keyOf(view, id);
+        cache.delete(key);
+        if (!view.writeOnce) cache.set(key, { document, applied, revision: revision + 1 });
+      }
+      let conflicts: readonly WriteConflict[];
+      try {
+        conflicts = await documents.write([...writes, ...others], checkpoints);
+      } catch (error) {
+        // Which of them are as they were, nobody knows.
+        for (const { view, id } of folded) cache.delete(keyOf(view, id));
+        throw error;
+      }
+      const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
+      for (const key of conflicting) cache.delete(key);
+      for (const key of cache.keys()) {
+        if (cache.size <= MAX_CACHED_DOCUMENTS) break;
+        cache.delete(key);
+      }
+      return conflicting;
+    },
+    clear: () => cache.clear(),
+  };
+}
+
+function decoded(view: Projection, { applied, revision, fields }: StoredDocument): CachedDocument {
+  try {
+    return { applied, revision, document: view.decode(fields) };
+  } catch (error) {
+    return { applied, unreadable: `the stored document cannot be read: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Keeps generations of views up to date: folds the events of the partitions it is given, a batch at a time, then writes the checkpoints (P6).
+ * While it is behind, one batch is written while the next is folded. Which generations these are may change while it runs.
+ */
+
+import { type Bell, createBell } from "../bell.ts";
+import type { Poll } from "../log.ts";
+import type { Projection } from "../projection.ts";
+import { createPartitions, type PartitionsOptions } from "./kept-partitions.ts";
+import { type Ongoing, ongoing } from "./ongoing.ts";
+
+/** How many events one batch takes at most: enough to write each busy document once for many events. */
+const BATCH_EVENTS = 1_000;
+
+/**
+ * A batch of at least this share of the most that it may take is written while the next is folded. After a smaller one there is little to do,
+ * and what comes while it is written shares the next.
+ */
+const LARGE_BATCH = 0.25;
+
+const POLL_WAIT_MS = 5_000;
+
+/** What is kept, from where, and as whom. */
+export interface KeepOptions extends PartitionsOptions {
+  readonly group: string;
+  readonly instance: string;
+  /** How many events one batch takes at most. Default 1,000. */
+  readonly batchEvents?: number;
+  /** The generations to keep. Asked again when `changes` has rung. */
+  readonly generations: () => readonly Projection[];
+  /** Rings when the generations may have changed. */
+  readonly changes?: Bell;
+  /** Told when those of before are not kept any more. */
+  readonly onChanged?: () => void;
+  /** Rings when somebody has asked for something of a parked key. */
+  readonly requests?: Bell;
+  /** Told every few seconds at least while it gets on. */
+  readonly onProgress?: () => void;
+  /** Awaited between batches, with the milliseconds that the last one took. Absent: batches overlap. */
+  readonly rest?: (workedMs: number) => Promise<void>;
+}
+
+/**
+ * Runs until the signal aborts.
+ *
+ * @throws {GapError} the partition sequence has a gap
+ * @throws {FencedError} another has joined under this instance's name: this one must end
+ * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
+ */
+export async function keepGenerations(options: KeepOptions): Promise<void> {
+  const { log, clock, group, instance, topics, signal, batchEvents = BATCH_EVENTS, rest, onProgress, onChanged } = options;
+  const { changes = createBell(), requests = createBell() } = options;
+  await using consumer = await log.consume({ group, instance, topic: topics.events.name });
+  const happened = createBell();
+  let changing = ongoing(changes.rung(signal), happened);
+  let asking = ongoing(requests.rung(signal), happened);
+  let polling: Ongoing<Poll> | undefined;
+  let partitions = createPartitions(options, options.generations(), consumer);
+  let writing = ongoing(Promise.resolve(), happened);
+  try {
+    while (!signal.aborted) {
+      polling ??= ongoing(consumer.poll({ maxRecords: batchEvents, waitMs: POLL_WAIT_MS }), happened);
+      if (writing.isOver) await writing.result;
+      if (changing.isOver) {
+        changing = ongoing(changes.rung(signal), happened);
+        await writing.result;
+        partitions = createPartitions(options, options.generations(), consumer);
+        consumer.reset();
+        // A poll that is under way may have its records from before.
+        polling = ongoing(withoutRecords(polling.result), happened);
+        onChanged?.();
+      } else if (asking.isOver) {
+        asking = ongoing(requests.rung(signal), happened);
+        await writing.result;
+        await partitions.answerRequests();
+      } else if (polling.isOver) {
+        const poll = await polling.result;
+        polling = undefined;
+        await take(poll);
+      } else await happened.rung(signal);
+    }
+  } finally {
+    // Nothing goes on behind its caller's back.
+    await Promise.allSettled([writing.result]);
+  }
+
+  async function take({ generation, lost, gained, records }: Poll): Promise<void> {
+    if (generation > 0) onProgress?.();
+    if (lost.length + gained.length > 0) {
+      await writing.result;
+      for (const partition of lost) partitions.release(partition);
+      for (const partition of gained) await partitions.takeOver(partition);
+      if (gained.length > 0) await partitions.answerRequests();
+    }
+    if (records.length === 0) return;
+    const startedAtMs = clock.now();
+    const batch = await partitions.prepare(records);
+    await writing.result;
+    writing = ongoing(partitions.write(batch), happened);
+    if (rest === undefined && records.length >= batchEvents * LARGE_BATCH) return;
+    await writing.result;
+    await rest?.(clock.now() - startedAtMs);
+  }
+}
+
+async function withoutRecords(polling: Promise<Poll>): Promise<Poll> {
+  return { ...(await polling), records: [] };
+}

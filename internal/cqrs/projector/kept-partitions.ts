@@ -1,0 +1,186 @@
+/** The partitions that a projector has: where its generations of views stand in each, and what is read and written from there on (P6). */
+
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Clock } from "../clock.ts";
+import type { Checkpoint, Documents } from "../documents.ts";
+import { type DeliveredEvent, delivered } from "../event/delivered-event.ts";
+import type { Consumer, Log, LogRecord } from "../log.ts";
+import type { Projection } from "../projection.ts";
+import type { EventReader } from "../upcasting.ts";
+import { createEventFolder, type DueEvents, type FoldedBatch } from "./event-folder.ts";
+import { listParked, type ParkedKey } from "./parking.ts";
+
+/** The log does not continue where the views are: events are missing, and to go on would corrupt every view. */
+export class GapError extends Error {
+  override readonly name = "GapError";
+}
+
+/** What is kept, and from where. */
+export interface PartitionsOptions {
+  readonly log: Log;
+  readonly documents: Documents;
+  readonly clock: Clock;
+  readonly events: Pick<EventReader, "read">;
+  readonly topics: { readonly events: { readonly name: string } };
+  readonly signal: AbortSignal;
+  /** Told where the generations stand in partitions that got on. */
+  readonly onApplied?: (places: readonly AppliedPlace[]) => void;
+  /** Told which partitions it has. */
+  readonly onPartitions?: (partitions: ReadonlySet<number>) => void;
+}
+
+/** How far a generation is complete in a partition. */
+export interface AppliedPlace {
+  readonly generation: Projection;
+  readonly partition: number;
+  readonly sequence: number;
+}
+
+/** Where one generation stands in one partition. */
+interface Place {
+  nextOffset: number;
+  sequence: number;
+  eventTimeMs: number;
+}
+
+/** What is to be written. */
+export interface PreparedBatch {
+  readonly folded: FoldedBatch;
+  readonly checkpoints: readonly Checkpoint[];
+  readonly applied: readonly AppliedPlace[];
+}
+
+/** Each method but `prepare` is called when nothing is being written. */
+export interface Partitions {
+  takeOver(partition: number): Promise<void>;
+  release(partition: number): void;
+  /**
+   * Folds records on top of what has been prepared before, which may be being written.
+   *
+   * @throws {GapError} the partition sequence has a gap
+   */
+  prepare(records: readonly LogRecord[]): Promise<PreparedBatch>;
+  /** Writes what was prepared, in the order in which it was. After a failure nothing of this may be used any more. */
+  write(batch: PreparedBatch): Promise<void>;
+  answerRequests(): Promise<void>;
+}
+
+/** Of no partition yet. */
+export function createPartitions(options: PartitionsOptions, generations: readonly Projection[], consumer: Consumer): Partitions {
+  const { log, documents, clock, events, topics, onApplied, onPartitions, signal } = options;
+  const read = (record: LogRecord): DeliveredEvent => delivered(events, record);
+  const folder = createEventFolder({ documents, now: () => clock.now() });
+  /** Per partition, the place of each generation, in their order, as far as has been prepared. */
+  const places = new Map<number, readonly Place[]>();
+
+  return {
+    async takeOver(partition) {
+      const found = await Promise.all(generations.map((generation) => documents.checkpoints(generation.collection.name)));
+      const taken = found.map((checkpoints) => placeOf(checkpoints, partition, log.id));
+      const end = (await log.ends(topics.events.name))[partition] ?? 0;
+      if (taken.some((place) => place.nextOffset > end)) {
+        throw new GapError(
+          `partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`,
+        );
+      }
+      await folder.parkedKeys.takeOver(partition);
+      places.set(partition, taken);
+      // Even before the first event, the query side learns from the checkpoints which log the views follow.
+      await documents.write(
+        [],
+        taken.map((place, index) => checkpointOf(index, partition, place)),
+      );
+      consumer.seek(partition, taken.length === 0 ? end : Math.min(...taken.map((place) => place.nextOffset)));
+      onPartitions?.(new Set(places.keys()));
+      onApplied?.(appliedIn([partition, taken]));
+    },
+    release(partition) {
+      places.delete(partition);
+      folder.parkedKeys.release(partition);
+      // Another projector writes these documents from now on; a stale one would only cost a conflict, but would stay in memory.
+      folder.clear();
+      onPartitions?.(new Set(places.keys()));
+    },
+    async prepare(records) {
+      const arrived = records.map(read);
+      const after = new Map<number, Place[]>();
+      const due = generations.map((view, index): DueEvents => ({ view, events: dueEvents(arrived, index, after) }));
+      const checkpoints = [...after].flatMap(([partition, next]) => next.map((place, index) => checkpointOf(index, partition, place)));
+      for (const [partition, next] of after) places.set(partition, next);
+      return { folded: await folder.fold(due), checkpoints, applied: [...after].flatMap(appliedIn) };
+    },
+    async write({ folded, checkpoints, applied }) {
+      await folder.write(folded, checkpoints);
+      onApplied?.(applied);
+    },
+    async answerRequests() {
+      const asked = (await listParked(documents)).filter(({ partition, request }) => request !== undefined && places.has(partition));
+      for (const entry of asked) {
+        const index = generations.findIndex(({ collection }) => collection.name === entry.collection);
+        const generation = generations[index];
+        const place = places.get(entry.partition)?.[index];
+        if (generation === undefined || place === undefined) continue;
+        const stretch = { topic: topics.events.name, partition: entry.partition, from: entry.event.offset, to: place.nextOffset, signal };
+        const waiting: DeliveredEvent[] = [];
+        for await (const records of await log.tail(stretch)) waiting.push(...records.map(read).filter(waitsIn(entry, generation)));
+        await folder.retry(generation, entry, waiting);
+      }
+    },
+  };
+
+  /** The events that a generation has not applied, in order; notes in `after` where it will be. */
+  function dueEvents(arrived: readonly DeliveredEvent[], index: number, after: Map<number, Place[]>): readonly DeliveredEvent[] {
+    return arrived.filter((event) => {
+      const { partition, offset, sequence } = event;
+      const taken = places.get(partition);
+      if (taken === undefined) throw new Error(`events of partition ${partition} came before it was taken over`);
+      const next = after.get(partition) ?? taken.map((place) => ({ ...place }));
+      after.set(partition, next);
+      const place = next[index];
+      if (place === undefined || offset < place.nextOffset) return false;
+      if (sequence !== undefined && sequence > place.sequence + 1) {
+        throw new GapError(
+          `partition ${partition} goes from event ${place.sequence} to ${sequence} at offset ${offset}: events are missing`,
+        );
+      }
+      place.nextOffset = offset + 1;
+      if (sequence === undefined) return true;
+      if (sequence <= place.sequence) return false;
+      place.sequence = sequence;
+      if ("metadata" in event && event.metadata.recordedAt !== undefined) place.eventTimeMs = timestampMs(event.metadata.recordedAt);
+      return true;
+    });
+  }
+
+  function checkpointOf(index: number, partition: number, place: Place): Checkpoint {
+    return { collection: generations[index]?.collection.name ?? "", partition, logId: log.id, ...place };
+  }
+
+  function appliedIn([partition, standing]: readonly [number, readonly Place[]]): readonly AppliedPlace[] {
+    return generations.map((generation, index) => ({ generation, partition, sequence: standing[index]?.sequence ?? 0 }));
+  }
+}
+
+function placeOf(checkpoints: readonly Checkpoint[], partition: number, logId: string): Place {
+  const checkpoint = checkpoints.find((candidate) => candidate.partition === partition);
+  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0 };
+  if (checkpoint.logId !== logId) {
+    throw new Error(
+      `the view ${checkpoint.collection} follows another log (${checkpoint.logId}); remove its documents to build it from this one`,
+    );
+  }
+  const { nextOffset, sequence, eventTimeMs } = checkpoint;
+  return { nextOffset, sequence, eventTimeMs };
+}
+
+/** Whether an event may wait in an entry. */
+function waitsIn({ scope, key }: ParkedKey, view: Projection): (event: DeliveredEvent) => boolean {
+  return (event) => {
+    if (scope !== "document") return event.aggregateId === key;
+    try {
+      return !("event" in event) || view.keys(event.event).includes(key);
+    } catch {
+      return true;
+    }
+  };
+}

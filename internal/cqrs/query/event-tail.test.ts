@@ -1,0 +1,166 @@
+import { create } from "@bufbuild/protobuf";
+import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { orders } from "../../../test/support/order-runtime.ts";
+import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
+import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
+import { type Documents, DocumentsUnavailableError } from "../documents.ts";
+import type { Projection, View } from "../projection.ts";
+import { createEventTail, type EventChunk, type EventFilter, type EventTail, partitionField, sequenceField } from "./event-tail.ts";
+import { startFreshness } from "./freshness.ts";
+
+const partitions = 2;
+const forever = new AbortController().signal;
+const [other, history] = orders.views as [Projection, View<typeof OrderEventSchema>];
+
+let documents: Documents;
+let tail: EventTail<OrderEvent>;
+let bothTail: EventTail<OrderEvent>;
+let finds: number;
+
+beforeEach(async () => {
+  documents = await openEmbeddedDocuments({ inMemory: true });
+  await documents.prepare([history.collection]);
+  const freshness = await startFreshness({ documents, views: [other, history], partitions });
+  onTestFinished(async () => {
+    await freshness[Symbol.asyncDispose]();
+    await documents[Symbol.asyncDispose]();
+  });
+  finds = 0;
+  const counted: Pick<Documents, "find"> = {
+    find(query) {
+      finds += 1;
+      return documents.find(query);
+    },
+  };
+  tail = createEventTail({ documents: counted, freshness, view: history, partitions });
+  bothTail = createEventTail({ documents: counted, freshness, view: history, alongside: [other], partitions });
+});
+
+it("all events of all partitions come once, in the order of each partition", async () => {
+  await put(0, 1, 1_000);
+  await put(1, 1, 10);
+  const chunks = await takenUntil(tail.follow(new Map(), {}, forever), { 0: 1_000, 1: 10 });
+  expect(sequencesIn(chunks, 0)).toEqual(range(1, 1_000));
+  expect(sequencesIn(chunks, 1)).toEqual(range(1, 10));
+});
+
+it("a partition does not wait for all of another", async () => {
+  await put(0, 1, 1_000);
+  await put(1, 1, 10);
+  const chunks = await takenUntil(tail.follow(new Map(), {}, forever), { 0: 1_000, 1: 10 });
+  expect(chunks.findIndex(({ partition }) => partition === 1)).toBe(1);
+});
+
+it("only what is behind the position comes, and then what is new", async () => {
+  await put(0, 1, 10);
+  const events = tail.follow(new Map([[0, 8]]), {}, forever);
+  const before = await takenUntil(events, { 0: 10 });
+  const waiting = takenUntil(events, { 0: 12 });
+  await put(0, 11, 12);
+  expect(sequencesIn([...before, ...(await waiting)], 0)).toEqual([9, 10, 11, 12]);
+});
+
+it("events that are written, but not complete, are not there", async () => {
+  await put(0, 1, 5);
+  await put(0, 6, 6, { checkpoint: false });
+  await put(0, 8, 8, { checkpoint: false });
+  const events = tail.follow(new Map(), {}, forever);
+  expect(sequencesIn([await next(events)], 0)).toEqual(range(1, 5));
+  expect(tail.end()).toEqual(
+    new Map([
+      [0, 5],
+      [1, 0],
+    ]),
+  );
+});
+
+it("events that are missing are not passed over, and there when they are there again", async () => {
+  await put(0, 1, 2);
+  await put(0, 4, 5);
+  await expect(tail.follow(new Map(), {}, forever).next()).rejects.toThrow(DocumentsUnavailableError);
+  await put(0, 3, 3, { checkpoint: false });
+  expect(sequencesIn([await next(tail.follow(new Map(), {}, forever))], 0)).toEqual(range(1, 5));
+});
+
+it("events that another view does not show are not there, if they are to be read alongside", async () => {
+  await put(0, 1, 5);
+  const events = bothTail.follow(new Map(), {}, forever);
+  const waiting = next(events);
+  await documents.write(
+    [],
+    [{ collection: other.collection.name, partition: 0, logId: "log-1", nextOffset: 3, sequence: 3, eventTimeMs: 0 }],
+  );
+  expect(sequencesIn([await waiting], 0)).toEqual(range(1, 3));
+});
+
+it("all who are at the same place share what is read", async () => {
+  const followers = Array.from({ length: 100 }, () => tail.follow(tail.end(), {}, forever));
+  const waiting = Promise.all(followers.map(next));
+  await put(0, 1, 5);
+  const chunks = await waiting;
+  expect(new Set(chunks)).toHaveProperty("size", 1);
+  expect(finds).toBe(1);
+});
+
+it.each([10, 1_000])("of %i events the wanted ones are found, near and far", async (count) => {
+  await put(0, 1, count);
+  const filter: EventFilter<OrderEvent> = {
+    isWanted: ({ customerId }) => customerId === "c3",
+    query: (partition) => ({
+      where: [
+        { field: "customerId", op: "eq", value: "c3" },
+        { field: partitionField, op: "eq", value: partition },
+      ],
+      sort: [{ field: sequenceField, descending: false }],
+    }),
+  };
+  const chunks = await takenUntil(tail.follow(new Map(), { filter, partitions: [0] }, forever), { 0: count });
+  expect(sequencesIn(chunks, 0)).toEqual(range(1, count).filter((sequence) => sequence % 5 === 3));
+});
+
+it("the events end with the signal", async () => {
+  const left = new AbortController();
+  const waiting = tail.follow(new Map(), {}, left.signal).next();
+  left.abort();
+  expect((await waiting).done).toBe(true);
+});
+
+/** Events of five customers with these sequences, as a projector would write them. */
+async function put(partition: number, from: number, to: number, { checkpoint = true } = {}): Promise<void> {
+  const writes = range(from, to).map((sequence) => {
+    const metadata = { aggregateId: `order-${partition}`, version: sequence, sequence: BigInt(sequence) };
+    const facts = { case: "lineRemoved", value: { lineId: "1" } } as const;
+    const event = create(OrderEventSchema, { metadata, customerId: `c${sequence % 5}`, event: facts });
+    const applied = { [partition]: sequence };
+    const [id = ""] = history.keys(event);
+    return { collection: history.collection.name, id, expectedRevision: 0, applied, fields: history.encode(event, applied) };
+  });
+  const place = { collection: history.collection.name, partition, logId: "log-1", nextOffset: to, sequence: to, eventTimeMs: 0 };
+  expect(await documents.write(writes, checkpoint ? [place] : [])).toEqual([]);
+}
+
+async function next(events: AsyncIterator<EventChunk<OrderEvent>>): Promise<EventChunk<OrderEvent>> {
+  return (await events.next()).value;
+}
+
+/** Chunks until these sequences are reached. */
+async function takenUntil(events: AsyncIterator<EventChunk<OrderEvent>>, sequences: Readonly<Record<number, number>>) {
+  const chunks: EventChunk<OrderEvent>[] = [];
+  const missing = new Map(Object.entries(sequences));
+  while (missing.size > 0) {
+    const chunk = await next(events);
+    chunks.push(chunk);
+    if (chunk.sequence >= (missing.get(String(chunk.partition)) ?? 0)) missing.delete(String(chunk.partition));
+  }
+  return chunks;
+}
+
+function sequencesIn(chunks: readonly EventChunk<OrderEvent>[], partition: number): number[] {
+  return chunks
+    .filter((chunk) => chunk.partition === partition)
+    .flatMap(({ events }) => events.map(({ metadata }) => Number(metadata?.sequence)));
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+}

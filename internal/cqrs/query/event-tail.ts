@@ -1,0 +1,159 @@
+/**
+ * Events in the order of their partitions, read from a view that has a document per event, as far as the view is complete: so without a gap
+ * and each once, from any position on. Whoever is at the same place reads the same chunk, once for all; who is slow reads later.
+ */
+
+import { type Bell, createBell } from "../bell.ts";
+import { type Applied, type Condition, type DocumentReader, DocumentsUnavailableError, type Fields, type Find } from "../documents.ts";
+import type { Projection } from "../projection.ts";
+import type { EventMessage } from "../upcasting.ts";
+import type { Freshness } from "./freshness.ts";
+import type { Sequences } from "./token.ts";
+
+/** Where an event's document has its partition, and its sequence there: the view needs an index of these two. */
+export const partitionField = "partition";
+/** See {@link partitionField}. */
+export const sequenceField = "metadata.sequence";
+
+/** How many events one read takes: few enough that hundreds who are at different places hold little. */
+const MAX_EVENTS = 256;
+
+/** The field that such a view derives: the partition of the one event that a document was made by. */
+export function partitionOfEvent(applied: Applied): Fields {
+  return { [partitionField]: Number(Object.keys(applied)[0] ?? 0) };
+}
+
+/** A run of events of one partition. */
+export interface EventChunk<Event> {
+  readonly partition: number;
+  readonly events: readonly Event[];
+  /** Everything up to this sequence has been looked at. */
+  readonly sequence: number;
+  /** The sequence up to which everything could be read then. */
+  readonly end: number;
+}
+
+/** Which events of a partition are wanted. */
+export interface EventSelection<Event> {
+  /** Absent: in all. */
+  readonly partitions?: readonly number[];
+  /** Absent: they are all wanted. */
+  readonly filter?: EventFilter<Event>;
+}
+
+/** A condition on events, twice. */
+export interface EventFilter<Event> {
+  /** For events that have just come, and are read for everybody. */
+  readonly isWanted: (event: Event) => boolean;
+  /** For who is far behind and need not read all events: how the wanted ones are found in the order of their sequences. */
+  readonly query: (partition: number) => Pick<Find, "where" | "sort">;
+}
+
+/** The events of a log, as a view has them. */
+export interface EventTail<Event> {
+  /** The position behind the last event that can be read now. */
+  end(): Sequences;
+  /**
+   * Chunks behind a position, then new ones as they come, until the signal aborts. Nothing is read before it is asked for.
+   *
+   * @throws {DocumentsUnavailableError}
+   */
+  follow(from: Sequences, selection: EventSelection<Event>, signal: AbortSignal): AsyncGenerator<EventChunk<Event>>;
+}
+
+/** What events are read of. */
+export interface EventTailOptions<Event extends EventMessage> {
+  readonly documents: Pick<DocumentReader, "find">;
+  readonly freshness: Pick<Freshness, "watch" | "sequences">;
+  readonly view: Omit<Projection, "decode"> & { decode(fields: Fields): Event };
+  /** Other views that must show an event before it is read here. */
+  readonly alongside?: readonly Projection[];
+  readonly partitions: number;
+}
+
+/** Reads events for as long as the freshness lives. */
+export function createEventTail<Event extends EventMessage>(options: EventTailOptions<Event>): EventTail<Event> {
+  const { documents, freshness, view, alongside = [], partitions } = options;
+  const views = [view, ...alongside];
+  const allPartitions = Array.from({ length: partitions }, (_, partition) => partition);
+  /** The last read of each partition. Not more: what was read before another is never given out after it. */
+  const lastReads = new Map<number, { readonly after: number; readonly chunk: Promise<EventChunk<Event>> }>();
+  const endOf = (partition: number): number => Math.min(...views.map((each) => freshness.sequences(each).get(partition) ?? 0));
+
+  return {
+    end: () => new Map(allPartitions.map((partition) => [partition, endOf(partition)])),
+    async *follow(from, selection, signal) {
+      const positions = new Map(from);
+      const due = new Set(selection.partitions ?? allPartitions);
+      const followed = new Set(due);
+      const bell = createBell();
+      using _watches = watchAll(followed, due, bell);
+      while (!signal.aborted) {
+        const [partition] = due;
+        if (partition === undefined) {
+          await bell.rung(signal);
+          continue;
+        }
+        due.delete(partition);
+        const after = positions.get(partition) ?? 0;
+        if (endOf(partition) <= after) continue;
+        const chunk = await read(partition, after, selection.filter);
+        positions.set(partition, chunk.sequence);
+        // Behind the others: no partition waits for all of another.
+        if (chunk.sequence < endOf(partition)) due.add(partition);
+        yield chunk;
+      }
+    },
+  };
+
+  function watchAll(followed: ReadonlySet<number>, due: Set<number>, bell: Bell): Disposable {
+    const stack = new DisposableStack();
+    for (const each of views) {
+      const watch = freshness.watch(each, (partition) => {
+        if (!followed.has(partition)) return;
+        due.add(partition);
+        bell.ring();
+      });
+      stack.use(watch);
+    }
+    return stack;
+  }
+
+  async function read(partition: number, after: number, filter: EventFilter<Event> | undefined): Promise<EventChunk<Event>> {
+    if (filter === undefined) return readShared(partition, after);
+    if (endOf(partition) - after > MAX_EVENTS) return find(partition, after, filter.query(partition));
+    const chunk = await readShared(partition, after);
+    return { ...chunk, events: chunk.events.filter(filter.isWanted) };
+  }
+
+  function readShared(partition: number, after: number): Promise<EventChunk<Event>> {
+    const last = lastReads.get(partition);
+    if (last?.after === after) return last.chunk;
+    const chunk = findAll(partition, after);
+    const own = { after, chunk };
+    lastReads.set(partition, own);
+    chunk.catch(() => {
+      if (lastReads.get(partition) === own) lastReads.delete(partition);
+    });
+    return chunk;
+  }
+
+  async function findAll(partition: number, after: number): Promise<EventChunk<Event>> {
+    const where = [{ field: partitionField, op: "eq", value: partition } as const];
+    const chunk = await find(partition, after, { where, sort: [{ field: sequenceField, descending: false }] });
+    if (chunk.events.length === chunk.sequence - after) return chunk;
+    throw new DocumentsUnavailableError(`events of partition ${partition} are missing behind ${after}; is the view being built anew?`);
+  }
+
+  async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<EventChunk<Event>> {
+    const end = endOf(partition);
+    const range: readonly Condition[] = [
+      { field: sequenceField, op: "gt", value: after },
+      { field: sequenceField, op: "lte", value: end },
+    ];
+    const found = await documents.find({ collection: view.collection.name, where: [...where, ...range], sort, limit: MAX_EVENTS });
+    const events = found.documents.map(({ fields }) => view.decode(fields));
+    const last = Number(events.at(-1)?.metadata?.sequence ?? end);
+    return { partition, events, sequence: found.next === undefined ? end : last, end };
+  }
+}
