@@ -26,7 +26,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
   let known: readonly number[] = [];
   let generation = 0;
   let leaving: Promise<unknown> | undefined;
-  let wasReset = Promise.withResolvers<void>();
+  void wakeOnChanges();
 
   return {
     membership,
@@ -43,8 +43,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
       for (const partition of known) fetcher.drop(partition);
       known = [];
       reported = undefined;
-      wasReset.resolve();
-      wasReset = Promise.withResolvers();
+      fetcher.wake();
     },
     async poll({ maxRecords, waitMs }) {
       const deadline = timeout(waitMs);
@@ -58,7 +57,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
           }
           const records = fetcher.take(maxRecords);
           if (records.length > 0 || deadline.over) return poll([], [], records);
-          await Promise.race([fetcher.changed, membership.changed, wasReset.promise, deadline.passed]);
+          await Promise.race([fetcher.changed, deadline.passed]);
         }
       } finally {
         deadline.cancel();
@@ -69,6 +68,13 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
       await leaving;
     },
   };
+
+  async function wakeOnChanges(): Promise<void> {
+    while (leaving === undefined) {
+      await membership.changed;
+      fetcher.wake();
+    }
+  }
 
   /** A partition stays without a break only from one generation to the next of the same member. */
   function change(next: Assignment): Pick<Poll, "generation" | "gained" | "lost"> {

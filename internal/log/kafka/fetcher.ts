@@ -102,9 +102,17 @@ export class Fetcher implements AsyncDisposable {
     return this.#places.get(partition)?.offset;
   }
 
-  /** Resolves when there may be something new. */
+  /** Resolves when there may be something new since the last `take`. */
   get changed(): Promise<void> {
     return this.#changed.promise;
+  }
+
+  /**
+   * Has whoever waits for a change look again. To race `changed` with what hardly ever happens would leave something behind each time, until
+   * that happens.
+   */
+  wake(): void {
+    this.#changed.resolve();
   }
 
   /**

@@ -165,7 +165,8 @@ async function* follow(
   fetcher: Fetcher,
   { partition, to, signal }: { readonly partition: number; readonly to: number; readonly signal: AbortSignal },
 ): AsyncGenerator<readonly KafkaRecord[]> {
-  const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const wake = (): void => fetcher.wake();
+  signal.addEventListener("abort", wake);
   try {
     while (!signal.aborted) {
       // Before the records are taken: what has arrived by then, the position is behind.
@@ -173,9 +174,10 @@ async function* follow(
       const records = fetcher.take(TAIL_BATCH).filter(({ offset }) => offset < to);
       if (records.length > 0) yield records;
       else if (position >= to) return;
-      else await Promise.race([fetcher.changed, aborted]);
+      else await fetcher.changed;
     }
   } finally {
+    signal.removeEventListener("abort", wake);
     await fetcher.close();
   }
 }
