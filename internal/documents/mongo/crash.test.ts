@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createConnection, createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { freeze } from "../../../test/support/freeze.ts";
 import { type MongoServer, startMongo } from "../../../test/support/mongo-server.ts";
 import { freePorts } from "../../../test/support/ports.ts";
 import { mongo } from "../../../test/support/servers.ts";
@@ -93,7 +94,7 @@ describe.skipIf(mongo?.kind !== "program")("documents in a MongoDB that crashes"
 
   it("says so in bounded time if it hangs", async () => {
     await using documents = await connect();
-    process.kill(server.pid, "SIGSTOP");
+    await freeze(server.pid);
     try {
       const calls = [documents.load(orders.name, ["a"]), documents.write([write(1, 1)], [])];
       for (const call of calls) call.catch(() => undefined);

@@ -2,6 +2,7 @@
 
 import type { Admin } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { freeze } from "../../../test/support/freeze.ts";
 import { type KafkaCluster, startKafkaCluster } from "../../../test/support/kafka-server.ts";
 import { kafka } from "../../../test/support/servers.ts";
 import { type Log, LogUnavailableError } from "../../cqrs/log.ts";
@@ -49,7 +50,7 @@ describe.skipIf(kafka?.kind !== "program")("leaders that move", () => {
     await appender.append([record(topics.events, "before")]);
     const leader = (await leaderOf(admin, topics.events, 0)) ?? NaN;
     const pid = cluster.nodes[leader - 1]?.pid ?? NaN;
-    process.kill(pid, "SIGSTOP");
+    await freeze(pid);
     const [offset = -1] = await appender.append([record(topics.events, "after")]).finally(() => process.kill(pid, "SIGCONT"));
     expect((await contents(log, topics.events)).get(offset)).toBe("after");
   });

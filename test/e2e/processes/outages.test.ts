@@ -5,6 +5,7 @@ import { status as Code } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import { freeze } from "../../support/freeze.ts";
 import { CallError, createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
 import { healthOf } from "../../support/health.ts";
 import { type KafkaServer, startKafka } from "../../support/kafka-server.ts";
@@ -44,7 +45,7 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
 
   it.each<Outage>([
     ["that is killed", () => kafka.kill(), () => kafka.restart()],
-    ["that hangs", () => process.kill(kafka.pid, "SIGSTOP"), () => process.kill(kafka.pid, "SIGCONT")],
+    ["that hangs", () => freeze(kafka.pid), () => process.kill(kafka.pid, "SIGCONT")],
   ])("of a broker %s is told in time, and everything resumes by itself", { timeout: TIMEOUT_MS }, async (_, begin, end) => {
     const pids = pidsOf(system);
     await begin();
@@ -71,7 +72,7 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
 
   it.each<Outage>([
     ["that is killed", () => mongo.kill(), () => mongo.restart()],
-    ["that hangs", () => process.kill(mongo.pid, "SIGSTOP"), () => process.kill(mongo.pid, "SIGCONT")],
+    ["that hangs", () => freeze(mongo.pid), () => process.kill(mongo.pid, "SIGCONT")],
   ])("of a mongod %s is told in time, commands go on, and everything resumes by itself", { timeout: TIMEOUT_MS }, async (_, begin, end) => {
     const pids = pidsOf(system);
     const orderId = randomUUID();
