@@ -132,22 +132,29 @@ it("an inquiry finds the outcome of a command and none of an unknown one", async
 
 it("lost replies are healed by an inquiry", async () => {
   const log = await openOrderLog();
-  let lost = 0;
-  const forgetful: Log = {
-    ...log,
-    append(records) {
-      const replies = records.filter(({ topic }) => topic === orders.topics.replies.name);
-      if (replies.length === 0 || lost >= 2) return log.append(records);
-      lost += 1;
-      return Promise.resolve(records.map(() => -1));
-    },
-  };
-  startHandler(forgetful);
+  const losses = losing(log);
+  startHandler(losses.log);
   const gateway = await openGateway(log);
+  losses.next(2);
   const answer = await submit(gateway, submission("order-1", createOrder));
   expect(answer.outcome).toMatchObject({ version: 1 });
-  expect(lost).toBe(2);
+  expect(losses.left()).toBe(0);
   expect(await problemsIn(log, [{ ...answer, aggregateId: "order-1" }])).toEqual([]);
+});
+
+it("a command with the id of another learns that, also when the reply was lost", async () => {
+  const log = await openOrderLog();
+  const losses = losing(log);
+  startHandler(losses.log);
+  const gateway = await openGateway(log);
+  const first = submission("order-1", createOrder);
+  const { outcome } = await submit(gateway, first);
+  losses.next(1);
+  const other = { ...submission("order-1", placeOrder), commandId: first.commandId };
+  expect((await submit(gateway, other)).outcome?.rejection?.reason).toBe("COMMAND_ID_REUSED");
+  expect(losses.left()).toBe(0);
+  // Who does not say what the command was is told what became of it.
+  expect((await submit(gateway, { ...inquiry(first), fingerprint: new Uint8Array() })).outcome).toEqual(outcome);
 });
 
 it.each([
@@ -350,4 +357,24 @@ function commandOf(aggregateId: string, commandId: string = randomUUID()): Uint8
   const { command } = submission(aggregateId, createOrder);
   const record = create(OrderCommandRecordSchema, { metadata: { aggregateId, commandId }, command: command as never });
   return toBinary(OrderCommandRecordSchema, record);
+}
+
+/** A log that loses the next replies. */
+function losing(log: Log) {
+  let left = 0;
+  return {
+    next: (count: number): void => {
+      left = count;
+    },
+    left: () => left,
+    log: {
+      ...log,
+      append(records) {
+        const isReply = records.some(({ topic }) => topic === orders.topics.replies.name);
+        if (!isReply || left === 0) return log.append(records);
+        left -= 1;
+        return Promise.resolve(records.map(() => -1));
+      },
+    } satisfies Log as Log,
+  };
 }

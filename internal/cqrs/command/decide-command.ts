@@ -45,12 +45,13 @@ export function decideCommand(
   lastSequence: number,
 ): Decided {
   const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId)?.bytes;
-  if (command === undefined) return known === undefined ? unchanged : { ...unchanged, outcome: known };
   if (known !== undefined) {
     const { fingerprint } = fromBinary(CommandOutcomeSchema, known);
-    const conflict = (): Uint8Array => encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, reused));
-    return { ...unchanged, outcome: sameBytes(fingerprint, metadata.fingerprint) ? known : conflict() };
+    // Who only asks may not know the facts. Who asks because the answer to a command was lost does, and must get that answer.
+    const isSame = metadata.fingerprint.length === 0 || sameBytes(fingerprint, metadata.fingerprint);
+    return { ...unchanged, outcome: isSame ? known : encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, reused)) };
   }
+  if (command === undefined) return unchanged;
   const { events, state, rejected, poison } = decide(domain, snapshot, metadata, command, lastSequence);
   if (events.length > 0) {
     snapshot.version += events.length;
