@@ -83,15 +83,14 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a repeated command is answered with the version of now",
     file: "internal/cqrs/command/decide-command.ts",
-    find: "sameBytes(fingerprint, metadata.fingerprint) ? known",
-    replace:
-      "sameBytes(fingerprint, metadata.fingerprint) ? encode(CommandOutcomeSchema, { ...fromBinary(CommandOutcomeSchema, known), version: snapshot.version })",
+    find: "isSame ? known",
+    replace: "isSame ? encode(CommandOutcomeSchema, { ...fromBinary(CommandOutcomeSchema, known), version: snapshot.version })",
     breaks: /^I1:/,
   },
   {
     name: "the same id with other facts is no conflict",
     file: "internal/cqrs/command/decide-command.ts",
-    find: "sameBytes(fingerprint, metadata.fingerprint) ? known",
+    find: "isSame ? known",
     replace: "fingerprint.length > 0 ? known",
     breaks: /^I2:/,
   },
