@@ -40,7 +40,7 @@ export interface Submission {
   readonly commandId: string;
   /** The encoded command, without its options; absent for an inquiry after the outcome of `commandId`. */
   readonly command?: Uint8Array;
-  /** Hash of the facts and of what else makes two commands different. */
+  /** Hash of the facts and of what else makes two commands different; empty in an inquiry of somebody who does not know them. */
   readonly fingerprint: Uint8Array;
   readonly expectedVersion?: number;
   /** When it happened, in milliseconds since 1970. */

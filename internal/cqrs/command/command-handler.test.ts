@@ -153,7 +153,9 @@ it("a command with the id of another learns that, also when the reply was lost",
   const other = { ...submission("order-1", placeOrder), commandId: first.commandId };
   expect((await submit(gateway, other)).outcome?.rejection?.reason).toBe("COMMAND_ID_REUSED");
   expect(losses.left()).toBe(0);
-  // Who does not say what the command was is told what became of it.
+  // A command that does not say what it is has other facts; a question that does not is told what became of the first.
+  const { outcome: unsaid } = await submit(gateway, { ...other, fingerprint: new Uint8Array() });
+  expect(unsaid?.rejection?.reason).toBe("COMMAND_ID_REUSED");
   expect((await submit(gateway, { ...inquiry(first), fingerprint: new Uint8Array() })).outcome).toEqual(outcome);
 });
 

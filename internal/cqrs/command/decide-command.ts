@@ -47,8 +47,9 @@ export function decideCommand(
   const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId)?.bytes;
   if (known !== undefined) {
     const { fingerprint } = fromBinary(CommandOutcomeSchema, known);
-    // Who only asks may not know the facts. Who asks because the answer to a command was lost does, and must get that answer.
-    const isSame = metadata.fingerprint.length === 0 || sameBytes(fingerprint, metadata.fingerprint);
+    // An inquiry may not know the facts. One after a command whose answer was lost does, and must get what the command would.
+    const isAnyFacts = command === undefined && metadata.fingerprint.length === 0;
+    const isSame = isAnyFacts || sameBytes(fingerprint, metadata.fingerprint);
     return { ...unchanged, outcome: isSame ? known : encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, reused)) };
   }
   if (command === undefined) return unchanged;

@@ -2,8 +2,7 @@
 
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
-import type { FetchBroker } from "./kafkajs.ts";
-import { createErrorFromCode } from "./kafkajs.ts";
+import { createErrorFromCode, type FetchBroker } from "./kafkajs.ts";
 
 export interface FetchRequest {
   readonly topic: string;
