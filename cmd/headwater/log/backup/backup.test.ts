@@ -147,6 +147,15 @@ it("state that does not fit the events is refused, whatever the checksum says", 
   await expect(exportedTo(log, { waitMs: 0 })).rejects.toThrow("partition 0 lacks events that its state covers");
 });
 
+it("events that no state covers are not left out in silence", async () => {
+  const log = await openOrderLog();
+  const { log: source } = await exported();
+  const { name: topic } = orders.topics.events;
+  const [all = []] = await Array.fromAsync(presentRecords(source, { topic, partition: 0 }));
+  await log.append(all.map(({ key, value }) => ({ topic, partition: 0, key, value })));
+  await expect(exportedTo(log, { settled: false })).rejects.toThrow("and its state covers 0");
+});
+
 /** A log with orders, a refusal and a dead letter, and its file. */
 async function exported() {
   const log = await openOrderLog();

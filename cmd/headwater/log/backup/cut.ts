@@ -44,16 +44,22 @@ export async function untilDecided(log: Log, { deadlineMs, onWait }: Patience): 
   }
 }
 
-/** The present moment of a partition, once its events can be read. @throws {Error} they cannot in time */
+/** The present moment of a partition, once its events can be read. @throws {Error} they cannot in time, or its state does not cover them */
 export async function loadCut(log: Log, partition: number, { deadlineMs }: Patience): Promise<Cut> {
+  const events = { log, topic: orderTopics.events.name, schema: OrderEventSchema };
+  const lastSequence = async (): Promise<number> => (await lastEvent(events, partition))?.sequence ?? 0;
+  const before = await lastSequence();
   const [begins, state] = await Promise.all([log.begins(orderTopics.commands.name), loadState(log, partition)]);
   const value = state.get(POSITION_KEY);
   const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
   const sequence = Number(position?.sequence ?? 0n);
   const nextOffset = position === undefined ? (begins[partition] ?? 0) : Number(position.nextOffset);
-  const events = { log, topic: orderTopics.events.name, schema: OrderEventSchema };
+  if (sequence < before)
+    throw new Error(
+      `partition ${partition} has events up to ${before}, and its state covers ${sequence}: the state was changed or removed`,
+    );
   // A broker shows a transaction's parts one after the other.
-  while (((await lastEvent(events, partition))?.sequence ?? 0) < sequence) {
+  while ((await lastSequence()) < sequence) {
     if (Date.now() > deadlineMs)
       throw new Error(`partition ${partition} lacks events that its state covers: export again, or look at the log`);
     await delay(LOOK_EVERY_MS);
