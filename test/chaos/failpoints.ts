@@ -3,10 +3,10 @@
  * process runs the code that it always runs.
  */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { requestHeader } from "../support/kafka-wire.ts";
-import { checkpointWrites, documentWrites, type Order, orderFileVariable, transactionalProduce } from "./points.ts";
+import { checkpointWrites, diedAtPoint, documentWrites, type Order, orderFileVariable, transactionalProduce } from "./points.ts";
 
 const MONGO_HEADER_BYTES = 16;
 const OP_MSG = 2013;
@@ -41,8 +41,10 @@ function obey(): void {
   order = undefined;
   // So that it is known to be obeyed.
   writeFileSync(orderFile, "");
-  if (stallMs === null) process.kill(process.pid, "SIGKILL");
-  else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stallMs);
+  if (stallMs === null) {
+    writeSync(process.stderr.fd, `${diedAtPoint}\n`);
+    process.kill(process.pid, "SIGKILL");
+  } else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stallMs);
 }
 
 /** What a request asks for; undefined for what is none of Kafka or MongoDB. */

@@ -16,6 +16,9 @@ export interface Order extends Point {
 /** The variable with the path of the file that holds the order. SIGUSR2 says that there is a new one. */
 export const orderFileVariable = "CHAOS_ORDER";
 
+/** The last line of a process that dies at a point. */
+export const diedAtPoint = "died at a point, as it was told";
+
 export const transactionalProduce = "Produce in a transaction";
 export const documentWrites = "documents";
 export const checkpointWrites = "checkpoints";

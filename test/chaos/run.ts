@@ -28,6 +28,9 @@ const DATABASE = "headwater";
 const DRAIN_DEADLINE_MS = 120_000;
 const LOOK_EVERY_MS = 100;
 
+/** Of what a process printed before it ended. */
+const SHOWN_LINES = 5;
+
 export interface RunOptions {
   readonly brokers: number;
   readonly faults: number;
@@ -128,13 +131,18 @@ export async function conclude(concluding: Concluding): Promise<Conclusion> {
   const silent = system.endings.filter(({ output }) => !/has ended: /.test(output));
   return {
     ...judgement,
-    violations: [...stuck, ...silent.map(({ instance }) => `${instance} ended without a last line`), ...violations],
+    violations: [...stuck, ...silent.map(describeEnding), ...violations],
     history: load.history,
     found,
     endings: system.endings,
     drainMs,
     unknown,
   };
+}
+
+function describeEnding({ instance, how, output }: Ending): string {
+  const shown = output.split("\n").slice(-SHOWN_LINES).join("\n  ");
+  return `${instance} ended ${how} without a last line, after\n  ${shown}`;
 }
 
 export function addressesOf(system: ChaosSystem) {

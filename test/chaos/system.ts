@@ -4,9 +4,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { untilAborted } from "../../internal/cqrs/until-aborted.ts";
 import { type ProcessName, type Servers, startProcess, type TestProcess } from "../support/processes.ts";
 import { faultVariable } from "./planted-faults.ts";
-import { type Order, orderFileVariable } from "./points.ts";
+import { diedAtPoint, type Order, orderFileVariable } from "./points.ts";
 
 /** How many of each there are. */
 export const counts = { "command-service": 2, "command-handler": 3, projector: 2, "query-service": 2 } as const satisfies Partial<
@@ -18,6 +19,8 @@ export type SupervisedName = keyof typeof counts;
 /** A process that ended without being killed, and its last words. */
 export interface Ending {
   readonly instance: string;
+  /** By which signal, or with which exit code. */
+  readonly how: string;
   readonly output: string;
 }
 
@@ -112,8 +115,8 @@ async function supervise(
   });
   let isRetired = false;
   let isUp = true;
-  /** The process that somebody is killing. */
-  let doomed = 0;
+  /** The processes that somebody ends. */
+  const doomed = new Set<number>();
   const watching = watch();
 
   return {
@@ -127,11 +130,11 @@ async function supervise(
       return process_.pid;
     },
     async kill(signal) {
-      doomed = process_.pid;
+      doomed.add(process_.pid);
       await process_.end(signal);
     },
     async killWithoutState() {
-      doomed = process_.pid;
+      doomed.add(process_.pid);
       await process_.end("SIGKILL");
       await rm(state, { recursive: true, force: true });
     },
@@ -143,17 +146,12 @@ async function supervise(
     },
     async order(order, signal) {
       const { pid, exited } = process_;
-      if (order.stallMs === null) doomed = pid;
       await writeFile(orderFile, JSON.stringify(order));
       signalTo(pid, "SIGUSR2");
       const done = order.stallMs === null ? exited.then(() => true) : stalled(pid);
-      const over = new Promise<boolean>((resolve) => signal.addEventListener("abort", () => resolve(false)));
-      const isDone = await Promise.race([done, over]);
+      const isDone = (await untilAborted(done, signal)) ?? false;
       await writeFile(orderFile, "");
-      if (!isDone && process_.pid === pid) {
-        signalTo(pid, "SIGUSR2");
-        if (doomed === pid) doomed = 0;
-      }
+      if (!isDone && process_.pid === pid) signalTo(pid, "SIGUSR2");
       return isDone;
     },
     async retire() {
@@ -167,10 +165,12 @@ async function supervise(
   async function watch(): Promise<void> {
     while (!isRetired) {
       const { pid } = process_;
-      await process_.exited;
+      const how = await process_.exited;
       if (isRetired) return;
       isUp = false;
-      if (pid !== doomed) endings.push({ instance, output: process_.output() });
+      const output = process_.output();
+      // Also one that was told to die and called off too late says so.
+      if (!doomed.has(pid) && !output.split("\n").includes(diedAtPoint)) endings.push({ instance, how, output });
       await delay(RESTART_AFTER_MS);
       if (isRetired) return;
       // Where it does not start in time it is ended, and then started anew.

@@ -38,7 +38,7 @@ export async function startDevProcess({ directory, tree = ".", ports = [0, 0, 0]
   const args = ["cmd/headwater/main.ts", "dev", ...data, ...addresses];
   const child = spawn(process.execPath, args, { cwd: tree, stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
-  const exited = once(child, "exit").then(([code]) => code as number | null);
+  const exited = once(child, "close").then(([code]) => code as number | null);
   await untilStarted(child, lines, exited);
   const output = (): string => lines.join("\n");
   return {

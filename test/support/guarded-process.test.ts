@@ -34,6 +34,7 @@ it("a server that was ended leaves its folder for the next start", async () => {
   cleaning.defer(() => server.end("SIGKILL"));
   await expect.poll(() => server.output(), { timeout: 10_000 }).toBe("up");
   await server.end("SIGTERM");
+  expect(await server.exited).toBe("by SIGTERM");
   expect(isRunning(server.pid)).toBe(false);
   expect(existsSync(folder)).toBe(true);
 });

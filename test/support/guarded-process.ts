@@ -9,7 +9,8 @@ const KEPT_LINES = 40;
 
 export interface GuardedProcess {
   readonly pid: number;
-  readonly exited: Promise<void>;
+  /** Resolves with how it ended, when everything that it printed has been read. */
+  readonly exited: Promise<string>;
   /** The last lines that it printed. */
   output(): string;
   /** Sends the signal and waits until the process has ended. */
@@ -25,9 +26,13 @@ export function startGuarded(
 ): GuardedProcess {
   const child = spawn(program, args, { cwd: folder, env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
-  const exited = once(child, "exit").then(
-    () => undefined,
-    (error: unknown) => void lines.push(String(error)),
+  // Not "exit": its last lines may still be on their way then.
+  const exited = once(child, "close").then(
+    ([code, signal]) => (signal === null ? `with exit code ${code}` : `by ${signal}`),
+    (error: unknown) => {
+      lines.push(String(error));
+      return "before it began";
+    },
   );
   const releaseGuard = guard(child.pid, folder);
   void exited.then(releaseGuard);

@@ -26,8 +26,8 @@ export interface TestProcess extends AsyncDisposable {
   readonly name: ProcessName;
   readonly address: string;
   readonly pid: number;
-  /** Resolves when the process that runs now has ended. */
-  readonly exited: Promise<void>;
+  /** Resolves with how the process that runs now has ended. */
+  readonly exited: Promise<string>;
   /** The last lines that it printed. */
   output(): string;
   start(): Promise<void>;
