@@ -88,7 +88,10 @@ export interface Log extends AsyncDisposable {
   /** The offset of the first record that is still there, per partition; the end where there is none. */
   begins(topic: string): Promise<readonly number[]>;
 
-  /** The offset of the next record that a group of owners will consume, per partition: what `transact` last recorded, 0 at first. */
+  /**
+   * The offset of the next record that a group of owners will consume, per partition: what `transact` last recorded, 0 at first. It
+   * may come a moment after `transact` has resolved; whoever takes a partition over goes by the state instead.
+   */
   committed(group: string, topic: string): Promise<readonly number[]>;
 
   /** The members of a group, as the group knows them now: none while it deals its partitions anew. */

@@ -28,6 +28,7 @@ describe.skipIf(kafka?.kind !== "program")("a broker that is killed", () => {
     onTestFinished(() => log[Symbol.asyncDispose]());
     const owner = await log.own({ group: name, instance: "one", topic: topics.events, stateTopic: topics.state });
     const controller = new AbortController();
+    onTestFinished(() => controller.abort());
     const tail = await log.tail({ topic: topics.out, partition: 0, from: 0, signal: controller.signal });
     const acknowledged: string[] = [];
     const append = async (key: string): Promise<void> => {
@@ -79,6 +80,8 @@ async function copy(owner: Owner, out: string, state: string, signal: AbortSigna
       // After an unknown outcome a process ends and joins again; to forget everything and take over anew comes to the same.
       if (!(error instanceof FencedError || error instanceof LogUnavailableError)) throw error;
       owner.reset();
+      // A membership that is lost for good says so at once, again and again: nothing else would have its turn.
+      await new Promise(setImmediate);
     }
   }
 }

@@ -248,15 +248,20 @@ export class Fetcher implements AsyncDisposable {
       maxBytes: MAX_FETCH_BYTES,
       maxPartitionBytes: MAX_PARTITION_BYTES,
     });
+    // A broker may cut off any batch but the first of its answer.
+    const head = fetched.find(({ bytes }) => bytes.length > 0);
     for (const each of fetched) {
       const place = this.#places.get(each.partition);
-      if (place !== undefined && wanted.some((asked) => asked.place === place)) this.#accept(place, each);
+      if (place !== undefined && wanted.some((asked) => asked.place === place)) this.#accept(place, each, each === head);
     }
   }
 
-  #accept(place: Place, { partition, bytes, abortedTransactions }: FetchedPartition): void {
+  #accept(place: Place, { partition, bytes, abortedTransactions }: FetchedPartition, isHead: boolean): void {
     const batches = [...batchesIn(bytes, { topic: this.#topic, partition })];
     const last = batches.at(-1);
+    if (isHead && last === undefined) {
+      throw new CorruptRecordError(`the batch for offset ${place.offset} of partition ${partition} of ${this.#topic} has no end`);
+    }
     if (last !== undefined) {
       const fresh = [...committedBatches(batches, abortedTransactions)].filter(({ lastOffset }) => lastOffset >= place.offset);
       if (fresh.length > 0) this.#arrive(partition, fresh, place.offset);
