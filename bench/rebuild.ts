@@ -25,8 +25,9 @@ export const rebuild: Measurement = {
     await using dev = await startDevProcess({ directory });
     await using system = await openSystem(parseConfig(systemOptions, { args: ["--data", directory], environment: {}, shared: allOptions }));
     const { documents } = system;
-    const { commandAddress, queryAddress } = dev;
-    const { rows } = await measureSwitchover(bench, { commandAddress, queryAddress, documents, prefix: log.prefix, orders: log.orders });
+    const { commandAddress, queryAddress, exited } = dev;
+    const { prefix, orders: count } = log;
+    const { rows } = await measureSwitchover(bench, { commandAddress, queryAddress, exited, documents, prefix, orders: count });
     const [first, ...others] = rows;
     const beside = [{ name: "SQLite, each document once", value: log.events / rawSeconds }];
     return first === undefined ? others : [{ ...first, beside }, ...others];

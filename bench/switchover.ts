@@ -1,21 +1,27 @@
-/** A rebuild of a view with a switch to it, beside commands and reads that go on: what it does to the reads, and how fast it is. */
+/** A rebuild of a view with a switch to it, beside commands and reads that go on: how fast it is, and what it does to reads and live views. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { Documents } from "../internal/cqrs/documents.ts";
 import { DEFAULT_PACE, startBuild } from "../internal/cqrs/projector/generation-changes.ts";
 import { openCatalogue } from "../internal/cqrs/projector/generations.ts";
+import { OrderCommandService } from "../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders as view } from "../internal/orders/projection/order.ts";
 import { createGrpcClient } from "../test/support/grpc-client.ts";
+import { newOrder } from "../test/support/orders.ts";
 import { count } from "./catching-up.ts";
 import type { Bench, Latency, Row } from "./measurement.ts";
 import { COMMANDS_PER_ORDER, orderId } from "./orders.ts";
+import { pace } from "./pace.ts";
 import { type LoadGenerator, startLoadGenerator } from "./processes.ts";
-import { medianLatency } from "./statistics.ts";
+import { medianLatency, percentiles } from "./statistics.ts";
 
 const COMMANDS_PER_SECOND = 300;
 const READS_PER_SECOND = 500;
 const CONNECTIONS = 8;
+
+/** Orders that are read as soon as they are there: few beside the load. */
+const FRESH_PER_SECOND = 10;
 
 const WINDOW_SECONDS = 5;
 const QUICK_WINDOW_SECONDS = 1;
@@ -33,6 +39,15 @@ export interface Scene {
   readonly documents: Documents;
   readonly prefix: string;
   readonly orders: number;
+  /** Resolves when the process that builds has ended. */
+  readonly exited: Promise<unknown>;
+}
+
+/** What was seen in a while. */
+interface Seen {
+  readonly reads: Latency;
+  /** From the receipt of a new order to the end of a read with its token: as long as the live views take. */
+  readonly freshMs: readonly number[];
 }
 
 interface Built {
@@ -51,31 +66,51 @@ export async function measureSwitchover(
   await using reads = startLoadGenerator();
   const load = await windows(bench, scene, { commands, reads });
   await load.run();
-  const before: Latency[] = [];
+  const before: Seen[] = [];
   for (let round = 0; round < WINDOWS_BEFORE; round += 1) before.push(await load.run());
   bench.progress("the rebuild");
   const building = build(scene);
   let built: Built | undefined;
   void building.then((seconds) => (built = seconds));
-  const during: Latency[] = [];
+  const during: Seen[] = [];
   while (built === undefined) during.push(await load.run());
   const { buildSeconds, verifySeconds } = await building;
-  const [calm, busy] = [medianLatency(before), medianLatency(during)];
+  const [calm, busy] = [summaryOf(before), summaryOf(during)];
   const events = scene.orders * COMMANDS_PER_ORDER;
-  const beside = [{ name: "before the rebuild", value: calm.p99Ms, limit: LIMIT_OF_P99 }];
+  const besideOf = (value: number, limits = {}) => [{ name: "before the rebuild", value, ...limits }];
   return {
     buildSeconds,
     rows: [
       { name: `rebuild of ${view.name} from ${count(events)} events, at ${DEFAULT_PACE} %`, value: events / buildSeconds, unit: "/s" },
       { name: "  its verification and the switch", value: verifySeconds, unit: "s" },
-      { name: `  p99 of ${READS_PER_SECOND} GetOrder/s beside it`, value: busy.p99Ms, unit: "ms", latency: busy, beside },
+      {
+        name: `  p99 of ${READS_PER_SECOND} GetOrder/s beside it`,
+        value: busy.reads.p99Ms,
+        unit: "ms",
+        latency: busy.reads,
+        beside: besideOf(calm.reads.p99Ms, { limit: LIMIT_OF_P99 }),
+      },
+      {
+        name: "  p99 of a new order read with its receipt's token",
+        value: busy.fresh.p99Ms,
+        unit: "ms",
+        latency: busy.fresh,
+        beside: besideOf(calm.fresh.p99Ms),
+      },
     ],
   };
 }
 
+function summaryOf(seen: readonly Seen[]) {
+  return {
+    reads: medianLatency(seen.map(({ reads }) => reads)),
+    fresh: percentiles(Float64Array.from(seen.flatMap(({ freshMs }) => freshMs))),
+  };
+}
+
 interface Windows {
-  /** Commands and reads for a while. Returns the reads' latency. */
-  run(): Promise<Latency>;
+  /** Commands and reads for a while. */
+  run(): Promise<Seen>;
 }
 
 interface Generators {
@@ -97,13 +132,29 @@ async function windows({ quick }: Bench, scene: Scene, { commands, reads }: Gene
         orders: (COMMANDS_PER_SECOND * seconds) / COMMANDS_PER_ORDER,
       } as const;
       const read = { kind: "reads", prefix, orders, calls: READS_PER_SECOND * seconds, token } as const;
-      const [, { latency }] = await Promise.all([
+      const [, { latency }, freshMs] = await Promise.all([
         commands.run({ address: commandAddress, workload: written, callers: CONNECTIONS, perSecond: COMMANDS_PER_SECOND }),
         reads.run({ address: queryAddress, workload: read, callers: CONNECTIONS, perSecond: READS_PER_SECOND }),
+        readFresh(scene, { name: `fresh-${number}`, seconds }),
       ]);
-      return latency;
+      return { reads: latency, freshMs };
     },
   };
+}
+
+async function readFresh({ commandAddress, queryAddress }: Scene, window: { readonly name: string; readonly seconds: number }) {
+  using commands = createGrpcClient(commandAddress);
+  using queries = createGrpcClient(queryAddress);
+  const freshMs: number[] = [];
+  const calls = Array.from({ length: FRESH_PER_SECOND * window.seconds }, (_, index) => async () => {
+    const id = orderId(window.name, index);
+    const { receipt } = await commands.call(OrderCommandService.method.createOrder, newOrder(id));
+    const decidedMs = performance.now();
+    await queries.call(OrderQueryService.method.getOrder, { orderId: id, consistencyToken: receipt?.consistencyToken ?? "" });
+    freshMs.push(performance.now() - decidedMs);
+  });
+  await pace(calls, FRESH_PER_SECOND);
+  return freshMs;
 }
 
 async function tokenOf(address: string, id: string): Promise<string> {
@@ -111,15 +162,18 @@ async function tokenOf(address: string, id: string): Promise<string> {
   return (await client.call(OrderQueryService.method.getOrder, { orderId: id })).consistencyToken;
 }
 
-async function build({ documents }: Scene): Promise<Built> {
+async function build({ documents, exited }: Scene): Promise<Built> {
   const catalogue = openCatalogue(documents);
   const startedMs = performance.now();
   const { building } = await catalogue.change(view, (entry) =>
     startBuild(entry, { version: view.version, pace: DEFAULT_PACE, nowMs: Date.now() }),
   );
   let caughtUpMs: number | undefined;
+  let hasExited = false;
+  void exited.then(() => (hasExited = true));
   for (;;) {
     await delay(LOOK_EVERY_MS);
+    if (hasExited) throw new Error("what builds has ended");
     const [entry] = await catalogue.load([view]);
     if (entry?.building?.state === "failed") throw new Error(entry.building.note);
     if (entry?.building?.state === "verifying") caughtUpMs ??= performance.now();

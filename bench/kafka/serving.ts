@@ -1,4 +1,4 @@
-/** A query service serves once a projector has prepared its collections. */
+/** A query service serves once a projector has prepared its collections, a command service once it has had a reply of its own. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { healthOf } from "../../test/support/health.ts";

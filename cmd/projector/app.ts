@@ -11,6 +11,8 @@ export interface ProjectorConfig {
   readonly instance: string;
   /** How many events one batch takes at most. Default 1,000. */
   readonly batchEvents?: number;
+  /** How many events one batch of a build takes at most. Default 250. */
+  readonly buildBatchEvents?: number;
   /** Told every few seconds at least while it gets on. */
   readonly onProgress?: () => void;
 }

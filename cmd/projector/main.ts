@@ -12,6 +12,9 @@ const name = "projector";
 /** A process of its own holds nobody up: the more it takes at once, the fewer times it writes each document. Some tens of megabytes. */
 const BATCH_EVENTS = 4_000;
 
+/** Less, since the live projection shares the thread; but what one write to MongoDB waits for is the same for few documents as for many. */
+const BUILD_BATCH_EVENTS = 2_000;
+
 await runProcess({
   name,
   about: "keeps the documents of all views up to date with the events; instances share the partitions",
@@ -26,7 +29,12 @@ await runProcess({
       ...context,
       host,
       healthPort: config["projector-health-port"],
-      run: (stopped, onProgress) => runOrderProjector({ instance, batchEvents: BATCH_EVENTS, onProgress }, { log, documents }, stopped),
+      run: (stopped, onProgress) =>
+        runOrderProjector(
+          { instance, batchEvents: BATCH_EVENTS, buildBatchEvents: BUILD_BATCH_EVENTS, onProgress },
+          { log, documents },
+          stopped,
+        ),
       check: () => Promise.all([log.ends(orderTopics.events.name), documents.checkpoints(orders.collection.name)]),
     });
   },

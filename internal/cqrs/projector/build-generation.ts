@@ -17,7 +17,10 @@ import { verifyView } from "./verify-view.ts";
 export type BuildEngine = Pick<
   KeepOptions,
   "log" | "documents" | "clock" | "events" | "topics" | "group" | "instance" | "signal" | "requests"
->;
+> & {
+  /** How many events one batch of a build takes at most. Default 250. */
+  readonly buildBatchEvents?: number;
+};
 
 /** What is built. */
 export interface BuildPlan {
@@ -41,7 +44,7 @@ const DECIDING_PARTITION = 0;
 
 /** Runs until the signal aborts, which the change of the catalogue that ends a build brings about. */
 export async function runBuild(engine: BuildEngine, plan: BuildPlan): Promise<void> {
-  const { documents, clock, group } = engine;
+  const { documents, clock, group, buildBatchEvents = BUILD_BATCH_EVENTS } = engine;
   const ended = new AbortController();
   const signal = AbortSignal.any([engine.signal, ended.signal]);
   let owned: ReadonlySet<number> = new Set();
@@ -51,7 +54,7 @@ export async function runBuild(engine: BuildEngine, plan: BuildPlan): Promise<vo
     ...engine,
     group: `${group}.build.${plan.generation.collection.name}`,
     signal,
-    batchEvents: BUILD_BATCH_EVENTS,
+    batchEvents: buildBatchEvents,
     generations: () => [plan.generation],
     onPartitions: (partitions) => (owned = partitions),
     ...(plan.pace < 100 && { rest }),
@@ -131,9 +134,9 @@ async function note({ documents }: BuildEngine, { view, generation }: BuildPlan,
   await openCatalogue(documents).change(view, (entry) => noteBuild(entry, generation.collection.name, { state, note: text }));
 }
 
-/** Waits, but no longer than the signal allows. */
+/** Waits, but no longer than the signal allows; without a delay, until everything else has had its turn. */
 async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  if (delayMs <= 0 || signal.aborted) return;
+  if (signal.aborted) return;
   const over = Promise.withResolvers<void>();
   const cancel = clock.after(delayMs, over.resolve);
   await untilAborted(over.promise, signal);

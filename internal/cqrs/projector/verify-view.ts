@@ -24,7 +24,7 @@ export interface VerifyOptions {
   readonly signal: AbortSignal;
   /** How many documents are folded at once. Default 20,000. */
   readonly maxDocuments?: number;
-  /** Awaited after each chunk of events, with how many there were. */
+  /** Awaited after each piece of work, with how many events it folded, so that what shares the thread has its turn. */
   readonly onEvents?: (count: number) => Promise<void> | void;
 }
 
@@ -45,8 +45,8 @@ export interface Verification {
 
 const MAX_DOCUMENTS = 20_000;
 
-/** One load of documents. */
-const LOADED_AT_ONCE = 500;
+/** Documents that are loaded, or compared, in one piece: some tens of milliseconds. */
+const DOCUMENTS_AT_ONCE = 500;
 
 /** More than these say nothing new. */
 const MAX_MISMATCHES = 100;
@@ -91,7 +91,7 @@ async function strangers(
   let after: SortKey | undefined;
   do {
     const position = after === undefined ? {} : { after };
-    const page = await documents.find({ collection: view.collection.name, where: [], sort: [], limit: LOADED_AT_ONCE, ...position });
+    const page = await documents.find({ collection: view.collection.name, where: [], sort: [], limit: DOCUMENTS_AT_ONCE, ...position });
     found.push(...page.documents.map(({ id }) => id).filter((id) => !hashes.has(hashOf(id))));
     after = page.next;
   } while (after !== undefined && !signal.aborted && found.length < maxDocuments);
@@ -190,17 +190,28 @@ function folded(view: Projection, id: string, before: Expected | undefined, { ev
 }
 
 async function compare(options: VerifyOptions, pass: Pass, ids: readonly string[]): Promise<readonly Mismatch[]> {
-  const { documents, view, signal } = options;
+  const { documents, view, signal, onEvents } = options;
+  const pieces = Array.from({ length: Math.ceil(ids.length / DOCUMENTS_AT_ONCE) }, (_, index) =>
+    ids.slice(index * DOCUMENTS_AT_ONCE, (index + 1) * DOCUMENTS_AT_ONCE),
+  );
   const stored = new Map<string, StoredDocument>();
-  for (let at = 0; at < ids.length && !signal.aborted; at += LOADED_AT_ONCE) {
-    const found = await documents.load(view.collection.name, ids.slice(at, at + LOADED_AT_ONCE));
-    for (const document of found) if (document !== undefined) stored.set(document.id, document);
+  for (const piece of pieces) {
+    if (signal.aborted) return [];
+    for (const document of await documents.load(view.collection.name, piece)) {
+      if (document !== undefined) stored.set(document.id, document);
+    }
+    await onEvents?.(0);
   }
   await catchUp(options, pass, stored);
-  return ids.flatMap((id) => {
-    const problem = problemOf(view, pass.expected.get(id), stored.get(id));
-    return problem === undefined ? [] : [{ id, problem }];
-  });
+  const mismatches: Mismatch[] = [];
+  for (const piece of pieces) {
+    for (const id of piece) {
+      const problem = problemOf(view, pass.expected.get(id), stored.get(id));
+      if (problem !== undefined) mismatches.push({ id, problem });
+    }
+    await onEvents?.(0);
+  }
+  return mismatches;
 }
 
 /** Folds what documents have taken in since the checkpoints that the pass ended at. */
