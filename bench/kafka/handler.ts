@@ -19,6 +19,12 @@ import { peerTopics, startKafkajs, startStreams, type Topology } from "./topolog
 const COMMANDS = 200_000;
 const QUICK_COMMANDS = 8_000;
 
+/** Enough for the broker's code to be compiled, that of all contenders' requests. */
+const WARM_UP_COMMANDS = 80_000;
+
+/** Even, so that nobody has his turn before the others more often than behind them. */
+const ROUNDS = 4;
+
 const AIM_OF_KAFKAJS = 0.8;
 const AIM_OF_STREAMS = 1.5;
 const COMMIT_INTERVALS_MS = [100, 10];
@@ -31,71 +37,91 @@ export const handler: Measurement<KafkaBench> = {
   summary: "commands/s of the command handler alone, beside bare kafkajs and Kafka Streams",
   async run(bench) {
     const commands = bench.quick ? QUICK_COMMANDS : COMMANDS;
-    const rounds: Round[] = [];
-    for (let round = 1; round <= (bench.quick ? 1 : 2); round += 1) rounds.push(await measureRound(bench, commands / COMMANDS_PER_ORDER));
-    return [
-      {
-        name: `handler, ${count(commands)} commands waiting`,
-        value: median(rounds.map(({ own }) => own)),
-        unit: "/s",
-        beside: [
-          { name: "bare kafkajs", value: median(rounds.map(({ bare }) => bare)), aim: AIM_OF_KAFKAJS },
-          ...COMMIT_INTERVALS_MS.map((_, index) => streamsPeer(rounds.map(({ streams }) => streams[index]))),
-        ],
-      },
-    ];
+    const entries = contendersOf(bench).map((contender) => ({ ...contender, figures: [] as Figure[] }));
+    // Round 0 is the warm-up. Every second round goes backwards: nobody meets the broker as the same neighbour leaves it each time.
+    for (let round = 0; round <= (bench.quick ? 1 : ROUNDS); round += 1) {
+      await using log = await openWaiting(bench, round === 0 ? Math.min(WARM_UP_COMMANDS, commands) : commands);
+      for (const { name, measure, figures } of round % 2 === 0 ? entries : entries.toReversed()) {
+        bench.progress(`${name}, ${round === 0 ? "warm-up" : `round ${round}`}`);
+        const figure = await measure(log);
+        if (round > 0) figures.push(figure);
+      }
+    }
+    const [own, ...beside] = entries.map(peerOf);
+    return [{ ...own, name: `handler, ${count(commands)} commands waiting`, unit: "/s", beside }];
   },
 };
 
-interface Round {
-  readonly own: number;
-  readonly bare: number;
-  readonly streams: readonly Peer[];
+interface Contender {
+  readonly name: string;
+  readonly aim?: number;
+  /** Has all commands that wait decided. */
+  readonly measure: (log: Log) => Promise<Figure>;
 }
 
-async function measureRound(bench: KafkaBench, orders: number): Promise<Round> {
-  const { stores, progress } = bench;
-  await stores.empty();
-  await using log = await openLog(stores, [...Object.values(orderTopics), ...Object.values(peerTopics)]);
-  await appendOrders(bench, log, { orders, recordOf: commandRecord });
-  progress("handler");
-  const own = await measureHandler(bench, log);
-  const bytes = { event: await meanBytes(log, "events"), state: await meanBytes(log, "state"), reply: await meanBytes(log, "replies") };
-  progress("bare kafkajs");
-  const bare = await measureTopology(log, orderTopics.commands.name, () =>
-    startKafkajs(bench, { commands: orderTopics.commands.name, bytes }),
+/** Commands per second, or why there are none. */
+type Figure = Pick<Peer, "value" | "note">;
+
+/** The handler comes first: bare kafkajs writes as many bytes as it. */
+function contendersOf(bench: KafkaBench): readonly Contender[] {
+  let bytes: RecordBytes | undefined;
+  const commands = orderTopics.commands.name;
+  const own: Contender = {
+    name: "command handler",
+    async measure(log) {
+      await using _handler = await startProcess("command-handler", bench.stores);
+      return { value: await untilConsumed(log, { group: orderGroups.handler, topic: commands }) };
+    },
+  };
+  const bare: Contender = {
+    name: "bare kafkajs",
+    aim: AIM_OF_KAFKAJS,
+    async measure(log) {
+      const known = (bytes ??= await recordBytes(log));
+      return { value: await consumeAll(log, commands, () => startKafkajs(bench, { commands, bytes: known })) };
+    },
+  };
+  const streams = COMMIT_INTERVALS_MS.map(
+    (commitMs): Contender => ({
+      name: `Kafka Streams, commit ${commitMs} ms`,
+      aim: AIM_OF_STREAMS,
+      async measure(log) {
+        try {
+          return { value: await consumeAll(log, peerTopics.commands.name, () => startStreams(bench, commitMs)) };
+        } catch (error) {
+          return { note: notMeasured(error) };
+        }
+      },
+    }),
   );
+  return [own, bare, ...streams];
+}
+
+/** Empty topics, but for the commands of everybody. */
+async function openWaiting(bench: KafkaBench, commands: number): Promise<Log> {
+  await bench.stores.empty();
+  const log = await openLog(bench.stores, [...Object.values(orderTopics), ...Object.values(peerTopics)]);
+  const orders = commands / COMMANDS_PER_ORDER;
+  await appendOrders(bench, log, { orders, recordOf: commandRecord });
   await appendOrders(bench, log, { orders, recordOf: peerCommandRecord });
-  const streams: Peer[] = [];
-  for (const commitMs of COMMIT_INTERVALS_MS) streams.push(await measureStreams(bench, log, commitMs));
-  return { own, bare, streams };
+  return log;
 }
 
-async function measureHandler({ stores }: KafkaBench, log: Log): Promise<number> {
-  await using _handler = await startProcess("command-handler", stores);
-  return await untilConsumed(log, { group: orderGroups.handler, topic: orderTopics.commands.name });
-}
-
-async function measureTopology(log: Log, topic: string, start: () => Promise<Topology>): Promise<number> {
+async function consumeAll(log: Log, topic: string, start: () => Promise<Topology>): Promise<number> {
   await using topology = await start();
   return await Promise.race([untilConsumed(log, { group: topology.group, topic }), topology.failed]);
 }
 
-async function measureStreams(bench: KafkaBench, log: Log, commitMs: number): Promise<Peer> {
-  const name = `Kafka Streams, commit ${commitMs} ms`;
-  bench.progress(name);
-  try {
-    return { name, value: await measureTopology(log, peerTopics.commands.name, () => startStreams(bench, commitMs)) };
-  } catch (error) {
-    return { name, note: notMeasured(error) };
-  }
+function peerOf({ name, aim, figures }: Contender & { readonly figures: readonly Figure[] }): Peer {
+  const values = figures.flatMap(({ value }) => value ?? []);
+  if (values.length < figures.length) return { name, ...figures.find(({ value }) => value === undefined) };
+  return { name, value: median(values), ...(aim === undefined ? {} : { aim }) };
 }
 
-function streamsPeer(found: readonly (Peer | undefined)[]): Peer {
-  const values = found.flatMap((peer) => peer?.value ?? []);
-  const [first] = found;
-  if (first === undefined) throw new Error("there was no round");
-  return values.length < found.length ? first : { name: first.name, value: median(values), aim: AIM_OF_STREAMS };
+type RecordBytes = Parameters<typeof startKafkajs>[1]["bytes"];
+
+async function recordBytes(log: Log): Promise<RecordBytes> {
+  return { event: await meanBytes(log, "events"), state: await meanBytes(log, "state"), reply: await meanBytes(log, "replies") };
 }
 
 /** Of the first records of a partition, whatever they are: state as it was written, before compaction. */
