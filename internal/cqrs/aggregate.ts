@@ -3,7 +3,7 @@
  * and no randomness: a replay decides the same (P2, P6).
  */
 
-import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
 import { type Member, type MemberOf, type Oneof, type UnionInitOf, type UnionOf, unionOf } from "./oneof.ts";
 
@@ -55,8 +55,18 @@ export interface Aggregate<
   decide(state: MessageShape<StateDesc>, command: MessageShape<CommandDesc>, context: DecisionContext): Decision;
   /** @throws {TypeError} the event is none that this code knows */
   evolve(state: MessageShape<StateDesc>, event: MessageShape<EventDesc>): MessageShape<StateDesc>;
-  /** Builds the complete event message from one of the facts that `decide` returned. */
-  eventOf(stateBefore: MessageShape<StateDesc>, facts: Member<Oneof>, metadata: EventMetadata): MessageShape<EventDesc>;
+  /** Makes one of the facts that `decide` returned happen: the complete event, and the state that it leads to, as `evolve` has it. */
+  happen(
+    state: MessageShape<StateDesc>,
+    facts: Member<Oneof>,
+    metadata: EventMetadata,
+  ): Happened<MessageShape<StateDesc>, MessageShape<EventDesc>>;
+}
+
+/** An event, and the state after it. */
+export interface Happened<State extends Message, Event extends Message> {
+  readonly event: Event;
+  readonly state: State;
 }
 
 /** Makes an aggregate of its schemas and its functions. */
@@ -94,9 +104,11 @@ export function aggregate<
       return known(deciders, facts, schemas.command)(state, facts.value, context);
     },
     evolve: (state, event) => evolveFacts(state, field<Oneof>(event, eventOneof), field<EventMetadata>(event, "metadata")),
-    eventOf(stateBefore, facts, metadata) {
-      const envelope = definition.envelope?.(evolveFacts(stateBefore, facts, metadata), stateBefore) ?? {};
-      return create(schemas.event, { ...envelope, metadata, [eventOneof]: facts } as unknown as MessageInitShape<EventDesc>);
+    happen(before, facts, metadata) {
+      const state = evolveFacts(before, facts, metadata);
+      const envelope = definition.envelope?.(state, before) ?? {};
+      const event = create(schemas.event, { ...envelope, metadata, [eventOneof]: facts } as unknown as MessageInitShape<EventDesc>);
+      return { event, state };
     },
   };
 }

@@ -161,9 +161,9 @@ function run(commands: readonly Command[]): Step[] {
         version: steps.length + 1,
         occurredAt: timestampFromMs(index),
       });
-      const event = aggregate.eventOf(state, facts, metadata);
-      state = aggregate.evolve(state, event);
-      steps.push({ event, state });
+      const happened = aggregate.happen(state, facts, metadata);
+      state = happened.state;
+      steps.push(happened);
     }
   }
   return steps;

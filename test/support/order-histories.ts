@@ -129,8 +129,8 @@ function decided(commands: readonly OrderCommand[], partitions: number): readonl
         actor: "test",
         schemaVersion: 1,
       });
-      const event = order.eventOf(known.state, facts, metadata);
-      known.state = order.evolve(known.state, event);
+      const { event, state } = order.happen(known.state, facts, metadata);
+      known.state = state;
       events.push({ partition, sequence, event });
     }
   }

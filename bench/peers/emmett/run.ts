@@ -114,7 +114,7 @@ function decide(command: AnyOrderCommand, { version, order: state }: Versioned):
   return decision.map((facts, index) => {
     const place = { version: version + index + 1, eventId: `${aggregateId}/${version + index + 1}`, schemaVersion: 2 };
     const metadata = create(EventMetadataSchema, { ...place, aggregateId, commandId, occurredAt: now, recordedAt: now, actor: "bench" });
-    return { type: facts.case, data: toJson(OrderEventSchema, order.eventOf(state, facts, metadata)) };
+    return { type: facts.case, data: toJson(OrderEventSchema, order.happen(state, facts, metadata).event) };
   });
 }
 

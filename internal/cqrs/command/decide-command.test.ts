@@ -30,7 +30,7 @@ it("events follow the last sequence of the partition and the version of the orde
   expect(snapshot).toMatchObject({ version: 1, sequence: 42 });
 });
 
-it.each(["decide", "evolve", "eventOf"] as const)(
+it.each(["decide", "happen"] as const)(
   "where the domain's %s fails, the command is refused as poison and nothing else has happened",
   (step) => {
     const failing: Domain = {

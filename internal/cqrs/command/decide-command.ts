@@ -99,9 +99,9 @@ function decide(
     let state = snapshot.state;
     for (const facts of decision) {
       const place = { version: version + events.length + 1, sequence: lastSequence + events.length + 1 };
-      const event = aggregate.eventOf(state, facts, eventMetadata(metadata, aggregateId, place, schemaVersion));
-      state = aggregate.evolve(state, event);
-      events.push(event);
+      const happened = aggregate.happen(state, facts, eventMetadata(metadata, aggregateId, place, schemaVersion));
+      state = happened.state;
+      events.push(happened.event);
     }
     return { events, state };
   } catch (error) {

@@ -54,7 +54,7 @@ export function specification<StateDesc extends DescMessage, CommandDesc extends
   function fold(state: State, version: number, events: Events): State {
     return events.reduce((before, facts, index) => {
       const metadata = create(EventMetadataSchema, { aggregateId: "aggregate", version: version + index + 1 });
-      return aggregate.evolve(before, aggregate.eventOf(before, facts, metadata));
+      return aggregate.happen(before, facts, metadata).state;
     }, state);
   }
 

@@ -110,9 +110,9 @@ function runs(all: readonly OrderCommand[]): readonly Step[] {
     const decision = order.decide(before, command, context);
     const events: OrderEvent[] = [];
     for (const facts of isRejected(decision) ? [] : decision) {
-      const event = order.eventOf(state, facts, create(EventMetadataSchema, { version: index }));
-      events.push(event);
-      state = order.evolve(state, event);
+      const happened = order.happen(state, facts, create(EventMetadataSchema, { version: index }));
+      events.push(happened.event);
+      state = happened.state;
     }
     return { before, command, context, events, after: state };
   });

@@ -341,25 +341,25 @@ it.each(["constructor", "toString", "hasOwnProperty", "valueOf"])("%s is an id l
 it("every event names the customer, from the first one on", () => {
   const [created] = orderCreated();
   const placed = after(...histories.draft);
-  expect(order.eventOf(order.initial(), created, create(EventMetadataSchema)).customerId).toBe("ada");
-  expect(order.eventOf(placed.state, event("orderCancelled", {})[0], create(EventMetadataSchema)).customerId).toBe("ada");
+  expect(order.happen(order.initial(), created, create(EventMetadataSchema)).event.customerId).toBe("ada");
+  expect(order.happen(placed.state, event("orderCancelled", {})[0], create(EventMetadataSchema)).event.customerId).toBe("ada");
 });
 
 it("every event says where the order stood and stands", () => {
   const [created] = orderCreated();
-  const first = order.eventOf(order.initial(), created, create(EventMetadataSchema));
+  const first = order.happen(order.initial(), created, create(EventMetadataSchema)).event;
   expect([first.previousStatus, first.status]).toEqual([OrderStatus.UNSPECIFIED, OrderStatus.DRAFT]);
   const paid = after(...histories.paid);
-  const last = order.eventOf(paid.state, event("orderCancelled", {})[0], create(EventMetadataSchema));
+  const last = order.happen(paid.state, event("orderCancelled", {})[0], create(EventMetadataSchema)).event;
   expect([last.previousStatus, last.status]).toEqual([OrderStatus.PAID, OrderStatus.CANCELLED]);
 });
 
 it("every event from the placement on names the country that the order was placed for, wherever it goes later", () => {
   const countryIn = (...commands: readonly Command[]) =>
-    order.eventOf(after(...commands).state, event("orderCancelled", {})[0], create(EventMetadataSchema)).salesCountry;
+    order.happen(after(...commands).state, event("orderCancelled", {})[0], create(EventMetadataSchema)).event.salesCountry;
   expect(countryIn(...histories.draft)).toBe("");
   expect(countryIn(...histories.placed)).toBe(address.country);
   expect(countryIn(...histories.placed, setShippingAddress(otherAddress))).toBe(address.country);
   const [placed] = event("orderPlaced", {});
-  expect(order.eventOf(after(...histories.draft).state, placed, create(EventMetadataSchema)).salesCountry).toBe(address.country);
+  expect(order.happen(after(...histories.draft).state, placed, create(EventMetadataSchema)).event.salesCountry).toBe(address.country);
 });
