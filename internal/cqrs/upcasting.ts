@@ -3,8 +3,9 @@
  * version to the next by pure functions, before any fold sees it. See docs/decisions/events-are-upcast-on-read.md.
  */
 
-import { create, type DescMessage, fromBinary, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import type { EventMetadata } from "../gen/headwater/cqrs/v1/event_pb.ts";
+import { decode } from "./decode.ts";
 import { type Member, type MemberOf, type Oneof, type UnionOf, unionOf } from "./oneof.ts";
 
 /** An event as the runtime knows it: metadata, and facts that only the domain and the views look into. */
@@ -124,7 +125,7 @@ export function createEventReader<EventDesc extends DescMessage>(
 
   return {
     schemaVersion,
-    read: (bytes) => upcast(fromBinary(schema.event, bytes) as Event),
+    read: (bytes) => upcast(decode(schema.event, bytes) as Event),
     upcast,
   };
 }

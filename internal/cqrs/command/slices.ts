@@ -6,6 +6,7 @@
 import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema, PartitionPositionSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
+import { decode } from "../decode.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../event/encode.ts";
 import { createEventHeaders } from "../event/event-headers.ts";
@@ -232,7 +233,7 @@ export interface DecodedCommand {
 /** The command in a record, or why there is none. */
 export function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number): DecodedCommand | string {
   try {
-    const { metadata, command } = fromBinary(schema, record.value);
+    const { metadata, command } = decode(schema, record.value);
     if (metadata === undefined) return "the record has no metadata";
     if (metadata.aggregateId !== record.key) return `the key is not the id ${JSON.stringify(metadata.aggregateId)} in the metadata`;
     if (metadata.commandId === "") return "the record has no command id";

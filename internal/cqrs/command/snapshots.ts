@@ -1,9 +1,10 @@
 /** The aggregates that a command handler has at hand: loaded from the state topic, kept in bounded memory, forgotten with their partition. */
 
-import { fromBinary, type Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type AggregateSnapshot, AggregateSnapshotSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import type { Aggregate } from "../aggregate.ts";
+import { decode } from "../decode.ts";
 import { encode, keep } from "../event/encode.ts";
 import type { Owner } from "../log.ts";
 
@@ -74,7 +75,7 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
       }
       if (missing.length === 0) return loaded;
       const values = await owner.load(partition, missing);
-      missing.forEach((id, index) => loaded.set(id, decode(aggregate, id, values[index])));
+      missing.forEach((id, index) => loaded.set(id, snapshotFrom(aggregate, id, values[index])));
       return loaded;
     },
     encode(partition, snapshot) {
@@ -116,16 +117,16 @@ export function remember({ outcomes }: Pick<Snapshot, "outcomes">, outcome: Comm
   return bytes;
 }
 
-function decode(aggregate: Aggregate, aggregateId: string, value: Uint8Array | undefined): Snapshot {
+function snapshotFrom(aggregate: Aggregate, aggregateId: string, value: Uint8Array | undefined): Snapshot {
   if (value === undefined) return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
-  const record = fromBinary(AggregateSnapshotSchema, value);
+  const record = decode(AggregateSnapshotSchema, value);
   const outcomes: RememberedOutcome[] = [];
   for (const outcome of record.outcomes) remember({ outcomes }, outcome);
   return {
     aggregateId,
     version: record.version,
     sequence: Number(record.sequence),
-    state: fromBinary(aggregate.stateSchema, record.state),
+    state: decode(aggregate.stateSchema, record.state),
     outcomes,
   };
 }

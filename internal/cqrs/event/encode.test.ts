@@ -1,37 +1,16 @@
-import { create, type DescField, type DescMessage, fromBinary, type MessageShape, ScalarType, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { file_google_protobuf_wrappers, StructSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_wrappers, StructSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
-import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.ts";
-import { CommandOutcomeSchema, CommandReplySchema, file_headwater_cqrs_v1_command } from "../../gen/headwater/cqrs/v1/command_pb.ts";
-import { file_headwater_cqrs_v1_event } from "../../gen/headwater/cqrs/v1/event_pb.ts";
-import { AggregateSnapshotSchema, file_headwater_cqrs_v1_state } from "../../gen/headwater/cqrs/v1/state_pb.ts";
-import { file_headwater_cqrs_v1_token } from "../../gen/headwater/cqrs/v1/token_pb.ts";
-import { file_headwater_orders_v1_order_command_service } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
-import { file_headwater_orders_v1_order_event, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
-import { AddressSchema, file_headwater_orders_v1_order, MoneySchema, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
-import { file_headwater_orders_v1_order_query_service } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
-import { file_headwater_orders_v1_order_state } from "../../gen/headwater/orders/v1/order_state_pb.ts";
+import { CommandOutcomeSchema, CommandReplySchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { AggregateSnapshotSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
+import { OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
+import { AddressSchema, MoneySchema, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
+import { anyMessage, messageTypes } from "../testing/any-message.ts";
 import { encode, keep } from "./encode.ts";
 
-const schemas = [
-  file_headwater_cqrs_v1_command,
-  file_headwater_cqrs_v1_event,
-  file_headwater_cqrs_v1_state,
-  file_headwater_cqrs_v1_token,
-  file_headwater_orders_v1_order,
-  file_headwater_orders_v1_order_command_service,
-  file_headwater_orders_v1_order_event,
-  file_headwater_orders_v1_order_query_service,
-  file_headwater_orders_v1_order_state,
-  file_google_rpc_status,
-  file_google_rpc_error_details,
-  file_google_protobuf_wrappers,
-].flatMap(({ messages }) => messages.map((schema): [DescMessage] => [schema]));
-
-describe.each(schemas)("%s", (schema) => {
+describe.each(messageTypes)("%s", (schema) => {
   it("has the bytes that protobuf-es gives it", () => {
     fc.assert(
       fc.property(anyMessage(schema), (message) => {
@@ -123,63 +102,4 @@ function errorOf(run: () => unknown): Error {
     if (error instanceof Error) return error;
   }
   throw new Error("it was not refused");
-}
-
-/** Any message of a type: its fields with a value or without, each member of its oneofs. */
-function anyMessage(schema: DescMessage, depth = 0): fc.Arbitrary<MessageShape<DescMessage>> {
-  const isDeep = depth > 4;
-  if (schema.typeName === "google.protobuf.Timestamp") return fc.integer().map((ms) => timestampFromMs(ms));
-  const singles = schema.fields.filter(({ oneof, message }) => oneof === undefined && !(isDeep && message));
-  const fields = fc.record(Object.fromEntries(singles.map((field) => [field.localName, anyValue(field, depth)])), { requiredKeys: [] });
-  const members = schema.oneofs.map(({ localName, fields: options }) =>
-    fc
-      .oneof(
-        fc.constant({ case: undefined }),
-        ...options.map((field) => fc.record({ case: fc.constant(field.localName), value: anyValue(field, depth) })),
-      )
-      .map((member) => [localName, member] as const),
-  );
-  return fc.tuple(fields, fc.tuple(...members)).map(([values, oneofs]) => create(schema, { ...values, ...Object.fromEntries(oneofs) }));
-}
-
-function anyValue(field: DescField, depth: number): fc.Arbitrary<unknown> {
-  const single = field.message
-    ? anyMessage(field.message, depth + 1)
-    : field.enum
-      ? fc.integer({ min: -1, max: 20 })
-      : anyScalar(field.scalar);
-  if (field.fieldKind === "list") return fc.array(single, { maxLength: 3 });
-  if (field.fieldKind !== "map") return single;
-  const key = field.mapKey === ScalarType.STRING ? anyText : anyScalar(field.mapKey).map(String);
-  return fc.dictionary(key, single, { maxKeys: 3, noNullPrototype: true });
-}
-
-const anyText = fc.oneof(fc.string(), fc.string({ unit: "grapheme", maxLength: 200 }));
-
-function anyScalar(scalar: ScalarType): fc.Arbitrary<unknown> {
-  switch (scalar) {
-    case ScalarType.STRING:
-      return anyText;
-    case ScalarType.BOOL:
-      return fc.boolean();
-    case ScalarType.BYTES:
-      return fc.uint8Array({ maxLength: 300 });
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-      return fc.float();
-    case ScalarType.INT32:
-    case ScalarType.SINT32:
-    case ScalarType.SFIXED32:
-      return fc.integer();
-    case ScalarType.UINT32:
-    case ScalarType.FIXED32:
-      return fc.nat();
-    case ScalarType.INT64:
-    case ScalarType.SINT64:
-    case ScalarType.SFIXED64:
-      return fc.oneof(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.maxSafeInteger().map(BigInt));
-    case ScalarType.UINT64:
-    case ScalarType.FIXED64:
-      return fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
-  }
 }
