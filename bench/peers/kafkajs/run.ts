@@ -15,7 +15,7 @@ export interface KafkajsRun {
 }
 
 /** A slice of the handler. */
-const SLICE_COMMANDS = 500;
+const SLICE_COMMANDS = 1_000;
 
 /** By this header the sender of a command knows its reply. All replies have one key, and so one partition. */
 const COMMAND_HEADER = "command";

@@ -23,7 +23,7 @@ export const POSITION_KEY = "__position";
 export const IMPORT_KEY = "__import";
 
 /** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
-const SLICE_COMMANDS = 500;
+const SLICE_COMMANDS = 1_000;
 
 /** What became of a slice: committed, unless it was fenced. */
 export interface Commit {
