@@ -7,8 +7,10 @@ import { type KafkaCluster, startKafkaCluster } from "../../../test/support/kafk
 import { kafka } from "../../../test/support/servers.ts";
 import { type Log, LogUnavailableError } from "../../cqrs/log.ts";
 import { startAppender } from "./appender.ts";
+import { type Cluster, createCluster, type KafkaConfig } from "./kafkajs.ts";
+import { joinGroup } from "./membership.ts";
 import { ApiKey, startLossyProxy } from "./testing/lossy-proxy.ts";
-import { contents, openedAdmin, openedLog, record } from "./testing/opened-log.ts";
+import { assigned, contents, openedAdmin, openedLog, record } from "./testing/opened-log.ts";
 
 const PARTITIONS = 3;
 const MOVES = 9;
@@ -53,6 +55,19 @@ describe.skipIf(kafka?.kind !== "program")("leaders that move", () => {
     await freeze(pid);
     const [offset = -1] = await appender.append([record(topics.events, "after")]).finally(() => process.kill(pid, "SIGCONT"));
     expect((await contents(log, topics.events)).get(offset)).toBe("after");
+  });
+
+  it("a member whose coordinator hangs goes over to the one that takes its place", async () => {
+    const { topics, config, group } = await openedLog(cluster);
+    const impatient = { ...config, requestTimeout: 1_000 };
+    await using membership = await joinGroup(impatient, { group, topic: topics.events, instance: "one" });
+    const before = await assigned(membership);
+    const pid = cluster.nodes[(await coordinatorOf(config, group)) - 1]?.pid ?? NaN;
+    await freeze(pid);
+    await expect
+      .poll(() => membership.assignment)
+      .not.toBe(before)
+      .finally(() => process.kill(pid, "SIGCONT"));
   });
 
   it("every record that is acknowledged while leaders move lies where the acknowledgement says", async () => {
@@ -106,4 +121,22 @@ async function lead(
 async function leaderOf(admin: Admin, topic: string, partition: number): Promise<number | undefined> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
   return topics[0]?.partitions.find(({ partitionId }) => partitionId === partition)?.leader;
+}
+
+/** What kafkajs's cluster can do besides. */
+interface CoordinatorFinder extends Cluster {
+  findGroupCoordinatorMetadata(wanted: { readonly groupId: string }): Promise<{ readonly coordinator: { readonly nodeId: number } }>;
+}
+
+/** The broker that keeps a group. */
+async function coordinatorOf(config: KafkaConfig, groupId: string): Promise<number> {
+  const cluster = createCluster(config) as CoordinatorFinder;
+  try {
+    await cluster.connect();
+    await cluster.refreshMetadata();
+    const { coordinator } = await cluster.findGroupCoordinatorMetadata({ groupId });
+    return coordinator.nodeId;
+  } finally {
+    await cluster.disconnect();
+  }
 }

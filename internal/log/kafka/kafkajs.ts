@@ -8,6 +8,7 @@
  * - Offsets in a transaction carry no generation (KIP-447), so a former owner of a partition could commit beside the new one.
  * - The generation of a member is not told to anybody.
  * - A member that its group has forgotten, and that fails to join again at once, goes on as if it were one, without heartbeats.
+ * - A member whose coordinator hangs asks that one again and again, although another has taken its place.
  * - A transactional producer asks for its coordinators before each of four steps of every transaction: a third of its time.
  */
 
@@ -157,16 +158,29 @@ BrokerClass.prototype.syncGroup = async function (this: Broker, options) {
 
 interface GroupMember {
   readonly memberId: string | null;
+  readonly sessionTimeout: number;
+  /** When the coordinator last answered a heartbeat. */
+  readonly lastRequest: number;
   heartbeat(options: object): Promise<unknown>;
 }
 
 const UNKNOWN_MEMBER_ID = 25;
+const REBALANCE_IN_PROGRESS = 27;
 
-/** Who has no id was to join, and has failed: what a coordinator would answer makes kafkajs join again. */
+/**
+ * What a coordinator would answer makes kafkajs join again: who has no id was to join, and has failed; who has had no answer for the length of
+ * a session needs another coordinator, and it looks for one only when it joins.
+ */
 const { prototype: groupMember } = insideOf("src/consumer/consumerGroup") as { readonly prototype: GroupMember };
 const { heartbeat } = groupMember;
-groupMember.heartbeat = function (this: GroupMember, options) {
-  return this.memberId === null ? Promise.reject(createErrorFromCode(UNKNOWN_MEMBER_ID)) : heartbeat.call(this, options);
+groupMember.heartbeat = async function (this: GroupMember, options) {
+  if (this.memberId === null) throw createErrorFromCode(UNKNOWN_MEMBER_ID);
+  try {
+    return await heartbeat.call(this, options);
+  } catch (error) {
+    const isAnswer = error instanceof Error && "type" in error;
+    throw isAnswer || Date.now() - this.lastRequest < this.sessionTimeout ? error : createErrorFromCode(REBALANCE_IN_PROGRESS);
+  }
 };
 
 /** TxnOffsetCommit version 3, which carries the member and its generation. */
