@@ -12,7 +12,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall, MethodDefinition, Server } from "@grpc/grpc-js";
-import { encode } from "../cqrs/event/encode.ts";
+import { encode } from "../cqrs/encode.ts";
 import type { Logger } from "../platform/logging.ts";
 import { type Call, type OpenCall, openCall } from "./call.ts";
 import { deadlineExceeded, StatusError, statusOf, toGrpcStatus } from "./errors.ts";

@@ -93,7 +93,7 @@ it("the two sides of the runtime do not know each other, and what they share kno
   expect(sources.flatMap(importsOfOthers)).toEqual([]);
   const planted = { path: "internal/cqrs/command/slices.ts", text: 'import { Freshness } from "../query/freshness.ts";' };
   expect(importsOfOthers(planted)).toHaveLength(1);
-  expect(importsOfOthers({ ...planted, path: "internal/cqrs/log.ts", text: 'import "./event/encode.ts";' })).toHaveLength(1);
+  expect(importsOfOthers({ ...planted, path: "internal/cqrs/log.ts", text: 'import "./event/event-headers.ts";' })).toHaveLength(1);
 });
 
 function importsOfOthers({ path, text }: Source): readonly string[] {

@@ -18,7 +18,7 @@ import {
 } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Cancel, Clock } from "../clock.ts";
 import type { Domain } from "../domain.ts";
-import { encode } from "../event/encode.ts";
+import { encode } from "../encode.ts";
 import type { TraceHeaders } from "../event/trace-context.ts";
 import { type Log, type LogRecord, LogUnavailableError, type TailOptions } from "../log.ts";
 import { partitionOf } from "../partition.ts";

@@ -15,7 +15,7 @@ import {
 import { type EventMetadata, EventMetadataSchema } from "../../gen/headwater/cqrs/v1/event_pb.ts";
 import { isRejected, type Rejected, reject } from "../aggregate.ts";
 import type { Domain } from "../domain.ts";
-import { encode } from "../event/encode.ts";
+import { encode } from "../encode.ts";
 import { remember, type Snapshot } from "./snapshots.ts";
 
 /** The reasons that the runtime itself gives; a domain's closed set must contain them. */

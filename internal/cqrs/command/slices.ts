@@ -8,7 +8,7 @@ import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../
 import { DeadLetterSchema, PartitionPositionSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import { decode } from "../decode.ts";
 import type { Domain } from "../domain.ts";
-import { encode } from "../event/encode.ts";
+import { encode } from "../encode.ts";
 import { createEventHeaders } from "../event/event-headers.ts";
 import { traceHeadersOf } from "../event/trace-context.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "../log.ts";

@@ -5,7 +5,7 @@ import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/c
 import { type AggregateSnapshot, AggregateSnapshotSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import type { Aggregate } from "../aggregate.ts";
 import { decode } from "../decode.ts";
-import { encode, keep } from "../event/encode.ts";
+import { encode, keep } from "../encode.ts";
 import type { Owner } from "../log.ts";
 
 /**

@@ -3,7 +3,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Submission } from "../../cqrs/command/command-gateway.ts";
-import { encode } from "../../cqrs/event/encode.ts";
+import { encode } from "../../cqrs/encode.ts";
 import type { TraceHeaders } from "../../cqrs/event/trace-context.ts";
 import type { Member } from "../../cqrs/oneof.ts";
 import type { CommandOptions } from "../../gen/headwater/cqrs/v1/command_pb.ts";
