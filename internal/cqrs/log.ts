@@ -56,6 +56,14 @@ export interface Log extends AsyncDisposable {
   /** Identifies this log among all logs, for ever: tokens name it. */
   readonly id: string;
   readonly partitions: number;
+  /**
+   * Identifies a topic among all topics of all logs, forever: a topic that is deleted and created
+   * again under its name gets another id. A stream of events is named by the id of its topic, and
+   * every stored position says which stream it counts.
+   *
+   * @throws {TypeError} the log was opened without the topic
+   */
+  topicId(topic: string): string;
   readonly guarantees: LogGuarantees;
 
   /**
@@ -211,6 +219,27 @@ export interface Owner extends Consumer {
 /** The caller lost a partition or was replaced. What it tried to write was not written. */
 export class FencedError extends Error {
   override readonly name = "FencedError";
+}
+
+/**
+ * The log refuses to write, and will refuse again: the caller lacks a permission, or a topic has
+ * other settings than it needs. The message names the cause and the fix. Nothing was written.
+ */
+export class LogRefusedError extends Error {
+  override readonly name: string = "LogRefusedError";
+}
+
+/** The records are too large to be written together. Fewer of them may fit; one alone never does. */
+export class RecordsTooLargeError extends LogRefusedError {
+  override readonly name = "RecordsTooLargeError";
+}
+
+/**
+ * Records that were to be read next are gone: deleted by retention or by hand. To go on behind
+ * them would be a silent gap.
+ */
+export class RecordsGoneError extends Error {
+  override readonly name = "RecordsGoneError";
 }
 
 /** The log cannot be reached or does not answer. */

@@ -34,7 +34,7 @@ export const stateOption = {
 };
 
 export const partitionsOption = {
-  partitions: integer("partitions of every topic: the same for all processes, fixed once the topics exist", 1, 1024, 8),
+  partitions: integer("partitions of every topic: the same for all processes, fixed once the topics exist", 1, 128, 8),
 };
 
 /** How to reach Kafka. */

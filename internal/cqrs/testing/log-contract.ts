@@ -18,6 +18,7 @@ export function describeLog(name: string, open: OpenLog): void {
     describe("a member that has reset", () => describeReset(open));
     describe("transactions", () => describeTransactions(open));
     describe("inspecting", () => describeInspecting(open));
+    describe("topics", () => describeTopicIds(open));
     describe("a durable log", () => describeDurability(open));
   });
 }
@@ -225,6 +226,17 @@ function describeLive(open: OpenLog): void {
   });
 }
 
+function describeTopicIds(open: OpenLog): void {
+  it("each topic has an id of its own, and a topic that is not there has none", async () => {
+    const { log, topics } = await opened(open);
+    const other = await opened(open);
+    const ids = [topics.events, topics.other, topics.state].map((topic) => log.topicId(topic));
+    const others = [other.topics.events, other.topics.other, other.topics.state].map((topic) => other.log.topicId(topic));
+    expect(new Set([...ids, ...others]).size).toBe(6);
+    expect(() => log.topicId("no-such-topic")).toThrow("without the topic no-such-topic");
+  });
+}
+
 function describeDurability(open: OpenLog): void {
   it("what was acknowledged is still there after it was closed and opened again", async (test) => {
     const system = await opened(open);
@@ -238,6 +250,7 @@ function describeDurability(open: OpenLog): void {
 
     const again = await reopen();
     expect([again.id, again.partitions]).toEqual([log.id, log.partitions]);
+    expect(again.topicId(topics.events)).toBe(log.topicId(topics.events));
     expect(await again.ends(topics.events)).toEqual(ends);
     expect(await loadFresh(again, topics, ["key"])).toEqual(["kept"]);
     const [next = 0] = await again.append([record(topics.events, 1, "c")]);

@@ -165,7 +165,12 @@ export class Broker {
         request.answer(this.#store.committed(request.argument.group, request.argument.topic));
         return;
       case "describe":
-        request.answer({ id: this.#store.id, partitions: this.#store.partitions, liveTopics: this.#topicsWith("live") });
+        request.answer({
+          id: this.#store.id,
+          partitions: this.#store.partitions,
+          topicIds: this.#store.topicIds(),
+          liveTopics: this.#topicsWith("live"),
+        });
         return;
       case "release":
         for (const poll of this.#waiting) if (poll.client === client) poll.expire();

@@ -9,9 +9,12 @@ import {
   type Log,
   type LogGuarantees,
   type LogRecord,
+  LogRefusedError,
   LogUnavailableError,
   type Owner,
   type OwnOptions,
+  RecordsGoneError,
+  RecordsTooLargeError,
   type TailOptions,
 } from "../../cqrs/log.ts";
 import { createPortClient, type PortClient } from "../../platform/port-rpc.ts";
@@ -27,18 +30,23 @@ type Client = PortClient<BrokerMethods, LivePush>;
 
 export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<LogGuarantees, "durable">): Promise<Log> {
   const client: Client = createPortClient<BrokerMethods, LivePush>(port, {
-    errors: { FencedError, LogUnavailableError, TypeError, RangeError },
+    errors: { FencedError, LogUnavailableError, LogRefusedError, RecordsGoneError, RecordsTooLargeError, TypeError, RangeError },
     closedError: () => new LogUnavailableError("the embedded log is closed"),
   });
   const listeners = new Set<LiveTail>();
   client.onPush(({ place, records }) => {
     for (const listener of listeners) if (listener.place === place) listener.push(records);
   });
-  const { id, partitions, liveTopics } = await client.call("describe", null);
+  const { id, partitions, topicIds, liveTopics } = await client.call("describe", null);
 
   return {
     id,
     partitions,
+    topicId(topic) {
+      const topicId = topicIds[topic];
+      if (topicId === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
+      return topicId;
+    },
     guarantees: { durable, gaplessOffsets: true },
     append: (records) => client.call("append", records),
     consume: (options) => join(client, options),

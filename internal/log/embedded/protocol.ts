@@ -4,7 +4,12 @@ import type { GroupMember, LatestValue, LogRecord, NewRecord, Poll } from "../..
 
 /** What clients may ask. */
 export interface BrokerMethods {
-  describe(argument: null): { readonly id: string; readonly partitions: number; readonly liveTopics: readonly string[] };
+  describe(argument: null): {
+    readonly id: string;
+    readonly partitions: number;
+    readonly topicIds: Readonly<Record<string, string>>;
+    readonly liveTopics: readonly string[];
+  };
   append(records: readonly NewRecord[]): readonly number[];
   join(argument: { readonly group: string; readonly topic: string; readonly instance: string }): number;
   leave(member: number): null;

@@ -20,7 +20,7 @@ const CACHE_KIB = 16_384;
 const DEFAULT_PARTITIONS = 8;
 
 /** Changes to the tables below need a new number and a migration. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 export interface StoreOptions {
   /** Where the file is; null keeps everything in memory. */
@@ -32,6 +32,7 @@ export interface StoreOptions {
 
 interface OpenTopic {
   readonly name: string;
+  readonly id: string;
   readonly retention: Retention;
   readonly firstSlot: number;
   /** The offset behind the last record, per partition. */
@@ -81,6 +82,11 @@ export class LogStore {
         WHERE timestamp_ms < ?)`,
     );
     for (const topic of options.topics) this.#openTopic(topic);
+  }
+
+  /** The id of each topic, by name. */
+  topicIds(): Readonly<Record<string, string>> {
+    return Object.fromEntries([...this.#topics.values()].map(({ name, id }) => [name, id]));
   }
 
   topic(name: string): OpenTopic {
@@ -187,24 +193,25 @@ export class LogStore {
   }
 
   #openTopic({ name, retention }: Topic): void {
-    const known = this.#db.prepare("SELECT first_slot, retention FROM topics WHERE name = ?").get(name);
+    const known = this.#db.prepare("SELECT id, first_slot, retention FROM topics WHERE name = ?").get(name);
     if (known !== undefined && known["retention"] !== retention) {
       throw new Error(`the topic ${name} was created with the retention "${String(known["retention"])}", not "${retention}"`);
     }
-    const firstSlot = known === undefined ? this.#createTopic(name, retention) : Number(known["first_slot"]);
+    const id = known === undefined ? randomUUID() : String(known["id"]);
+    const firstSlot = known === undefined ? this.#createTopic({ name, id, retention }) : Number(known["first_slot"]);
     const end = this.#db.prepare("SELECT max(position) AS last FROM records WHERE position >= ? AND position < ?");
     const ends = Array.from({ length: this.partitions }, (_, partition) => {
       const base = (firstSlot + partition) * OFFSETS_PER_SLOT;
       const last = end.get(base, base + OFFSETS_PER_SLOT)?.["last"];
       return typeof last === "number" ? last - base + 1 : 0;
     });
-    this.#topics.set(name, { name, retention, firstSlot, ends });
+    this.#topics.set(name, { name, id, retention, firstSlot, ends });
   }
 
-  #createTopic(name: string, retention: Retention): number {
+  #createTopic({ name, id, retention }: Topic & { readonly id: string }): number {
     const slots = Number(this.#db.prepare("SELECT count(*) AS topics FROM topics").get()?.["topics"]) * this.partitions;
     if (slots + this.partitions > MAX_SLOTS) throw new Error("the log is full of topics");
-    this.#db.prepare("INSERT INTO topics (name, retention, first_slot) VALUES (?, ?, ?)").run(name, retention, slots);
+    this.#db.prepare("INSERT INTO topics (name, id, retention, first_slot) VALUES (?, ?, ?, ?)").run(name, id, retention, slots);
     return slots;
   }
 
@@ -231,10 +238,13 @@ function openDatabase(directory: string | null): DatabaseSync {
   `);
   const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version > SCHEMA_VERSION) throw new Error(`the log was written by a newer version of this program (schema ${version})`);
+  if (version > 0 && version < SCHEMA_VERSION) {
+    throw new Error(`the log was written by a version before the first release (schema ${version}); choose another folder with --data`);
+  }
   db.exec(`
     BEGIN IMMEDIATE;
     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS topics (name TEXT PRIMARY KEY, retention TEXT NOT NULL, first_slot INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS topics (name TEXT PRIMARY KEY, id TEXT NOT NULL, retention TEXT NOT NULL, first_slot INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS records (
       position INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB NOT NULL, headers TEXT, timestamp_ms INTEGER NOT NULL
     ) STRICT;

@@ -70,7 +70,7 @@ interface TxnOffsetCommit {
 }
 
 /** What kafkajs's encoder and decoder offer for the flexible message formats. */
-interface Encoder {
+export interface Encoder {
   writeInt8(value: number): Encoder;
   writeInt16(value: number): Encoder;
   writeInt32(value: number): Encoder;
@@ -78,7 +78,9 @@ interface Encoder {
   writeUVarIntString(value: string | null): Encoder;
   writeUVarIntArray(values: readonly Encoder[]): Encoder;
 }
-interface Decoder {
+export interface Decoder {
+  readInt8(): number;
+  readBytes(length: number): Buffer;
   readInt16(): number;
   readInt32(): number;
   readTaggedFields(): unknown;
@@ -86,8 +88,8 @@ interface Decoder {
   readUVarIntArray<Item>(read: (decoder: Decoder) => Item): readonly Item[];
 }
 
-const EncoderClass = insideOf("src/protocol/encoder") as new () => Encoder;
-const DecoderClass = insideOf("src/protocol/decoder") as new (bytes: Buffer) => Decoder;
+export const EncoderClass = insideOf("src/protocol/encoder") as new () => Encoder;
+export const DecoderClass = insideOf("src/protocol/decoder") as new (bytes: Buffer) => Decoder;
 export const { createErrorFromCode, failure } = insideOf("src/protocol/error") as {
   createErrorFromCode(code: number): Error;
   failure(code: number): boolean;
@@ -288,6 +290,7 @@ export interface Cluster {
   refreshMetadataIfNecessary(): Promise<void>;
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>;
   findBroker(options: { readonly nodeId: string }): Promise<FetchBroker>;
+  findControllerBroker(): Promise<FetchBroker>;
 }
 
 export interface FetchBroker {

@@ -38,7 +38,7 @@ export function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
 async function open(options: KafkaLogOptions): Promise<Log> {
   const { topics, replicationFactor = -1, stateDirectory } = options;
   const config = kafkaConfig(options);
-  const { id, partitions } = await ensureTopics(config, { ...options, replicationFactor });
+  const { id, partitions, topicIds } = await ensureTopics(config, { ...options, replicationFactor });
   await using stack = new AsyncDisposableStack();
   const appender = stack.use(await startAppender(config));
   const admin = new Kafka(config).admin();
@@ -51,6 +51,11 @@ async function open(options: KafkaLogOptions): Promise<Log> {
   return {
     id,
     partitions,
+    topicId(topic) {
+      const topicId = topicIds.get(topic);
+      if (topicId === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
+      return topicId;
+    },
     guarantees: { durable: true, gaplessOffsets: false },
     async append(records) {
       records.forEach(check);

@@ -5,6 +5,7 @@ import type { Retention, Topic } from "../../cqrs/log.ts";
 import { throughElections } from "./elections.ts";
 import { ConfigResourceTypes, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { MAX_RECORD_BYTES } from "./produce.ts";
+import { fetchTopicIds } from "./topic-ids.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -37,14 +38,14 @@ export interface TopicOptions {
 }
 
 /**
- * Makes sure that all topics exist as they must be, and returns the cluster's id and their number of partitions.
+ * Makes sure that all topics exist as they must be, and returns the cluster's id, their number of partitions and their ids.
  *
  * @throws {Error} a topic has another number of partitions or other settings; the message names the fix
  */
 export async function ensureTopics(
   config: KafkaConfig,
   options: TopicOptions,
-): Promise<{ readonly id: string; readonly partitions: number }> {
+): Promise<{ readonly id: string; readonly partitions: number; readonly topicIds: ReadonlyMap<string, string> }> {
   const { topics, replicationFactor } = options;
   const admin = new Kafka(config).admin();
   await admin.connect();
@@ -79,7 +80,9 @@ export async function ensureTopics(
     for (const { name } of missing) await throughElections(() => admin.fetchTopicOffsets(name));
     if (present.length > 0) await checkSettings(admin, present);
     const { clusterId } = await admin.describeCluster();
-    return { id: clusterId, partitions };
+    const names = topics.map(({ name }) => name);
+    const topicIds = await throughElections(() => fetchTopicIds(config, names));
+    return { id: clusterId, partitions, topicIds };
   } finally {
     await admin.disconnect();
   }
