@@ -1,8 +1,11 @@
-/** Typed unary calls through grpc-js, as a client that is not ours would make them. */
+/** Typed calls through grpc-js, as a client that is not ours would make them. */
 
+import type { Duplex, Readable } from "node:stream";
 import {
   create,
   type DescMessage,
+  type DescMethodBiDiStreaming,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   fromBinary,
   type MessageInitShape,
@@ -41,6 +44,18 @@ export interface GrpcClient extends Disposable {
     request: MessageInitShape<Input>,
     options?: { readonly deadlineMs?: number },
   ): Promise<MessageShape<Output>>;
+  /** The answers of a stream, no faster than they are read, until it ends or the signal aborts. @throws {CallError} */
+  follow<Input extends DescMessage, Output extends DescMessage>(
+    method: DescMethodServerStreaming<Input, Output>,
+    request: MessageInitShape<Input>,
+    signal: AbortSignal,
+  ): AsyncGenerator<MessageShape<Output>>;
+  /** Sends all requests at once, and gives out the answers as they come. @throws {CallError} */
+  exchange<Input extends DescMessage, Output extends DescMessage>(
+    method: DescMethodBiDiStreaming<Input, Output>,
+    requests: readonly MessageInitShape<Input>[],
+    signal: AbortSignal,
+  ): AsyncGenerator<MessageShape<Output>>;
 }
 
 export function createGrpcClient(address: string): GrpcClient {
@@ -53,16 +68,53 @@ export function createGrpcClient(address: string): GrpcClient {
   return {
     call(method, request, { deadlineMs = 30_000 } = {}) {
       const bytes = Buffer.from(toBinary(method.input, create(method.input, request)));
-      const path = `/${method.parent.typeName}/${method.name}`;
       return new Promise((resolve, reject) => {
-        client.makeUnaryRequest(path, plain, plain, bytes, { deadline: Date.now() + deadlineMs }, (error, response) => {
+        client.makeUnaryRequest(pathOf(method), plain, plain, bytes, { deadline: Date.now() + deadlineMs }, (error, response) => {
           if (error !== null) reject(new CallError(error));
           else resolve(fromBinary(method.output, response ?? Buffer.alloc(0)));
         });
       });
     },
+    follow(method, request, signal) {
+      const bytes = Buffer.from(toBinary(method.input, create(method.input, request)));
+      return answersOf(method, client.makeServerStreamRequest(pathOf(method), plain, plain, bytes), signal);
+    },
+    exchange(method, requests, signal) {
+      const stream = client.makeBidiStreamRequest(pathOf(method), plain, plain);
+      for (const request of requests) stream.write(Buffer.from(toBinary(method.input, create(method.input, request))));
+      stream.end();
+      return answersOf(method, stream, signal);
+    },
     [Symbol.dispose]: () => client.close(),
   };
+}
+
+async function* answersOf<Output extends DescMessage>(
+  { output }: { readonly output: Output },
+  stream: (Readable | Duplex) & { cancel(): void },
+  signal: AbortSignal,
+): AsyncGenerator<MessageShape<Output>> {
+  const cancel = (): void => stream.cancel();
+  // An error may come after the last reading of it.
+  stream.on("error", () => undefined);
+  signal.addEventListener("abort", cancel);
+  try {
+    if (signal.aborted) cancel();
+    for await (const bytes of stream) yield fromBinary(output, bytes as Buffer);
+  } catch (error) {
+    throw isServiceError(error) ? new CallError(error) : error;
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    cancel();
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "metadata" in error;
+}
+
+function pathOf({ parent, name }: { readonly parent: { readonly typeName: string }; readonly name: string }): string {
+  return `/${parent.typeName}/${name}`;
 }
 
 function plain(bytes: Buffer): Buffer {

@@ -51,6 +51,8 @@ export interface KafkaProxy extends AsyncDisposable {
   hold(partition: Partition): void;
   /** Ends all connections. */
   cut(): void;
+  /** Ends all connections by a reset, in the middle of whatever is on its way. */
+  reset(): void;
   /** Replaces bytes, of the same length, in what brokers answer to some clients, once. */
   corrupt(client: RegExp, from: Buffer, to: Buffer, signal: AbortSignal): Promise<boolean>;
 }
@@ -69,7 +71,7 @@ interface Corruption {
 
 export async function startProxy(target: string): Promise<KafkaProxy> {
   const [host = "", targetPort = ""] = target.split(":");
-  const connections = new Set<{ end(): void }>();
+  const connections = new Set<{ end(): void; reset(): void }>();
   const armed = new Set<Armed>();
   const corruptions = new Set<Corruption>();
   const holds: (Partition & { readonly endsAtMs: number })[] = [];
@@ -91,6 +93,9 @@ export async function startProxy(target: string): Promise<KafkaProxy> {
     },
     cut() {
       for (const connection of connections) connection.end();
+    },
+    reset() {
+      for (const connection of connections) connection.reset();
     },
     async [Symbol.asyncDispose]() {
       server.close();
@@ -132,7 +137,12 @@ export async function startProxy(target: string): Promise<KafkaProxy> {
       // A request that is late still has to leave on this connection.
       setTimeout(() => far.destroy(), Math.max(0, lastsUntilMs - performance.now()));
     };
-    const connection = { end };
+    const reset = (): void => {
+      connections.delete(connection);
+      near.resetAndDestroy();
+      far.resetAndDestroy();
+    };
+    const connection = { end, reset };
     connections.add(connection);
     for (const socket of [near, far]) {
       socket.setNoDelay(true);
