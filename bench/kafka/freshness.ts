@@ -3,7 +3,6 @@
 import { startSystem } from "../../test/support/processes.ts";
 import { freshness, measureFreshness } from "../freshness.ts";
 import type { Measurement } from "../measurement.ts";
-import { untilServing } from "./serving.ts";
 import type { KafkaBench } from "./stores.ts";
 
 export const freshnessOnKafka: Measurement<KafkaBench> = {
@@ -12,7 +11,6 @@ export const freshnessOnKafka: Measurement<KafkaBench> = {
   async run(bench) {
     await bench.stores.empty();
     await using system = await startSystem(bench.stores, bench.stores);
-    await untilServing(system.queryAddress);
     return await measureFreshness(bench, system);
   },
 };

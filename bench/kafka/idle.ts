@@ -24,7 +24,8 @@ export const idle: Measurement<KafkaBench> = {
   async run({ stores, quick, progress }) {
     await stores.empty();
     await using system = await startSystem(stores, stores);
-    await using gateway = await startProcess("gateway", stores);
+    const urls = { HEADWATER_COMMAND_URL: `http://${system.commandAddress}`, HEADWATER_QUERY_URL: `http://${system.queryAddress}` };
+    await using gateway = await startProcess("gateway", { ...stores, environment: { ...stores.environment, ...urls } });
     await using load = startLoadGenerator();
     await load.run({ address: system.commandAddress, callers: 8, workload: { kind: "commands", prefix: "before", orders: 100 } });
     await delay(SETTLE_MS);

@@ -6,7 +6,6 @@ import { orders as orderView } from "../../internal/orders/projection/order.ts";
 import { startProcess } from "../../test/support/processes.ts";
 import { type Listed, manyBatches, measureLists, ordersOf } from "../lists.ts";
 import type { Measurement } from "../measurement.ts";
-import { untilServing } from "./serving.ts";
 import type { KafkaBench } from "./stores.ts";
 
 export const listsOnMongo: Measurement<KafkaBench> = {
@@ -22,7 +21,6 @@ export const listsOnMongo: Measurement<KafkaBench> = {
     // It prepares the other collections, without which the query service does not serve.
     await using _projector = await startProcess("projector", stores);
     await using own = await startProcess("query-service", stores);
-    await untilServing(own.address);
     return await measureLists(bench, { address: own.address, orders, storedDate: (ms) => new Date(ms), bare: bareDriver(collection) });
   },
 };

@@ -8,7 +8,6 @@ import { COMMANDS_PER_ORDER } from "../orders.ts";
 import { measureSwitchover } from "../switchover.ts";
 import { measureBulkWrites } from "./bulk-writes.ts";
 import { fillEvents, ORDER_PREFIX, projectEvents } from "./fill.ts";
-import { untilServing } from "./serving.ts";
 import { type KafkaBench, openDocuments } from "./stores.ts";
 
 const EVENTS = 200_000;
@@ -46,7 +45,6 @@ export const rebuildBesideLoad: Measurement<KafkaBench> = {
     const bulkSeconds = await measureBulkWrites(bench, events, [orderView]);
     await using system = await startSystem(bench.stores, { environment: bench.stores.environment });
     await using documents = await openDocuments(bench.stores);
-    await Promise.all([system.commandAddress, system.queryAddress].map(untilServing));
     const scene = { ...system, exited: system.processes.projector.exited, documents, prefix: ORDER_PREFIX };
     const { rows } = await measureSwitchover(bench, { ...scene, orders: events / COMMANDS_PER_ORDER });
     const [first, ...others] = rows;

@@ -3,7 +3,6 @@
 import { startSystem } from "../../test/support/processes.ts";
 import type { Measurement } from "../measurement.ts";
 import { measureWatching, watching } from "../watching.ts";
-import { untilServing } from "./serving.ts";
 import type { KafkaBench } from "./stores.ts";
 
 export const watchingOnKafka: Measurement<KafkaBench> = {
@@ -12,7 +11,6 @@ export const watchingOnKafka: Measurement<KafkaBench> = {
   async run(bench) {
     await bench.stores.empty();
     await using system = await startSystem(bench.stores, bench.stores);
-    await untilServing(system.queryAddress);
     const { commandAddress, queryAddress, processes } = system;
     return await measureWatching(bench, { commandAddress, queryAddress, pid: processes["query-service"].pid });
   },

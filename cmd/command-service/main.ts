@@ -1,7 +1,6 @@
 import { orderTopics } from "../../internal/orders/topics.ts";
 import { openKafka } from "../../internal/process/kafka.ts";
 import { commandPortOption, hostOption, kafkaOptions } from "../../internal/process/options.ts";
-import { watchHealth } from "../../internal/process/outages.ts";
 import { runProcess } from "../../internal/process/run.ts";
 import { startCommandService } from "./app.ts";
 
@@ -20,7 +19,6 @@ await runProcess({
       ),
     );
     const app = stack.use(await startCommandService({ host: config.host, port: config["command-port"] }, { log, logger }));
-    stack.use(watchHealth({ check: app.check, onChange: app.setServing, logger }));
-    return { status: `serves on ${app.address}` };
+    return { status: `serves on ${app.address}`, check: app.check, setServing: app.setServing };
   },
 });

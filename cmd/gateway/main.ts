@@ -9,6 +9,6 @@ await runProcess({
   async start(config, { logger, stack }) {
     const { host, "gateway-port": port, "command-url": commandUrl, "query-url": queryUrl, "allowed-origins": allowedOrigins } = config;
     const gateway = stack.use(await startGateway({ host, port, commandUrl, queryUrl, allowedOrigins, logger }));
-    return { status: `serves on http://${gateway.address}` };
+    return { status: `serves on http://${gateway.address}`, check: gateway.check };
   },
 });

@@ -19,13 +19,15 @@ const data = workerData as BackgroundData;
 const logger = createLogger({ app: "headwater-background", level: data.logLevel });
 const log = await connectEmbeddedLog(data.log, { durable: data.durable });
 const documents = connectEmbeddedDocuments(data.documents);
+const [handling, projecting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
 const apps = [
-  startBackground((signal) => runOrderHandler({ instance: "dev" }, { log, logger }, signal)),
-  startBackground((signal) => runOrderProjector({ instance: "dev" }, { log, documents }, signal)),
+  startBackground((signal) => runOrderHandler({ instance: "dev", onProgress: handling.resolve }, { log, logger }, signal)),
+  startBackground((signal) => runOrderProjector({ instance: "dev", onProgress: projecting.resolve }, { log, documents }, signal)),
 ];
 
 parentPort?.on("message", () => void stop());
-parentPort?.postMessage("ready");
+// Both have joined their groups, and what queries need is prepared.
+void Promise.all([handling.promise, projecting.promise]).then(() => parentPort?.postMessage("working"));
 // A failure ends the thread, and with it the process: the log knows what was done, so the next start goes on from there.
 await Promise.all(apps.map((app) => app.stopped));
 

@@ -46,12 +46,16 @@ export async function startDev(config: DevConfig, logger: Logger): Promise<DevAp
     background.postMessage("stop");
     await exited;
   });
-  await Promise.race([once(background, "message"), failed.promise]);
-
+  const working = once(background, "message");
+  working.catch(() => undefined);
   const query = stack.use(await startQueryService({ host, port: config.queryPort, partitions }, { documents, logger }));
   const command = stack.use(await startCommandService({ host, port: config.commandPort }, { log, logger }));
   const urls = { commandUrl: `http://${command.address}`, queryUrl: `http://${query.address}` };
   const gateway = stack.use(await startGateway({ host, port: config.gatewayPort, ...urls, logger }));
+
+  await Promise.race([Promise.all([working, command.check(new AbortController().signal)]), failed.promise]);
+  command.setServing(true);
+  query.setServing(true);
 
   if (directory !== null) stack.use(await startOperatorServer(directory, { log, documents }));
 

@@ -10,6 +10,7 @@ const main = join(import.meta.dirname, "main.ts");
 
 it("a process that serves ends it with 0, one that does not with 1", async () => {
   await using server = await startServer();
+  server.setServing(true);
   expect(await run(server.address)).toEqual({ code: 0, output: "SERVING\n" });
   server.setServing(false);
   expect(await run(server.address)).toEqual({ code: 1, output: "NOT_SERVING\n" });

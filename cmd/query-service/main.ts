@@ -2,7 +2,6 @@ import type { Collection } from "../../internal/cqrs/documents.ts";
 import type { MongoDocuments } from "../../internal/documents/mongo/connect.ts";
 import { openMongo } from "../../internal/process/mongo.ts";
 import { hostOption, mongoOptions, partitionsOption, queryPortOption } from "../../internal/process/options.ts";
-import { watchHealth } from "../../internal/process/outages.ts";
 import { runProcess } from "../../internal/process/run.ts";
 import { startQueryService } from "./app.ts";
 
@@ -14,8 +13,8 @@ await runProcess({
     const { host, "query-port": port, partitions } = config;
     const documents = stack.use(await openMongo(config, { logger, signal }));
     const app = stack.use(await startQueryService({ host, port, partitions }, { documents, logger }));
-    stack.use(watchHealth({ check: () => checkIndexes(documents, app.collections()), onChange: app.setServing, logger }));
-    return { status: `serves on ${app.address}` };
+    const check = () => checkIndexes(documents, app.collections());
+    return { status: `serves on ${app.address}`, check, setServing: app.setServing };
   },
 });
 

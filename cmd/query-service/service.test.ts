@@ -30,6 +30,7 @@ const watched = [orders, orderHistory].map((view) => ({ ...newest, collection: v
 await documents.write([], watched);
 const logger = createLogger({ app: "query-service", level: "silent" });
 const service = stack.use(await startQueryService({ host: "127.0.0.1", port: 0, partitions: 4 }, { documents, logger }));
+service.setServing(true);
 const { queries, session } = stack.use(connectGrpc({ queryUrl: `http://${service.address}` }));
 const running = stack.move();
 afterAll(() => running.disposeAsync());

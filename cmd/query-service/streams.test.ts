@@ -14,6 +14,7 @@ const { watchOrder } = OrderQueryService.method;
 it("streams end with the server, and their clients know when to come back", async () => {
   await using documents = await openEmbeddedDocuments({ inMemory: true });
   const service = await startQueryService({ host: "127.0.0.1", port: 0, partitions: 2 }, { documents, logger: pino({ level: "silent" }) });
+  service.setServing(true);
   const client = new Client(service.address, credentials.createInsecure());
   const request = encode(watchOrder.input, { orderId: "o-1" });
   const stream = client.makeServerStreamRequest(pathOf(watchOrder), identity, identity, request);

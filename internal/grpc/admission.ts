@@ -10,7 +10,7 @@ const infrastructure = "/grpc.";
 export interface Admission {
   readonly interceptor: ServerInterceptor;
   inProgress(): number;
-  /** Whether new calls are let in: what would wait in vain is better told at once. They are, to begin with. */
+  /** Whether new calls are let in: what would wait in vain is better told at once. To begin with, they are not. */
   setServing(isServing: boolean): void;
   /** Refuses new calls, and waits for the running ones. False: they did not finish in time. */
   drain(timeoutMs: number): Promise<boolean>;
@@ -19,7 +19,7 @@ export interface Admission {
 /** Counts the calls in progress, and refuses new ones while there are too many, or the server stops or cannot serve. */
 export function createAdmission({ maxCalls, errorDomain }: { readonly maxCalls: number; readonly errorDomain: string }): Admission {
   let inProgress = 0;
-  let isServing = true;
+  let isServing = false;
   let drained: PromiseWithResolvers<boolean> | undefined;
 
   const refusal = (): StatusError | undefined => {

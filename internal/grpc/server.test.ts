@@ -1,11 +1,13 @@
 import { once } from "node:events";
-import { type Client, status as Code, Metadata } from "@grpc/grpc-js";
+import { Client, status as Code, credentials, Metadata } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
+import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { OrderCommandService } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "./call.ts";
 import { StatusError, unavailable } from "./errors.ts";
+import { startGrpcServer } from "./server.ts";
 import { encode, failureOf, identity, pathOf, startTestServer, unary, unaryBytes, until } from "./testing/harness.ts";
 
 const { getOrder, listOrders } = OrderQueryService.method;
@@ -242,7 +244,16 @@ describe("a server that stops", () => {
 });
 
 describe("health", () => {
-  it("is SERVING, by service and as a whole, until told otherwise", async () => {
+  it("begins as NOT_SERVING, of a server that is alive", async () => {
+    const logger = pino({ level: "silent" });
+    await using server = await startGrpcServer({ host: "127.0.0.1", port: 0, services: [], errorDomain: "test", logger });
+    const client = new Client(server.address, credentials.createInsecure());
+    expect(await healthOf(client, "")).toBe("NOT_SERVING");
+    expect(await healthOf(client, "alive")).toBe("SERVING");
+    client.close();
+  });
+
+  it("is what the server is told, by service and as a whole", async () => {
     await using test = await startTestServer();
     expect(await healthOf(test.client, "")).toBe("SERVING");
     expect(await healthOf(test.client, OrderQueryService.typeName)).toBe("SERVING");

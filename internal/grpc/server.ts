@@ -30,7 +30,10 @@ export interface GrpcServer extends AsyncDisposable {
   readonly port: number;
   /** host:port */
   readonly address: string;
-  /** What grpc.health.v1 says of the server and of each of its services, and whether calls are let in. They are serving from the start. */
+  /**
+   * What grpc.health.v1 says of the server and of each of its services, and whether calls are let in. A server begins as NOT_SERVING: that
+   * it listens says nothing of what it needs.
+   */
   setServing(isServing: boolean): void;
   callsInProgress(): number;
 }
@@ -40,7 +43,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const { services, errorDomain, logger } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const names = ["", ...services.map(({ descriptor }) => descriptor.typeName)];
-  const health = new HealthImplementation(Object.fromEntries([...names, ALIVE].map((name) => [name, "SERVING"])));
+  const health = new HealthImplementation({ [ALIVE]: "SERVING" });
   const calls = createAdmission({ maxCalls: limits.maxCallsInProgress, errorDomain });
   const server = new Server({ ...channelOptions(limits), interceptors: [limitTransfer(limits, errorDomain), calls.interceptor] });
 
@@ -50,12 +53,13 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     server,
     services.map(({ descriptor }) => descriptor),
   );
-  const listener = await listen(server, options, limits);
   let isDraining = false;
   const setServing = (isServing: boolean): void => {
     calls.setServing(isServing);
     for (const name of names) health.setStatus(name, isServing && !isDraining ? "SERVING" : "NOT_SERVING");
   };
+  setServing(false);
+  const listener = await listen(server, options, limits);
 
   return {
     port: listener.port,

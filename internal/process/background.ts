@@ -2,7 +2,7 @@
 
 import { startGrpcServer } from "../grpc/server.ts";
 import { startBackground } from "../platform/background.ts";
-import { throughOutages, watchHealth } from "./outages.ts";
+import { throughOutages } from "./outages.ts";
 import type { ProcessContext, Running } from "./run.ts";
 
 /** Work that says nothing for so long is stuck, or has a great deal of state to read first. */
@@ -22,7 +22,6 @@ export interface BackgroundOptions extends ProcessContext {
 
 export async function startBackgroundProcess({ host, healthPort, run, check, logger, stack }: BackgroundOptions): Promise<Running> {
   const server = stack.use(await startGrpcServer({ host, port: healthPort, services: [], errorDomain: "headwater", logger }));
-  server.setServing(false);
   const stuck = Promise.withResolvers<never>();
   let attemptAtMs = performance.now();
   let progressAtMs: number | undefined;
@@ -34,12 +33,16 @@ export async function startBackgroundProcess({ host, healthPort, run, check, log
   const work = startBackground((signal) =>
     throughOutages(attempt, { logger, signal }).catch((error: unknown) => ignoreAbortion(signal, error)),
   );
-  stack.use(watchHealth({ check: () => Promise.all([checkProgress(), check()]), logger, onChange: server.setServing }));
   stack.defer(async () => {
     // How it ended, `ended` says.
     await Promise.allSettled([work[Symbol.asyncDispose]()]);
   });
-  return { status: `works; its health is at ${server.address}`, ended: Promise.race([work.stopped, stuck.promise]) };
+  return {
+    status: `works; its health is at ${server.address}`,
+    check: () => Promise.all([checkProgress(), check()]),
+    setServing: server.setServing,
+    ended: Promise.race([work.stopped, stuck.promise]),
+  };
 
   async function checkProgress(): Promise<void> {
     if (performance.now() - (progressAtMs ?? attemptAtMs) > END_AFTER_MS)

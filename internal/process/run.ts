@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { ConfigError, describeOptions, type Options, parseConfig, type ValuesOf } from "../platform/config.ts";
 import { createLogger, type Logger, type LogLevel } from "../platform/logging.ts";
 import { allOptions, loggingOptions } from "./options.ts";
+import { watchHealth } from "./outages.ts";
 
 /** What a process is given to start with. */
 export interface ProcessContext {
@@ -14,10 +15,14 @@ export interface ProcessContext {
   readonly stack: AsyncDisposableStack;
 }
 
-/** A process that runs. */
+/** A process that is set up. */
 export interface Running {
-  /** What it does and where, for the line that says that it runs. */
+  /** What it does and where, for the line that says so: after its first good check. */
   readonly status: string;
+  /** Fails or hangs while what the process needs is away. */
+  readonly check: (signal: AbortSignal) => Promise<unknown>;
+  /** Told the first answer and every change; absent if nothing depends on it. */
+  readonly setServing?: (isServing: boolean) => void;
   /** Rejects if it cannot go on; absent if nothing can end it. */
   readonly ended?: Promise<void>;
 }
@@ -51,7 +56,7 @@ export async function runProcess<Declared extends Options>({ name, about, option
     const logger = createLogger({ app: name, level: config["log-level"] as LogLevel });
     const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => stop.abort());
     const running = await start(config as ValuesOf<Declared>, { logger, signal: stop.signal, stack });
-    process.stdout.write(`${name} ${running.status}\n`);
+    stack.use(watchHealth({ check: running.check, onChange: announce(running), logger }));
     await Promise.race([stopped, ...(running.ended === undefined ? [] : [running.ended])]);
     process.stdout.write(`${name} is stopping\n`);
   } catch (error) {
@@ -64,4 +69,14 @@ export async function runProcess<Declared extends Options>({ name, about, option
   // What does not close in time is left to the system: a process that has said its last line must end.
   setTimeout(() => process.exit(), CLOSE_TIMEOUT_MS).unref();
   await stack.disposeAsync();
+
+  /** That it listens is no news to anybody: it says what it does when it can do it. */
+  function announce({ status, setServing }: Running): (isServing: boolean) => void {
+    let isAnnounced = false;
+    return (isServing) => {
+      setServing?.(isServing);
+      if (isServing && !isAnnounced) process.stdout.write(`${name} ${status}\n`);
+      isAnnounced ||= isServing;
+    };
+  }
 }

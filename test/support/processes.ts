@@ -43,6 +43,8 @@ export interface Servers {
 export interface TestProcessOptions extends Servers {
   /** Absent: one that no other has. */
   readonly instance?: string;
+  /** Absent: one that is free. */
+  readonly port?: number;
   readonly environment?: Readonly<Record<string, string>>;
   /** Options of Node, such as a module to load first. */
   readonly nodeArgs?: readonly string[];
@@ -52,7 +54,7 @@ let count = 0;
 
 export async function startProcess(name: ProcessName, options: TestProcessOptions): Promise<TestProcess> {
   const folder = await mkdtemp(join(tmpdir(), `headwater-${name}-`));
-  const [port] = await freePorts(1);
+  const [port = options.port] = options.port === undefined ? await freePorts(1) : [];
   count += 1;
   const environment = {
     HEADWATER_KAFKA_BROKERS: options.brokers.join(","),
@@ -92,7 +94,7 @@ export async function startProcess(name: ProcessName, options: TestProcessOption
   };
 }
 
-/** Every process once, and where clients reach it. */
+/** Every process once, at work, and where clients reach it. */
 export interface TestSystem extends AsyncDisposable {
   readonly commandAddress: string;
   readonly queryAddress: string;
@@ -102,9 +104,13 @@ export interface TestSystem extends AsyncDisposable {
 export async function startSystem(servers: Servers, options: Omit<TestProcessOptions, keyof Servers> = {}): Promise<TestSystem> {
   await using stack = new AsyncDisposableStack();
   const start = async (name: ProcessName): Promise<TestProcess> => stack.use(await startProcess(name, { ...servers, ...options }));
-  // The projector first: the query service is ready when its indexes are there.
-  const projector = await start("projector");
-  const [handler, command, query] = await Promise.all([start("command-handler"), start("command-service"), start("query-service")]);
+  // All at once: each says that it serves or works as soon as it can, whichever of the others is there by then.
+  const [projector, handler, command, query] = await Promise.all([
+    start("projector"),
+    start("command-handler"),
+    start("command-service"),
+    start("query-service"),
+  ]);
   const owned = stack.move();
   return {
     commandAddress: command.address,
@@ -114,6 +120,7 @@ export async function startSystem(servers: Servers, options: Omit<TestProcessOpt
   };
 }
 
+/** It says so after its first good check, so it is healthy then. */
 async function untilRunning(name: ProcessName, started: GuardedProcess): Promise<void> {
   let hasEnded = false;
   void started.exited.then(() => (hasEnded = true));

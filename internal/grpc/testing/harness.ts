@@ -35,6 +35,7 @@ export async function startTestServer({ query = {}, command = {} }: Handlers = {
     >),
   ];
   const server = await startGrpcServer({ host: "127.0.0.1", port: 0, services, errorDomain: "orders.headwater", logger, limits });
+  server.setServing(true);
   const client = new Client(server.address, credentials.createInsecure(), { "grpc.max_receive_message_length": -1 });
   return {
     server,
