@@ -8,7 +8,10 @@ import { type Order, OrderSchema } from "../../internal/gen/headwater/orders/v1/
 import { orders } from "../../internal/orders/projection/order.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import type { Evidence } from "./evidence.ts";
-import type { Read } from "./history.ts";
+import type { Read, ReadAfter } from "./history.ts";
+
+/** What a read is held to, by where it got its version from. */
+const invariants = { write: "I14", read: "I15", watch: "I16", list: "I17" } as const satisfies Record<ReadAfter, string>;
 
 interface Expected {
   readonly document: object;
@@ -63,9 +66,7 @@ export function checkReads({ events }: Evidence, reads: readonly Read[]): readon
   return reads.flatMap(({ session, orderId, atLeast, after, order }) => {
     const version = order?.version ?? 0;
     const stale =
-      version < atLeast
-        ? [`${after === "write" ? "I14" : "I15"}: session ${session} read ${orderId} at ${version} after a ${after} of ${atLeast}`]
-        : [];
+      version < atLeast ? [`${invariants[after]}: session ${session} read ${orderId} at ${version} after a ${after} of ${atLeast}`] : [];
     if (order === undefined) return stale;
     const known = prefixes.get(orderId) ?? prefixesOf(orderId, eventsOf.get(orderId) ?? []);
     prefixes.set(orderId, known);

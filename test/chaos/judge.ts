@@ -6,6 +6,7 @@ import { checkAnswers } from "./check-answers.ts";
 import { checkDocuments, checkReads } from "./check-documents.ts";
 import { checkCommitted, checkEpochs, checkStable } from "./check-log.ts";
 import { type Account, checkSlices } from "./check-slices.ts";
+import { checkViews } from "./check-views.ts";
 import type { Batch, dumpDocuments, LogDump } from "./dump.ts";
 import { evidenceOf } from "./evidence.ts";
 import type { ClientHistory } from "./history.ts";
@@ -62,6 +63,7 @@ export function judge({ log, batches, documents, history, poison, partitions }: 
       ...checkAnswers(evidence, history.attempts),
       ...checkDocuments(evidence, documents),
       ...checkReads(evidence, history.reads),
+      ...checkViews(evidence, history),
       ...(accounted === records ? [] : [`I20: of ${records} commands in the log, ${accounted} are accounted for`]),
       ...(account.decided === outcomes ? [] : [`I20: ${account.decided} commands were decided, but ${outcomes} outcomes are kept`]),
       ...(account.poison >= poison ? [] : [`I20: of ${poison} bad records only ${account.poison} are there`]),

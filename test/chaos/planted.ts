@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { startLoad } from "./load.ts";
 import { type PlantedFault, provokeAll } from "./planted-faults.ts";
-import { addressesOf, type Conclusion, conclude, partitions } from "./run.ts";
+import { type Conclusion, conclude, partitions, reachable } from "./run.ts";
 import { startServers } from "./servers.ts";
 import { startSystem } from "./system.ts";
 
@@ -22,7 +22,7 @@ export async function runPlanted(fault: PlantedFault | undefined, seed: number):
     counts: { "command-handler": 2 },
     ...(fault === undefined ? {} : { fault: fault.name }),
   });
-  const load = startLoad({ seed, sessions: 48, commandsPerSecond: 80, ...addressesOf(system) });
+  await using load = startLoad({ seed, sessions: 48, commandsPerSecond: 80, ...reachable(servers, system) });
   await delay(LOAD_MS);
   const scene = { servers, system, partitions, busy: new Set<string>(), onPoison: () => undefined };
   const provoke = fault === undefined ? provokeAll : (fault.provoke ?? (() => Promise.resolve()));

@@ -9,8 +9,9 @@ import { orderViews } from "../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { healthOf } from "../support/health.ts";
 import { kafka as kafkaSource } from "../support/servers.ts";
+import { hasFollowed } from "./check-views.ts";
 import { dumpBatches, dumpDocuments, dumpLog, type LogDump } from "./dump.ts";
-import { positionKey } from "./evidence.ts";
+import { evidenceOf, positionKey } from "./evidence.ts";
 import type { ClientHistory } from "./history.ts";
 import { type Found, type Judgement, judge } from "./judge.ts";
 import { type Load, startLoad } from "./load.ts";
@@ -53,7 +54,7 @@ export async function run(options: RunOptions): Promise<Report> {
   const startedAtMs = performance.now();
   await using servers = await startServers(options.brokers);
   await using system = await startSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri });
-  const load = startLoad({ ...options, ...addressesOf(system) });
+  await using load = startLoad({ ...options, ...reachable(servers, system) });
   let poison = 0;
   const scene = { servers, system, partitions, busy: new Set<string>(), onPoison: () => (poison += 1) };
   const struck = await runNemesis({
@@ -118,6 +119,10 @@ export async function conclude(concluding: Concluding): Promise<Conclusion> {
   const libraries = kafkaSource.path;
   const log = await dumpLog(libraries, servers.addresses);
   await inTime("projection", () => untilTrue(leftMs(), () => isProjected(servers, log)));
+  const evidence = evidenceOf(log, partitions);
+  // Who follows less than there is, is found by the judge.
+  await untilTrue(leftMs(), () => Promise.resolve(hasFollowed(evidence, load.history))).catch(() => undefined);
+  await load.stopFollowing();
   await system.retire("projector");
   await system.retire("query-service");
   const documents = await dumpDocuments(servers.mongo.uri, DATABASE);
@@ -145,8 +150,11 @@ function describeEnding({ instance, how, output }: Ending): string {
   return `${instance} ended ${how} without a last line, after\n  ${shown}`;
 }
 
-export function addressesOf(system: ChaosSystem) {
+/** What clients of a system are told. */
+export function reachable({ mongo }: ChaosServers, system: ChaosSystem) {
   return {
+    mongoUri: mongo.uri,
+    database: DATABASE,
     commandAddresses: system.named("command-service").map(({ address }) => address),
     queryAddresses: system.named("query-service").map(({ address }) => address),
   };

@@ -5,9 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";
-import type { Attempt, Read } from "../chaos/history.ts";
+import type { Attempt, Delivered, Read } from "../chaos/history.ts";
 import { type Found, judge } from "../chaos/judge.ts";
 import { formatReport } from "../chaos/report.ts";
+import { isFinal } from "../chaos/results.ts";
 import { type Report, run } from "../chaos/run.ts";
 import { kafka, mongo } from "../support/servers.ts";
 
@@ -40,8 +41,18 @@ const tampered: Readonly<Record<string, (found: Found) => Found>> = {
   "I13 a document of nobody": (found) => withDocuments(found, (document) => ({ ...document, _id: "nobody" })),
   "I14 a read older than what was written": (found) => withRead(found, { after: "write" }),
   "I15 a read older than what was read": (found) => withRead(found, { after: "read" }),
+  "I16 a watch that goes back": (found) => withWatch(found, (versions) => [...versions, 1]),
+  "I16 a watch that stops early": (found) => withWatch(found, (versions) => versions.slice(0, -1)),
+  "I17 a list without an order": (found) => withRead(found, { after: "list", order: undefined }),
   "I18 an open transaction": (found) => withLog(found, { ends: found.log.ends.map((end) => ({ ...end, stable: end.stable - 1 })) }),
   "I20 a bad record that is lost": (found) => ({ ...found, poison: found.poison + 1_000 }),
+  "I21 a subscription that leaves an event out": (found) => withSubscription(found, (delivered) => delivered.toSpliced(3, 1)),
+  "I21 a subscription that delivers an event twice": (found) =>
+    withSubscription(found, (delivered) => delivered.toSpliced(3, 0, checked(delivered[3]))),
+  "I22 a view that does not show what it is said to": (found) =>
+    withHistory(found, { sights: [{ ...checked(found.history.sights[0]), seen: 0 }], setBacks: [] }),
+  "I22 a stage that nobody asked for": (found) => withAnswer(found, ({ result }) => ({ ...result, stage: 99 })),
+  "I23 a stream that was decided in another order": (found) => withHistory(found, { pipelines: [pipelineOf(found, (a, b) => b - a)] }),
 };
 
 describe.skipIf(kafka?.kind !== "program" || mongo?.kind !== "program")("chaos", () => {
@@ -61,6 +72,12 @@ describe.skipIf(kafka?.kind !== "program" || mongo?.kind !== "program")("chaos",
     expect(report.struck).toHaveLength(FAULTS);
     expect(report.account.decided).toBeGreaterThan(500);
     expect(report.unknown).toBe(0);
+  });
+
+  it("has a load of which most commands are accepted", () => {
+    const answers = report.history.attempts.filter(isFinal);
+    const rejected = answers.filter(({ result }) => result.kind === "rejected");
+    expect(rejected.length / answers.length).toBeLessThan(0.3);
   });
 
   it.each(Object.keys(tampered))("%s would have been found", (name) => {
@@ -103,10 +120,21 @@ function withResult(found: Found, result: Attempt["result"]): Found {
   });
 }
 
+/** The accepted commands of an order with several. */
+function ofOneOrder(found: Found): readonly Attempt[] {
+  const accepted = found.history.attempts.filter(isAccepted);
+  return checked([...Map.groupBy(accepted, ({ orderId }) => orderId).values()].find((each) => versionsOf(each).size > 2));
+}
+
+/** Commands of an order as if they had been sent on one stream, sorted by their versions. */
+function pipelineOf(found: Found, compare: (a: number, b: number) => number): Found["history"]["pipelines"][number] {
+  const sorted = ofOneOrder(found).toSorted((a, b) => compare(versionOf(a), versionOf(b)));
+  return { orderId: checked(sorted[0]).orderId, commandIds: sorted.map(({ commandId }) => commandId) };
+}
+
 /** The last command of an order was answered before all others were sent. */
 function withAnsweredFirst(found: Found): Found {
-  const accepted = found.history.attempts.filter(isAccepted);
-  const ofOrder = checked([...Map.groupBy(accepted, ({ orderId }) => orderId).values()].find((each) => versionsOf(each).size > 2));
+  const ofOrder = ofOneOrder(found);
   const last = checked(ofOrder.toSorted((a, b) => versionOf(b) - versionOf(a))[0]);
   const times = { startedAtMs: -2, endedAtMs: -1 };
   return withHistory(found, {
@@ -125,6 +153,17 @@ function versionOf({ result }: Attempt): number {
 function withRead(found: Found, change: Partial<Read>): Found {
   const read = checked(found.history.reads.find(({ order }) => order !== undefined));
   return withHistory(found, { reads: [...found.history.reads, { ...read, atLeast: 99, ...change }] });
+}
+
+function withWatch(found: Found, change: (versions: readonly number[]) => readonly number[]): Found {
+  const watches = found.history.watches.map((watch) => ({ ...watch, versions: [...change(watch.versions)] }));
+  return withHistory(found, { watches });
+}
+
+function withSubscription(found: Found, change: (delivered: readonly Delivered[]) => readonly Delivered[]): Found {
+  const [first, ...others] = found.history.subscriptions;
+  const subscription = checked(first);
+  return withHistory(found, { subscriptions: [{ ...subscription, delivered: [...change(subscription.delivered)] }, ...others] });
 }
 
 function withLog(found: Found, change: Partial<Found["log"]>): Found {

@@ -15,10 +15,19 @@ import {
 import { anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
 import { ChannelCredentials, Client, type ServiceError } from "@grpc/grpc-js";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
-import { StatusSchema } from "../../internal/gen/google/rpc/status_pb.ts";
+import { type Status, StatusSchema } from "../../internal/gen/google/rpc/status_pb.ts";
+
+/** What a status says of a call that failed. */
+export interface FailedCall {
+  readonly code: number;
+  readonly message: string;
+  readonly reason: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly retryAfterMs: number | undefined;
+}
 
 /** A failed call, with what the server said of it. */
-export class CallError extends Error {
+export class CallError extends Error implements FailedCall {
   override readonly name = "CallError";
   readonly code: number;
   readonly reason: string | undefined;
@@ -28,14 +37,20 @@ export class CallError extends Error {
   constructor(error: ServiceError) {
     super(error.details);
     const [bytes] = error.metadata.get("grpc-status-details-bin");
-    const status = Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes) : undefined;
-    const info = status?.details.map((detail) => anyUnpack(detail, ErrorInfoSchema)).find((found) => found !== undefined);
-    const retry = status?.details.map((detail) => anyUnpack(detail, RetryInfoSchema)).find((found) => found !== undefined);
+    const { reason, metadata, retryAfterMs } = detailsOf(Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes) : create(StatusSchema));
     this.code = error.code;
-    this.reason = info?.reason;
-    this.metadata = info?.metadata ?? {};
-    this.retryAfterMs = retry?.retryDelay === undefined ? undefined : durationMs(retry.retryDelay);
+    this.reason = reason;
+    this.metadata = metadata;
+    this.retryAfterMs = retryAfterMs;
   }
+}
+
+/** A status in plain words, such as that of a command on a stream. */
+export function detailsOf({ code, message, details }: Status): FailedCall {
+  const info = details.map((detail) => anyUnpack(detail, ErrorInfoSchema)).find((found) => found !== undefined);
+  const retry = details.map((detail) => anyUnpack(detail, RetryInfoSchema)).find((found) => found !== undefined);
+  const retryAfterMs = retry?.retryDelay === undefined ? undefined : durationMs(retry.retryDelay);
+  return { code, message, reason: info?.reason, metadata: info?.metadata ?? {}, retryAfterMs };
 }
 
 export interface GrpcClient extends Disposable {

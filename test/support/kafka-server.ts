@@ -9,8 +9,8 @@ import { type GuardedProcess, startGuarded } from "./guarded-process.ts";
 import { freePorts } from "./ports.ts";
 import { kafka, type ServerSource } from "./servers.ts";
 
-/** A broker needs about 5 s on an idle machine with two cores. */
-const START_DEADLINE_MS = 60_000;
+/** A broker needs about 5 s on an idle machine with two cores, and much longer beside other work. */
+const START_DEADLINE_MS = 180_000;
 const RETRY_MS = 100;
 /** Small heap, and the compiler and collector that start soonest. */
 const JVM_OPTIONS = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];

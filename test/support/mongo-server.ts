@@ -9,7 +9,7 @@ import { freePorts } from "./ports.ts";
 import { mongo } from "./servers.ts";
 
 /** A mongod needs less than a second on an idle machine. */
-const START_DEADLINE_MS = 60_000;
+const START_DEADLINE_MS = 180_000;
 const RETRY_MS = 50;
 /** How long a member may take to say what it is. */
 const ANSWER_TIMEOUT_MS = 2_000;

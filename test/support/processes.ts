@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type GuardedProcess, startGuarded } from "./guarded-process.ts";
 import { freePorts } from "./ports.ts";
 
-const START_DEADLINE_MS = 60_000;
+const START_DEADLINE_MS = 180_000;
 const RETRY_MS = 20;
 
 const root = join(import.meta.dirname, "..", "..");
