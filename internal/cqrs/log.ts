@@ -163,16 +163,27 @@ export interface Poll {
   readonly records: readonly LogRecord[];
 }
 
+/** How much a poll takes, and how long it waits. */
+export interface PollOptions {
+  readonly maxRecords: number;
+  /**
+   * Bounds the records together: their keys, values and headers, in bytes as they are stored. A
+   * single record is returned however large it is.
+   */
+  readonly maxBytes: number;
+  readonly waitMs: number;
+}
+
 /** A member of a group. */
 export interface Consumer extends AsyncDisposable {
   /**
-   * Waits until there are records or the assignment changes, at most `waitMs`, and returns at most `maxRecords` of them. Each record is
-   * returned once, unless `seek` goes back.
+   * Waits until there are records or the assignment changes, at most `waitMs`, and returns at most
+   * `maxRecords` of them and at most `maxBytes`. Each record is returned once, unless `seek` goes back.
    *
    * @throws {FencedError} this member was replaced or has left: join again
    * @throws {LogUnavailableError}
    */
-  poll(options: { readonly maxRecords: number; readonly waitMs: number }): Promise<Poll>;
+  poll(options: PollOptions): Promise<Poll>;
 
   /**
    * Forgets what was reported: the next poll, or the one that waits, reports all partitions of this member as gained, as if it had just

@@ -42,7 +42,7 @@ export async function readHistory(log: Log, { topics }: Domain): Promise<readonl
   });
   const gained = new Set<number>();
   while (gained.size < log.partitions) {
-    const poll = await owner.poll({ maxRecords: 1, waitMs: 1_000 });
+    const poll = await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1_000 });
     for (const partition of poll.gained) gained.add(partition);
   }
   const partitions = Array.from({ length: log.partitions }, (_, partition) => partition);

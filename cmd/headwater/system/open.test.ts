@@ -123,8 +123,8 @@ it("a command that goes away leaves its groups", async () => {
   const { directory, log } = await startRunning();
   const operator = await openLog(valuesOf(directory));
   const member = await operator.consume({ group: "group", topic: events, instance: "operator" });
-  void member.poll({ maxRecords: 1, waitMs: 60_000 }).catch(() => undefined);
-  void member.poll({ maxRecords: 1, waitMs: 60_000 }).catch(() => undefined);
+  void member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 60_000 }).catch(() => undefined);
+  void member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 60_000 }).catch(() => undefined);
   await expect.poll(() => log.members("group")).toEqual([{ instance: "operator", partitions: [0, 1, 2, 3] }]);
   await operator[Symbol.asyncDispose]();
   await expect.poll(() => log.members("group")).toEqual([]);

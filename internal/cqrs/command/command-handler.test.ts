@@ -225,7 +225,7 @@ it.each([
       topic: orders.topics.commands.name,
       stateTopic: orders.topics.state.name,
     });
-    await usurper.poll({ maxRecords: 1, waitMs: 10 });
+    await usurper.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 10 });
     await ended;
     await usurper[Symbol.asyncDispose]();
   }

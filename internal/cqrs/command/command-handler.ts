@@ -11,6 +11,9 @@ import { createSlices } from "./slices.ts";
 /** How long a poll waits in the log before it comes back to look at the signal. */
 const POLL_WAIT_MS = 5_000;
 
+/** What a poll brings at most: commands are small, and one that is large is decided with few others. */
+const POLL_BYTES = 4 * 1024 * 1024;
+
 /** What a command handler works with. */
 export interface CommandHandlerOptions {
   readonly log: Log;
@@ -47,7 +50,7 @@ async function decideWhileMember({ log, domain, signal, onFenced, onProgress }: 
   let polling: Promise<Poll> | undefined;
   while (!signal.aborted) {
     const committing = slices.commit();
-    if (slices.room() > 0) polling ??= owner.poll({ maxRecords: slices.room(), waitMs: POLL_WAIT_MS });
+    if (slices.room() > 0) polling ??= owner.poll({ maxRecords: slices.room(), maxBytes: POLL_BYTES, waitMs: POLL_WAIT_MS });
     const event = await untilAborted(Promise.race([polling, committing].filter((promise) => promise !== undefined)), signal);
     if (event === undefined) break;
     let { fenced } = "generation" in event ? { fenced: undefined } : event;

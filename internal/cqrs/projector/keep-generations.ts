@@ -12,6 +12,9 @@ import { type Ongoing, ongoing } from "./ongoing.ts";
 /** How many events one batch takes at most: enough to write each busy document once for many events. */
 const BATCH_EVENTS = 1_000;
 
+/** How many bytes of events one batch takes at most. In memory they are several times as large, and so are their documents. */
+const BATCH_BYTES = 8 * 1024 * 1024;
+
 /**
  * A batch of at least this share of the most that it may take is written while the next is folded. After a smaller one there is little to do,
  * and what comes while it is written shares the next.
@@ -59,7 +62,7 @@ export async function keepGenerations(options: KeepOptions): Promise<void> {
   let writing = ongoing(Promise.resolve(), happened);
   try {
     while (!signal.aborted) {
-      polling ??= ongoing(consumer.poll({ maxRecords: batchEvents, waitMs: POLL_WAIT_MS }), happened);
+      polling ??= ongoing(consumer.poll({ maxRecords: batchEvents, maxBytes: BATCH_BYTES, waitMs: POLL_WAIT_MS }), happened);
       if (writing.isOver) await writing.result;
       if (changing.isOver) {
         changing = ongoing(changes.rung(signal), happened);

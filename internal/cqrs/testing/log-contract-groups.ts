@@ -1,8 +1,9 @@
 /** The part of the log's contract that is about consumer groups. */
 
 import { expect, it } from "vitest";
-import { FencedError } from "../log.ts";
+import { FencedError, type LogRecord } from "../log.ts";
 import {
+  bytesOf,
   drive,
   type Opened,
   type OpenLog,
@@ -66,7 +67,7 @@ export function describeGroups(open: OpenLog): void {
     const system = await opened(open);
     const before = await join(system, "same");
     await pollUntil([before], () => before.owned.size === partitionCount);
-    const waiting = before.member.poll({ maxRecords: 1, waitMs: 30_000 });
+    const waiting = before.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 });
     const [after] = await Promise.all([join(system, "same"), expect(waiting).rejects.toThrow(FencedError)]);
     await pollUntil([after], () => after.owned.size === partitionCount);
     await expect(before.poll()).rejects.toThrow(FencedError);
@@ -79,7 +80,7 @@ export function describeGroups(open: OpenLog): void {
     const system = await opened(open);
     const one = await join(system, "one");
     await pollUntil([one], () => one.owned.size === partitionCount);
-    const waiting = one.member.poll({ maxRecords: 1, waitMs: 30_000 });
+    const waiting = one.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 });
     await Promise.all([one.member[Symbol.asyncDispose](), expect(waiting).rejects.toThrow(FencedError)]);
     await expect(one.poll()).rejects.toThrow(FencedError);
   });
@@ -90,13 +91,13 @@ export function describeGroups(open: OpenLog): void {
     await using member = await log.consume({ group: topics.group, instance: "one", topic: topics.events });
     const gained = new Set<number>();
     while (gained.size < partitionCount) {
-      const poll = await member.poll({ maxRecords: 10, waitMs: 100 });
+      const poll = await member.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: 100 });
       expect(poll.records).toEqual([]);
       poll.gained.forEach((partition) => gained.add(partition));
     }
-    expect((await member.poll({ maxRecords: 10, waitMs: 100 })).records).toEqual([]);
+    expect((await member.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: 100 })).records).toEqual([]);
     member.seek(2, 0);
-    const { records } = await member.poll({ maxRecords: 10, waitMs: 30_000 });
+    const { records } = await member.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: 30_000 });
     expect(records.map(({ key }) => key)).toEqual(["a-2"]);
   });
 
@@ -132,10 +133,51 @@ export function describeGroups(open: OpenLog): void {
     await using member = await log.consume({ group: topics.group, instance: "one", topic: topics.events });
     let polls = 0;
     for (let found = false; !found; ) {
-      const poll = await member.poll({ maxRecords: 10, waitMs: 200 });
+      const poll = await member.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: 200 });
       poll.gained.forEach((partition) => member.seek(partition, 0));
       expect(poll.records.length).toBeLessThanOrEqual(10);
       found = poll.records.some(({ key }) => key === "quiet");
+      polls += poll.records.length > 0 ? 1 : 0;
+    }
+    expect(polls).toBeLessThanOrEqual(3);
+  });
+
+  it("a poll returns no more bytes than asked for, but a single record however large, and loses none", async () => {
+    const { log, topics } = await opened(open);
+    const large = Array.from({ length: 12 }, (_, index) => ({
+      topic: topics.events,
+      partition: index % 2,
+      key: `ключ-${index}`,
+      value: new Uint8Array(index % 3 === 0 ? 5_000 : 900),
+      headers: { ce_type: "ö".repeat(100) },
+    }));
+    await log.append(large);
+    await using member = await log.consume({ group: topics.group, instance: "one", topic: topics.events });
+    const found: LogRecord[] = [];
+    for (let polls = 0; found.length < large.length; polls += 1) {
+      const maxBytes = polls % 2 === 0 ? 3_000 : 100;
+      const { gained, records } = await member.poll({ maxRecords: 100, maxBytes, waitMs: 200 });
+      gained.forEach((partition) => member.seek(partition, 0));
+      expect(records.length <= 1 || bytesOf(records) <= maxBytes, `${records.length} records of ${bytesOf(records)} bytes`).toBe(true);
+      found.push(...records);
+    }
+    const keys = (partition: number) => (each: { readonly partition: number; readonly key: string }) =>
+      each.partition === partition ? [each.key] : [];
+    for (const partition of [0, 1]) expect(found.flatMap(keys(partition))).toEqual(large.flatMap(keys(partition)));
+  });
+
+  it("a partition with large records keeps none waiting that has small ones", async () => {
+    const { log, topics } = await opened(open);
+    await log.append(
+      Array.from({ length: 20 }, () => ({ topic: topics.events, partition: 0, key: "large", value: new Uint8Array(100_000) })),
+    );
+    await log.append([record(topics.events, 3, "small")]);
+    await using member = await log.consume({ group: topics.group, instance: "one", topic: topics.events });
+    let polls = 0;
+    for (let found = false; !found; ) {
+      const poll = await member.poll({ maxRecords: 10, maxBytes: 50_000, waitMs: 200 });
+      poll.gained.forEach((partition) => member.seek(partition, 0));
+      found = poll.records.some(({ key }) => key === "small");
       polls += poll.records.length > 0 ? 1 : 0;
     }
     expect(polls).toBeLessThanOrEqual(3);
@@ -146,8 +188,8 @@ export function describeGroups(open: OpenLog): void {
     const { log, topics } = system;
     const member = await join(system, "one");
     await pollUntil([member], () => member.owned.size === partitionCount);
-    expect((await member.member.poll({ maxRecords: 1, waitMs: 50 })).records).toEqual([]);
-    const poll = member.member.poll({ maxRecords: 10, waitMs: 50_000 });
+    expect((await member.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 50 })).records).toEqual([]);
+    const poll = member.member.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: 50_000 });
     await log.append([record(topics.events, 1, "a")]);
     expect((await poll).records.map(({ key }) => key)).toEqual(["a"]);
   });

@@ -32,7 +32,7 @@ export function describeReset(open: OpenLog): void {
     consumer.reset();
     expect((await patientPoll(consumer)).gained).toHaveLength(partitionCount);
     await log.append(all.map((partition) => record(topics.events, partition, `b-${partition}`)));
-    expect((await consumer.poll({ maxRecords: 100, waitMs: 1_000 })).records).toEqual([]);
+    expect((await consumer.poll({ maxRecords: 100, maxBytes: 1_000_000, waitMs: 1_000 })).records).toEqual([]);
     consumer.seek(2, 0);
     const found: string[] = [];
     while (found.length < 2) found.push(...(await patientPoll(consumer)).records.map(({ key }) => key));
@@ -67,5 +67,5 @@ export function describeReset(open: OpenLog): void {
 }
 
 function patientPoll(member: Consumer) {
-  return member.poll({ maxRecords: 100, waitMs: PATIENCE_MS });
+  return member.poll({ maxRecords: 100, maxBytes: 1_000_000, waitMs: PATIENCE_MS });
 }

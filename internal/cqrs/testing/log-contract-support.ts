@@ -32,6 +32,9 @@ export const partitionCount = 4;
 /** Rebalancing a group takes a broker many seconds. */
 const DEADLINE_MS = 45_000;
 
+/** What a driven member polls at most. */
+const MAX_BYTES = 1_000_000;
+
 let opens = 0;
 
 /** Opens a log for the test that runs. */
@@ -67,6 +70,12 @@ export function text(value: string): Uint8Array<ArrayBuffer> {
 /** A record whose value follows from its key. */
 export function record(topic: string, partition: number, key: string): NewRecord {
   return { topic, partition, key, value: text(`value of ${key}`) };
+}
+
+/** The bytes of records, as a poll counts them at least. */
+export function bytesOf(records: readonly LogRecord[]): number {
+  const texts = records.flatMap(({ key, headers = {} }) => [key, ...Object.entries(headers).flat()]);
+  return records.reduce((sum, { value }) => sum + value.length, 0) + text(texts.join("")).length;
 }
 
 /** Everything that was appended to a partition before this call. */
@@ -123,7 +132,7 @@ export function drive<Member extends Consumer>(member: Member, from: (partition:
     owned,
     records,
     async poll() {
-      const poll = await member.poll({ maxRecords: 100, waitMs: 200 });
+      const poll = await member.poll({ maxRecords: 100, maxBytes: MAX_BYTES, waitMs: 200 });
       for (const partition of poll.lost) expect(owned.delete(partition), `${partition} was lost, but not owned`).toBe(true);
       for (const partition of poll.gained) expect(owned.has(partition), `${partition} was gained, but owned before`).toBe(false);
       expect(poll.generation).toBeGreaterThanOrEqual(generation);
@@ -134,6 +143,7 @@ export function drive<Member extends Consumer>(member: Member, from: (partition:
         member.seek(partition, from(partition));
       }
       expect(poll.records.length).toBeLessThanOrEqual(100);
+      expect(poll.records.length <= 1 || bytesOf(poll.records) <= MAX_BYTES).toBe(true);
       for (const { partition } of poll.records) expect(owned).toContain(partition);
       records.push(...poll.records);
       return poll;

@@ -113,7 +113,7 @@ export function describeTransactions(open: OpenLog): void {
     const { topics } = system;
     const owner = await own(system, "one");
     await pollUntil([owner], () => owner.owned.size === partitionCount);
-    const { generation } = await owner.member.poll({ maxRecords: 1, waitMs: 1 });
+    const { generation } = await owner.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1 });
     const visitor = await own(system, "visitor");
     await pollUntil([owner, visitor], () => visitor.owned.size > 0 && owner.owned.size === partitionCount - visitor.owned.size);
     const [moved = -1] = visitor.owned;
@@ -122,7 +122,7 @@ export function describeTransactions(open: OpenLog): void {
     const prepared = { records: [state(topics, moved, "key", "prepared")], consumed: new Map([[moved, 1]]) };
     await expect(owner.member.transact({ ...prepared, generation })).rejects.toThrow(FencedError);
     expect(await values(owner.member, moved, ["key"])).toEqual([undefined]);
-    const { generation: now } = await owner.member.poll({ maxRecords: 1, waitMs: 1 });
+    const { generation: now } = await owner.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1 });
     await owner.member.transact({ ...prepared, generation: now });
     expect(await values(owner.member, moved, ["key"])).toEqual(["prepared"]);
   });

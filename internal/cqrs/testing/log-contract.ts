@@ -245,7 +245,7 @@ function describeDurability(open: OpenLog): void {
     const offsets = await log.append([record(topics.events, 1, "a"), record(topics.events, 1, "b")]);
     await log.append([{ topic: topics.state, partition: 0, key: "key", value: text("kept") }]);
     const owner = await log.own({ group: topics.group, instance: "one", topic: topics.events, stateTopic: topics.state });
-    await owner.poll({ maxRecords: 1, waitMs: 100 });
+    await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 100 });
     const ends = await log.ends(topics.events);
 
     const again = await reopen();
@@ -271,6 +271,7 @@ function describeDurability(open: OpenLog): void {
 async function loadFresh(log: Opened["log"], topics: Opened["topics"], keys: readonly string[], partition = 0) {
   await using owner = await log.own({ group: `${topics.group}-fresh`, instance: "fresh", topic: topics.events, stateTopic: topics.state });
   const gained = new Set<number>();
-  while (!gained.has(partition)) for (const each of (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained) gained.add(each);
+  while (!gained.has(partition))
+    for (const each of (await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1_000 })).gained) gained.add(each);
   return (await owner.load(partition, keys)).map((value) => (value === undefined ? undefined : new TextDecoder().decode(value)));
 }

@@ -9,7 +9,7 @@ import type { PortRequest } from "../../platform/port-rpc.ts";
 import { Groups, type Member } from "./groups.ts";
 import { type BrokerMethods, type LivePush, placeOf, type TransactArgument } from "./protocol.ts";
 import type { Scans } from "./scans.ts";
-import type { LogStore } from "./store.ts";
+import type { LogStore, ReadLimits } from "./store.ts";
 
 /** One client of the broker: a thread. */
 export interface BrokerClient {
@@ -41,8 +41,8 @@ interface LongCall {
   readonly member?: Member;
 }
 
-/** How many records one `read` returns at most: a few hundred kilobytes. */
-const READ_LIMIT = 1_000;
+/** What one `read` returns at most. */
+const READ_LIMITS: ReadLimits = { maxRecords: 1_000, maxBytes: 4 * 1024 * 1024 };
 
 /** How long the "days" of a topic's retention are. */
 const RETENTION_DAYS_MS = 7 * 24 * 60 * 60 * 1000;
@@ -180,12 +180,12 @@ export class Broker {
   }
 
   #poll(request: Extract<Request, { method: "poll" }>, client: BrokerClient): void {
-    const { maxRecords, waitMs, seeks } = request.argument;
+    const { maxRecords, maxBytes, waitMs, seeks } = request.argument;
     const member = this.#groups.member(request.argument.member);
     for (const [partition, offset] of seeks) if (this.#groups.owns(member, partition)) member.positions.set(partition, offset);
     const attempt = (final: boolean): boolean => {
       const changed = this.#groups.hasChanges(member);
-      const records = this.#take(member, changed ? 0 : maxRecords);
+      const records = changed ? [] : this.#take(member, { maxRecords, maxBytes });
       if (!final && !changed && records.length === 0) return false;
       request.answer({ ...this.#groups.changes(member), records });
       return true;
@@ -194,19 +194,22 @@ export class Broker {
   }
 
   /** The next records of the partitions that a member has positioned, in turn, so that none starves. */
-  #take(member: Member, maxRecords: number): LogRecord[] {
+  #take(member: Member, { maxRecords, maxBytes }: ReadLimits): LogRecord[] {
     const records: LogRecord[] = [];
+    let bytes = 0;
     const { ends } = this.#store.topic(member.topic);
     for (const [partition, position] of Array.from(member.positions)) {
-      if (records.length >= maxRecords) break;
+      if (records.length >= maxRecords || bytes >= maxBytes) break;
       if (position >= (ends[partition] ?? 0)) continue;
-      const found = this.#store.read(member.topic, partition, position, maxRecords - records.length);
-      const last = found.at(-1);
+      const limits = { maxRecords: maxRecords - records.length, maxBytes: maxBytes - bytes, atLeastOne: records.length === 0 };
+      const found = this.#store.read(member.topic, partition, position, limits);
+      const last = found.records.at(-1);
       if (last === undefined) continue;
       // Re-inserting puts the partition last in the map's order.
       member.positions.delete(partition);
       member.positions.set(partition, last.offset + 1);
-      records.push(...found);
+      records.push(...found.records);
+      bytes += found.bytes;
     }
     return records;
   }
@@ -214,7 +217,7 @@ export class Broker {
   #longRead(request: Extract<Request, { method: "read" }>, client: BrokerClient): void {
     const { topic, partition, from, waitMs } = request.argument;
     const attempt = (final: boolean): boolean => {
-      const records = this.#store.read(topic, partition, from, READ_LIMIT);
+      const { records } = this.#store.read(topic, partition, from, READ_LIMITS);
       if (!final && records.length === 0) return false;
       request.answer(records);
       return true;

@@ -181,10 +181,10 @@ async function own(client: Client, options: OwnOptions): Promise<Owner> {
 function consumer(client: Client, member: number): Consumer {
   let seeks: [number, number][] = [];
   return {
-    poll({ maxRecords, waitMs }) {
+    poll(options) {
       const positioned = seeks;
       seeks = [];
-      return client.call("poll", { member, maxRecords, waitMs, seeks: positioned });
+      return client.call("poll", { member, ...options, seeks: positioned });
     },
     reset: () => {
       seeks = [];

@@ -100,7 +100,7 @@ async function expectWhole(directory: string, acknowledged: readonly Acknowledge
   expect(left.length).toBeGreaterThanOrEqual(last);
   expect((await log.committed("writers", topics.commands.name))[0]).toBe(left.length);
   await using owner = await log.own({ group: "checker", instance: "checker", topic: topics.commands.name, stateTopic: topics.state.name });
-  await owner.poll({ maxRecords: 1, waitMs: 1_000 });
+  await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1_000 });
   const [state] = await owner.load(0, ["transactions"]);
   expect(new TextDecoder().decode(state ?? new Uint8Array())).toBe(left.at(-1) ?? "");
 }

@@ -1,6 +1,6 @@
 /** What the thread of the embedded log is asked. */
 
-import type { GroupMember, LatestValue, LogRecord, NewRecord, Poll } from "../../cqrs/log.ts";
+import type { GroupMember, LatestValue, LogRecord, NewRecord, Poll, PollOptions } from "../../cqrs/log.ts";
 
 /** What clients may ask. */
 export interface BrokerMethods {
@@ -64,10 +64,8 @@ export const logCalls: Readonly<Record<keyof BrokerMethods, true>> = {
   release: true,
 };
 
-export interface PollArgument {
+export interface PollArgument extends PollOptions {
   readonly member: number;
-  readonly maxRecords: number;
-  readonly waitMs: number;
   /** Partition and offset of every `seek` since the last poll. */
   readonly seeks: readonly (readonly [number, number])[];
 }

@@ -24,7 +24,7 @@ function append(store: LogStore, topic: string, partition: number, count: number
 }
 
 function offsets(store: LogStore, topic: string, partition = 0): readonly number[] {
-  return store.read(topic, partition, 0, 10_000).map(({ offset }) => offset);
+  return store.read(topic, partition, 0, { maxRecords: 10_000, maxBytes: 1_000_000 }).records.map(({ offset }) => offset);
 }
 
 it("trimming takes so many of the oldest records, and never the last one", () => {

@@ -30,6 +30,21 @@ export interface StoreOptions {
   readonly topics: readonly Topic[];
 }
 
+/** How much is read at once. */
+export interface ReadLimits {
+  readonly maxRecords: number;
+  readonly maxBytes: number;
+  /** Whether the first record is read even if it is larger than that. Default true. */
+  readonly atLeastOne?: boolean;
+}
+
+/** What was read. */
+export interface Read {
+  readonly records: readonly LogRecord[];
+  /** Their keys, values and headers. */
+  readonly bytes: number;
+}
+
 interface OpenTopic {
   readonly name: string;
   readonly id: string;
@@ -68,7 +83,8 @@ export class LogStore {
     );
     this.#remove = this.#db.prepare("DELETE FROM latest WHERE slot = ? AND key = ?");
     this.#read = this.#db.prepare(
-      "SELECT position, key, value, headers, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
+      `SELECT position, key, value, headers, timestamp_ms, octet_length(key) + octet_length(value) + ifnull(octet_length(headers), 0) AS bytes
+      FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?`,
     );
     this.#latest = this.#db.prepare("SELECT value FROM latest WHERE slot = ? AND key = ?");
     this.#all = this.#db.prepare("SELECT key, value FROM latest WHERE slot = ?");
@@ -158,11 +174,19 @@ export class LogStore {
     });
   }
 
-  read(topicName: string, partition: number, from: number, limit: number): LogRecord[] {
+  read(topicName: string, partition: number, from: number, { maxRecords, maxBytes, atLeastOne = true }: ReadLimits): Read {
     const topic = this.topic(topicName);
-    if (from >= (topic.ends[partition] ?? 0)) return [];
+    const records: LogRecord[] = [];
+    let bytes = 0;
+    if (from >= (topic.ends[partition] ?? 0)) return { records, bytes };
     const base = this.#slot(topic, partition) * OFFSETS_PER_SLOT;
-    return this.#read.all(base + from, base + OFFSETS_PER_SLOT, limit).map((row) => recordFromRow(row, partition, base));
+    for (const row of this.#read.iterate(base + from, base + OFFSETS_PER_SLOT, maxRecords)) {
+      const more = bytes + (row["bytes"] as number);
+      if (more > maxBytes && !(atLeastOne && records.length === 0)) break;
+      records.push(recordFromRow(row, partition, base));
+      bytes = more;
+    }
+    return { records, bytes };
   }
 
   latest(topicName: string, partition: number, keys: readonly string[]): (Uint8Array | undefined)[] {

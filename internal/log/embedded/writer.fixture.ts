@@ -7,7 +7,7 @@ const log = await openEmbeddedLog({ directory: process.argv[2] ?? "", partitions
 const value = new Uint8Array(Number(process.argv[3] ?? 100));
 const name = process.pid;
 const owner = await log.own({ group: "writers", instance: "writer", topic: topics.commands.name, stateTopic: topics.state.name });
-await owner.poll({ maxRecords: 1, waitMs: 1_000 });
+await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1_000 });
 const [before] = await owner.load(0, ["transactions"]);
 let transactions = before === undefined ? 0 : Number(new TextDecoder().decode(before));
 

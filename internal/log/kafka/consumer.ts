@@ -45,7 +45,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
       reported = undefined;
       fetcher.wake();
     },
-    async poll({ maxRecords, waitMs }) {
+    async poll({ waitMs, ...limits }) {
       const deadline = timeout(waitMs);
       try {
         while (true) {
@@ -55,7 +55,7 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
             const changes = change(membership.assignment);
             if (changes.gained.length + changes.lost.length > 0) return { ...changes, records: [] };
           }
-          const records = fetcher.take(maxRecords);
+          const records = fetcher.take(limits);
           if (records.length > 0 || deadline.over) return poll([], [], records);
           await Promise.race([fetcher.changed, deadline.passed]);
         }

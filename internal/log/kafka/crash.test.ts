@@ -64,7 +64,7 @@ describe.skipIf(kafka?.kind !== "program")("a broker that is killed", () => {
 async function copy(owner: Owner, out: string, state: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      const poll = await owner.poll({ maxRecords: 10, waitMs: WAIT_MS });
+      const poll = await owner.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: WAIT_MS });
       for (const partition of poll.gained) {
         const [position] = await owner.load(partition, ["position"]);
         owner.seek(partition, Number(decode(position) ?? 0));

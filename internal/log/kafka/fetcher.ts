@@ -6,16 +6,23 @@
 import { committedBatches } from "./committed.ts";
 import { typeOf, unavailable } from "./errors.ts";
 import { type FetchedPartition, fetchBytes } from "./fetch-request.ts";
+import { type Fetched, FetchedRecords, type Limits } from "./fetched-records.ts";
 import type { Cluster } from "./kafkajs.ts";
-import { batchesIn, CorruptRecordError, type KafkaRecord, type PartitionName, type RecordBatch, recordsIn } from "./record-batch.ts";
+import { batchesIn, CorruptRecordError, type KafkaRecord, RecordReader } from "./record-batch.ts";
 
 /** A long poll: how long a broker holds a fetch that finds nothing. */
 const MAX_WAIT_MS = 500;
-const MAX_FETCH_BYTES = 16 * 1024 * 1024;
 const MAX_PARTITION_BYTES = 2 * 1024 * 1024;
 
-/** Records that may lie here before the next fetch is sent. */
-const MAX_BUFFERED_RECORDS = 5_000;
+/**
+ * What may lie here before the next fetch is sent: enough to decode while the next fetch is under way. The fetches to all leaders together
+ * bring at most as much again, but for the first batch of each answer, which a broker sends whole.
+ */
+const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+
+/** What a fetch asks for at most, and at least, however many leaders there are. */
+const MAX_FETCH_BYTES = 8 * 1024 * 1024;
+const MIN_FETCH_BYTES = 512 * 1024;
 
 /** How long leaders may be away before it is an outage and not an election. */
 const OUTAGE_AFTER_MS = 30_000;
@@ -35,20 +42,18 @@ interface Place {
   readonly epoch: number;
 }
 
-/** Records that have arrived, and are decoded when they are taken: as bytes they cost next to nothing. */
-interface Arrived {
-  readonly records: Iterator<KafkaRecord>;
-  /** How many there are at most. */
-  left: number;
+/** What is asked of a leader. */
+interface WantedFetch {
+  readonly nodeId: string;
+  readonly partitions: readonly number[];
+  readonly maxBytes: number;
 }
 
 export class Fetcher implements AsyncDisposable {
   readonly #cluster: Cluster;
   readonly #topic: string;
   readonly #places = new Map<number, Place>();
-  /** What has arrived, per partition; the one whose turn is next comes first. */
-  readonly #arrived = new Map<number, Arrived[]>();
-  #buffered = 0;
+  readonly #records = new FetchedRecords();
   /** The leaders that a fetch is under way to. A second one would wait behind the first's long poll. */
   readonly #busy = new Set<string>();
   #scheduled = false;
@@ -92,8 +97,7 @@ export class Fetcher implements AsyncDisposable {
 
   /** Stops reading a partition. */
   drop(partition: number): void {
-    for (const { left } of this.#arrived.get(partition) ?? []) this.#buffered -= left;
-    this.#arrived.delete(partition);
+    this.#records.drop(partition);
     this.#places.delete(partition);
   }
 
@@ -116,46 +120,22 @@ export class Fetcher implements AsyncDisposable {
   }
 
   /**
-   * The records that have arrived, at most so many, and of each partition its share.
+   * The records that have arrived, within limits, and of each partition its share.
    *
    * @throws {OffsetOutOfRangeError | LogUnavailableError}
    */
-  take(maxRecords: number): KafkaRecord[] {
+  take(limits: Limits): KafkaRecord[] {
     if (this.#failure !== undefined) throw this.#failure;
-    const records: KafkaRecord[] = [];
     try {
-      while (records.length < maxRecords && this.#arrived.size > 0) {
-        const share = Math.ceil((maxRecords - records.length) / this.#arrived.size);
-        // A copy, because each goes to the end.
-        const partitions = [...this.#arrived.keys()];
-        for (const partition of partitions) this.#takeShare(partition, Math.min(share, maxRecords - records.length), records);
-      }
+      return this.#records.take(limits);
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
       throw error;
+    } finally {
+      this.#changed = Promise.withResolvers();
+      if (this.#failure !== undefined || !this.#records.isEmpty) this.#changed.resolve();
+      this.#schedule();
     }
-    this.#changed = Promise.withResolvers();
-    if (this.#arrived.size > 0) this.#changed.resolve();
-    this.#schedule();
-    return records;
-  }
-
-  /** Whose share was taken has its next turn behind the others. */
-  #takeShare(partition: number, share: number, records: KafkaRecord[]): void {
-    const arrived = this.#arrived.get(partition) ?? [];
-    if (share === 0) return;
-    this.#arrived.delete(partition);
-    for (let taken = 0; taken < share && arrived[0] !== undefined; ) {
-      const { done, value } = arrived[0].records.next();
-      if (done === true) this.#buffered -= arrived.shift()?.left ?? 0;
-      else {
-        records.push(value);
-        arrived[0].left -= 1;
-        this.#buffered -= 1;
-        taken += 1;
-      }
-    }
-    if (arrived.length > 0) this.#arrived.set(partition, arrived);
   }
 
   /** The offset behind the last record of each partition, whether or not its transaction is decided. */
@@ -200,7 +180,7 @@ export class Fetcher implements AsyncDisposable {
 
   /** Sends a fetch to each leader that none is under way to. */
   #dispatch(): void {
-    if (this.#closed || this.#failure !== undefined || this.#buffered > MAX_BUFFERED_RECORDS || this.#places.size === 0) return;
+    if (this.#closed || this.#failure !== undefined || this.#records.bytes > MAX_BUFFERED_BYTES || this.#places.size === 0) return;
     let leaders: Readonly<Record<string, readonly number[]>>;
     try {
       leaders = this.#cluster.findLeaderForPartitions(this.#topic, [...this.#places.keys()]);
@@ -208,8 +188,10 @@ export class Fetcher implements AsyncDisposable {
       this.#run("", () => Promise.reject(error instanceof Error ? error : new Error(String(error))));
       return;
     }
+    const share = Math.floor(MAX_BUFFERED_BYTES / Object.keys(leaders).length);
+    const maxBytes = Math.max(MIN_FETCH_BYTES, Math.min(MAX_FETCH_BYTES, share));
     for (const [nodeId, partitions] of Object.entries(leaders)) {
-      this.#run(nodeId, () => this.#fetch(nodeId, partitions));
+      this.#run(nodeId, () => this.#fetch({ nodeId, partitions, maxBytes }));
     }
     const led = new Set(Object.values(leaders).flat());
     const unled = [...this.#places.keys()].filter((partition) => !led.has(partition));
@@ -232,7 +214,7 @@ export class Fetcher implements AsyncDisposable {
     });
   }
 
-  async #fetch(nodeId: string, partitions: readonly number[]): Promise<void> {
+  async #fetch({ nodeId, partitions, maxBytes }: WantedFetch): Promise<void> {
     // A broker serves the first partitions first, and may have no room for the last: each has its turn to be first.
     this.#turns += 1;
     const first = this.#turns % partitions.length;
@@ -241,42 +223,41 @@ export class Fetcher implements AsyncDisposable {
       return place === undefined ? [] : [{ partition, place, offset: place.offset }];
     });
     if (wanted.length === 0) return;
-    const fetched = await fetchBytes(await this.#cluster.findBroker({ nodeId }), {
+    const found = await fetchBytes(await this.#cluster.findBroker({ nodeId }), {
       topic: this.#topic,
       offsets: new Map(wanted.map(({ partition, offset }) => [partition, offset])),
       maxWaitMs: MAX_WAIT_MS,
-      maxBytes: MAX_FETCH_BYTES,
+      maxBytes,
       maxPartitionBytes: MAX_PARTITION_BYTES,
     });
+    const fetched: Fetched = { bytes: found.reduce((sum, { bytes }) => sum + bytes.length, 0), parts: 0 };
     // A broker may cut off any batch but the first of its answer.
-    const head = fetched.find(({ bytes }) => bytes.length > 0);
-    for (const each of fetched) {
+    const head = found.find(({ bytes }) => bytes.length > 0);
+    for (const each of found) {
       const place = this.#places.get(each.partition);
-      if (place !== undefined && wanted.some((asked) => asked.place === place)) this.#accept(place, each, each === head);
+      if (place !== undefined && wanted.some((asked) => asked.place === place))
+        this.#accept(place, each, { isHead: each === head, fetched });
     }
   }
 
-  #accept(place: Place, { partition, bytes, abortedTransactions }: FetchedPartition, isHead: boolean): void {
+  #accept(
+    place: Place,
+    { partition, bytes, abortedTransactions }: FetchedPartition,
+    of: { readonly isHead: boolean; readonly fetched: Fetched },
+  ): void {
     const batches = [...batchesIn(bytes, { topic: this.#topic, partition })];
     const last = batches.at(-1);
-    if (isHead && last === undefined) {
+    if (of.isHead && last === undefined) {
       throw new CorruptRecordError(`the batch for offset ${place.offset} of partition ${partition} of ${this.#topic} has no end`);
     }
     if (last !== undefined) {
       const fresh = [...committedBatches(batches, abortedTransactions)].filter(({ lastOffset }) => lastOffset >= place.offset);
-      if (fresh.length > 0) this.#arrive(partition, fresh, place.offset);
+      const records = new RecordReader(fresh, { topic: this.#topic, partition }, place.offset);
+      if (fresh.length > 0) this.#records.add(partition, { records, fetched: of.fetched });
       // Compaction may have left a batch without a record, or holes before and behind those that are left.
       place.offset = last.lastOffset + 1;
     }
     this.#changed.resolve();
-  }
-
-  #arrive(partition: number, batches: readonly RecordBatch[], from: number): void {
-    const left = batches.reduce((sum, { count }) => sum + count, 0);
-    const arrived = this.#arrived.get(partition) ?? [];
-    arrived.push({ records: recordsOf(batches, { topic: this.#topic, partition }, from), left });
-    this.#arrived.set(partition, arrived);
-    this.#buffered += left;
   }
 
   async #trouble(nodeId: string, error: unknown): Promise<void> {
@@ -304,12 +285,4 @@ export class Fetcher implements AsyncDisposable {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     if (!this.#closed) await this.#cluster.refreshMetadata().catch(() => undefined);
   }
-}
-
-/** The first batch may begin before the record that was asked for. */
-function* recordsOf(batches: readonly RecordBatch[], place: PartitionName, from: number): Generator<KafkaRecord, undefined> {
-  for (const batch of batches) {
-    for (const record of recordsIn(batch, place)) if (record.offset >= from) yield record;
-  }
-  return undefined;
 }

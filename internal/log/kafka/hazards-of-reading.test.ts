@@ -45,7 +45,7 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     await using consumer = await log.consume({ group, topic: topics.events, instance: "one" });
     const consumed: (readonly [number, string])[] = [];
     while (consumed.at(-1)?.[0] !== committed.at(-1)?.[0]) {
-      const { gained, records } = await consumer.poll({ maxRecords: 1, waitMs: 5_000 });
+      const { gained, records } = await consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 5_000 });
       for (const partition of gained) consumer.seek(partition, 0);
       consumed.push(...records.map(({ offset, key }) => [offset, key] as const));
     }
@@ -108,11 +108,15 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     );
     await heir[Symbol.asyncDispose]();
     heartbeat.drop();
-    expect(await silent.poll({ maxRecords: 1, waitMs: 30_000 })).toMatchObject({ lost: [0], gained: [0], records: [] });
+    expect(await silent.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 })).toMatchObject({
+      lost: [0],
+      gained: [0],
+      records: [],
+    });
     expect((await silent.load(0, ["of the heir", "too late"])).map((value) => value !== undefined)).toEqual([true, false]);
-    expect((await silent.poll({ maxRecords: 1, waitMs: 0 })).records).toEqual([]);
+    expect((await silent.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 0 })).records).toEqual([]);
     silent.seek(0, 1);
-    expect((await silent.poll({ maxRecords: 1, waitMs: 30_000 })).records.map(({ key }) => key)).toEqual(["b"]);
+    expect((await silent.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 })).records.map(({ key }) => key)).toEqual(["b"]);
   });
 
   it("a member that its group turns away for good hears of it in its next poll", async () => {
@@ -120,9 +124,9 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     await using proxy = await startLossyProxy(server.address);
     const options = { group, topic: topics.events, instance: "one" };
     await using consumer = await startConsumer({ ...config, socketFactory: proxy.socketFactory }, options);
-    expect((await consumer.poll({ maxRecords: 1, waitMs: 30_000 })).gained).toEqual([0]);
+    expect((await consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 })).gained).toEqual([0]);
     await proxy.changeAnswer(ApiKey.HEARTBEAT, (answer) => answer.writeInt16BE(GROUP_AUTHORIZATION_FAILED, HEARTBEAT_ERROR_AT));
-    await expect(consumer.poll({ maxRecords: 1, waitMs: 10_000 })).rejects.toThrow(LogUnavailableError);
+    await expect(consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 10_000 })).rejects.toThrow(LogUnavailableError);
   });
 
   it("a member that its group has forgotten joins again, although its first attempt fails", async () => {
@@ -171,7 +175,7 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     fetcher.seek(0, 0);
     await damaged;
     await fetcher.changed;
-    expect(() => fetcher.take(1)).toThrow(CorruptRecordError);
+    expect(() => fetcher.take({ maxRecords: 1, maxBytes: 1_000_000 })).toThrow(CorruptRecordError);
   });
 
   it("what a broker has compressed is read, or refused with the reason", async () => {
@@ -257,7 +261,7 @@ async function readCompressed(config: KafkaConfig, topic: string, compression: s
   const keys: string[] = [];
   while (keys.length < 2) {
     await fetcher.changed;
-    keys.push(...fetcher.take(2).map(({ key }) => key));
+    keys.push(...fetcher.take({ maxRecords: 2, maxBytes: 1_000_000 }).map(({ key }) => key));
   }
   return keys;
 }

@@ -34,7 +34,7 @@ describe.skipIf(kafka?.kind !== "program")("a partition that is taken over", () 
       await countUp(owner, former.topics.state);
       const successor = await counting(() => next.log.own({ ...options, instance: "next" }));
       // The former owner learns of the successor, and keeps the partition.
-      await owner.member.poll({ maxRecords: 1, waitMs: NOTICE_MS });
+      await owner.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: NOTICE_MS });
       const admin = await openedAdmin(former.config);
       const { topics } = await admin.fetchTopicMetadata({ topics: [former.topics.state] });
       const leader = cluster.nodes[(topics[0]?.partitions[0]?.leader ?? 0) - 1];

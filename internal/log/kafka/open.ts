@@ -23,7 +23,8 @@ export interface KafkaLogOptions extends KafkaConnection {
   readonly stateDirectory: string | null;
 }
 
-const TAIL_BATCH = 1_000;
+/** What a tail returns at once. */
+const TAIL_BATCH = { maxRecords: 1_000, maxBytes: 4 * 1024 * 1024 } as const;
 
 /**
  * Opens the log on a Kafka cluster, and creates the topics that are missing.

@@ -32,7 +32,8 @@ const REBALANCE_NOTICE_MS = 1_000;
 
 const rebalanceErrors: ReadonlySet<string> = new Set(["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"]);
 
-const STATE_BATCH = 2_000;
+/** What is copied of the state at once. */
+const STATE_BATCH = { maxRecords: 2_000, maxBytes: 4 * 1024 * 1024 } as const;
 
 /**
  * A poll returns no more than takes a few milliseconds to decide, and in a turn of its own: a transaction under way is five requests, one
@@ -76,8 +77,8 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
     writer,
     seek: consumer.seek,
     reset: consumer.reset,
-    async poll({ maxRecords, waitMs }) {
-      const found = await consumer.poll({ maxRecords: Math.min(maxRecords, POLL_RECORDS), waitMs });
+    async poll({ maxRecords, ...limits }) {
+      const found = await consumer.poll({ maxRecords: Math.min(maxRecords, POLL_RECORDS), ...limits });
       if (found.records.length > 0) await nextTurn();
       if (found.gained.length === 0) return found;
       // A transaction that is under way belongs to what has to be read, and what it writes is put into the store when it is done.

@@ -2,7 +2,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, it } from "vitest";
 import { crc32c } from "./crc32c.ts";
 import { encodeProduceRequest, type ProduceMessage } from "./produce-request.ts";
-import { batchesIn, CorruptRecordError, isAbort, type KafkaRecord, recordsIn } from "./record-batch.ts";
+import { batchesIn, CorruptRecordError, isAbort, type KafkaRecord, RecordReader } from "./record-batch.ts";
 
 const nowMs = Date.UTC(2026, 10, 26);
 const place = { topic: "events", partition: 3 };
@@ -32,6 +32,40 @@ it("records count from the offset of their batch, and those of several batches f
   second.writeBigInt64BE(5n);
   const records = recordsOf(Buffer.concat([batch([message, message]), second]));
   expect(records.map(({ offset }) => offset)).toEqual([0, 1, 5, 6]);
+});
+
+it("records before the one that was asked for are passed over, also those of a whole batch", () => {
+  const second = batch([message, message, message]);
+  second.writeBigInt64BE(2n);
+  const reader = new RecordReader([...batchesIn(Buffer.concat([batch([message, message]), second]), place)], place, 3);
+  const found: number[] = [];
+  while (reader.nextBytes() !== undefined) found.push(reader.next().offset);
+  expect(found).toEqual([3, 4]);
+});
+
+it("how large the next record is, is known before it is decoded", () => {
+  const sizes = [0, 100, 100_000].map((length) => new Uint8Array(length));
+  const reader = new RecordReader(
+    [...batchesIn(batch(sizes.map((value) => ({ key: "k", value, headers: { name: "ö" } }))), place)],
+    place,
+    0,
+  );
+  for (const { length } of sizes) {
+    const bytes = reader.nextBytes() ?? 0;
+    const { key, value, headers } = reader.next();
+    const content =
+      Buffer.byteLength(key) +
+      value.length +
+      Buffer.byteLength(
+        Object.entries(headers ?? {})
+          .flat()
+          .join(""),
+      );
+    expect(value.length).toBe(length);
+    expect(bytes).toBeGreaterThanOrEqual(content);
+    expect(bytes).toBeLessThan(content + 20);
+  }
+  expect(reader.nextBytes()).toBeUndefined();
 });
 
 it("without any header but the checksum a record has none", () => {
@@ -115,7 +149,10 @@ it("what compaction leaves of a batch without its records is read, and ends no t
 });
 
 function recordsOf(bytes: Buffer): readonly KafkaRecord[] {
-  return [...batchesIn(bytes, place)].flatMap((found) => [...recordsIn(found, place)]);
+  const reader = new RecordReader([...batchesIn(bytes, place)], place, 0);
+  const records: KafkaRecord[] = [];
+  while (reader.nextBytes() !== undefined) records.push(reader.next());
+  return records;
 }
 
 function batch(messages: readonly ProduceMessage[]): Buffer {

@@ -93,34 +93,85 @@ function readHead(reader: ByteReader, firstOffset: number): RecordBatch {
   };
 }
 
-/**
- * The records of a batch, each as it is asked for.
- *
- * @throws {Error} it is compressed in a way that cannot be read here
- */
-export function* recordsIn(batch: RecordBatch, place: PartitionName): Generator<KafkaRecord> {
-  const { partition } = place;
-  const reader = new ByteReader(unpack(batch, place));
-  const isAppendTime = (batch.attributes & APPEND_TIME) !== 0;
-  for (let rest = batch.count; rest > 0; rest -= 1) {
-    const end = reader.varint() + reader.at;
-    // Attributes, of which none are defined.
-    reader.skip(1);
-    const timestampMs = reader.varint() + batch.firstTimestampMs;
-    const offset = reader.varint() + batch.firstOffset;
+/** The records of batches from an offset on. Each batch is unpacked, and each record decoded, when its turn comes. */
+export class RecordReader {
+  readonly #place: PartitionName;
+  readonly #batches: readonly RecordBatch[];
+  readonly #from: number;
+  #nextBatch = 0;
+  #batch: RecordBatch | undefined;
+  #reader = new ByteReader(Buffer.alloc(0));
+  /** Records of the batch that are not looked at yet. */
+  #rest = 0;
+  /** What is known of the record that is next: the reader stands behind its offset. */
+  #hasNext = false;
+  #nextBytes = 0;
+  #nextEnd = 0;
+  #nextOffset = 0;
+  #nextTimestampMs = 0;
+
+  constructor(batches: readonly RecordBatch[], place: PartitionName, from: number) {
+    this.#batches = batches;
+    this.#place = place;
+    this.#from = from;
+  }
+
+  /**
+   * How many bytes the next record has: a little more than its key, value and headers. Undefined behind the last one.
+   *
+   * @throws {Error} its batch is compressed in a way that cannot be read here
+   */
+  nextBytes(): number | undefined {
+    while (!this.#hasNext && this.#findRecord()) this.#readPlace();
+    return this.#hasNext ? this.#nextBytes : undefined;
+  }
+
+  /** The next record, of which `nextBytes` has been asked. */
+  next(): KafkaRecord {
+    const reader = this.#reader;
     const key = reader.varText() ?? "";
     const value = reader.varBytes();
     const headers = readHeaders(reader);
-    reader.skip(end - reader.at);
-    yield {
-      partition,
-      offset,
+    reader.skip(this.#nextEnd - reader.at);
+    this.#hasNext = false;
+    return {
+      partition: this.#place.partition,
+      offset: this.#nextOffset,
       key,
       value: value ?? NO_BYTES,
-      timestampMs: isAppendTime ? batch.lastTimestampMs : timestampMs,
+      timestampMs: this.#nextTimestampMs,
       ...(headers === undefined ? {} : { headers }),
       ...(value === null ? ({ deleted: true } as const) : {}),
     };
+  }
+
+  /** Stands before a record, in the next batch that has one. */
+  #findRecord(): boolean {
+    while (this.#rest === 0) {
+      this.#batch = this.#batches[this.#nextBatch];
+      if (this.#batch === undefined) return false;
+      this.#nextBatch += 1;
+      this.#rest = this.#batch.count;
+      this.#reader = new ByteReader(unpack(this.#batch, this.#place));
+    }
+    return true;
+  }
+
+  /** A batch may begin before the record that was asked for. */
+  #readPlace(): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    const reader = this.#reader;
+    this.#rest -= 1;
+    this.#nextBytes = reader.varint();
+    this.#nextEnd = reader.at + this.#nextBytes;
+    // Attributes, of which none are defined.
+    reader.skip(1);
+    const timestampMs = reader.varint() + batch.firstTimestampMs;
+    this.#nextTimestampMs = (batch.attributes & APPEND_TIME) === 0 ? timestampMs : batch.lastTimestampMs;
+    this.#nextOffset = reader.varint() + batch.firstOffset;
+    this.#hasNext = this.#nextOffset >= this.#from;
+    if (!this.#hasNext) reader.skip(this.#nextEnd - reader.at);
   }
 }
 

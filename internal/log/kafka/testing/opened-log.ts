@@ -78,7 +78,7 @@ export async function assigned(membership: Membership): Promise<Assignment> {
 
 /** Polls until the owner has gained its partitions. */
 export async function tookOver(owner: Owner): Promise<void> {
-  for (let gained = 0; gained === 0; ) gained = (await owner.poll({ maxRecords: 1, waitMs: 1_000 })).gained.length;
+  for (let gained = 0; gained === 0; ) gained = (await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1_000 })).gained.length;
 }
 
 /** The keys of everything that was committed to the partition before, from an offset on, by offset. */
