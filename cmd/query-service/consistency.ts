@@ -5,6 +5,7 @@ import type { Projection } from "../../internal/cqrs/projection.ts";
 import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
 import { PageTokenError } from "../../internal/cqrs/query/page-token.ts";
 import { PositionTokenError } from "../../internal/cqrs/query/position-token.ts";
+import { QueryArgumentError } from "../../internal/cqrs/query/query.ts";
 import { ReadMaskError } from "../../internal/cqrs/query/read-mask.ts";
 import { parseToken, type Sequences, TokenError } from "../../internal/cqrs/query/token.ts";
 import { NewerEventError } from "../../internal/cqrs/upcasting.ts";
@@ -26,6 +27,7 @@ export async function untilVisible(freshness: Freshness, view: Projection, token
 export function statusErrorOf(error: unknown): unknown {
   if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
   if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
+  if (error instanceof QueryArgumentError) return invalid(error.field, error.message, error.reason);
   if (error instanceof ReadMaskError) return invalidMask(error);
   if (error instanceof PositionTokenError) return invalid("position", error.message, "INVALID_POSITION");
   if (error instanceof NotYetVisibleError)

@@ -69,9 +69,10 @@ export function streamingQueries({ freshness, partitions, openStreams }: Streami
     const log = await known(call);
     const subscription: Subscription = { log, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
     const from = request.position === "" ? eventsOfOrders.end() : parsePosition(request.position, subscription);
+    const changes = watchOrders(changed, { filter: request.filter, from }, signal);
     yield placeOf(subscription, from);
-    for await (const { changes, position } of watchOrders(changed, { filter: request.filter, from }, signal)) {
-      yield { changes: [...changes], ...placeOf(subscription, position) };
+    for await (const { changes: batch, position } of changes) {
+      yield { changes: [...batch], ...placeOf(subscription, position) };
     }
   }
 

@@ -200,8 +200,8 @@ function withBatches(found: Found, change: (batch: Found["batches"][number][numb
 }
 
 function withDocuments(found: Found, change: (document: object) => object): Found {
-  const [first, ...rest] = found.documents.get("orders.v1") ?? [];
-  return { ...found, documents: new Map([...found.documents, ["orders.v1", [change(checked(first)), ...rest]]]) };
+  const [first, ...rest] = found.documents.get("orders.v2") ?? [];
+  return { ...found, documents: new Map([...found.documents, ["orders.v2", [change(checked(first)), ...rest]]]) };
 }
 
 function checked<Value>(value: Value | undefined): Value {

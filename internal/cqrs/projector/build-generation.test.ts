@@ -27,6 +27,7 @@ import { verifyView } from "./verify-view.ts";
 
 const [view] = orders.views as [Projection];
 const others = orders.views.slice(1);
+const { name: live } = view.collection;
 const order = { version: view.version, pace: 100, nowMs: 1 };
 
 interface System {
@@ -103,13 +104,13 @@ it("a rebuild takes the live generation's place while commands and reads go on, 
     }
   })();
   await system.change((entry) => startBuild(entry, order));
-  await expect.poll(async () => (await system.entry()).live.collection, deadline).toBe("orders.v1.b1");
+  await expect.poll(async () => (await system.entry()).live.collection, deadline).toBe(`${live}.b1`);
   await writing;
   reading = false;
   await reads;
-  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe(`${live}.b1`);
   expect(await mismatches(system)).toEqual([]);
-  expect(await system.entry()).toMatchObject({ previous: { collection: "orders.v1" } });
+  expect(await system.entry()).toMatchObject({ previous: { collection: live } });
 });
 
 it("the generation before is kept up to date, to be gone back to, and one after the other is given up", async () => {
@@ -117,14 +118,14 @@ it("the generation before is kept up to date, to be gone back to, and one after 
   startProjector(system.log, system.documents);
   await write(system, 3);
   await system.change((entry) => startBuild(entry, order));
-  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe(`${live}.b1`);
   await write(system, 3);
   await system.change((entry) => rollBack(entry, view.version));
-  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe(live);
   expect(await mismatches(system)).toEqual([]);
   await write(system, 2);
   await system.change(dropPrevious);
-  await expect.poll(() => system.documents.checkpoints("orders.v1.b1"), deadline).toEqual([]);
+  await expect.poll(() => system.documents.checkpoints(`${live}.b1`), deadline).toEqual([]);
   await expect.poll(async () => (await system.entry()).abandoned, deadline).toEqual([]);
   expect(await mismatches(system)).toEqual([]);
 });
@@ -135,27 +136,32 @@ it("a build that is stopped goes on where it was, and one that is given up leave
   await write(system, 3);
   // So slow that it does not come to an end.
   await system.change((entry) => startBuild(entry, { ...order, pace: 0.01 }));
-  await expect.poll(() => system.documents.checkpoints("orders.v1.b1"), deadline).not.toEqual([]);
+  await expect.poll(() => system.documents.checkpoints(`${live}.b1`), deadline).not.toEqual([]);
   await system.change(stopBuild);
   await system.change((entry) => resumeBuild(entry, 100));
-  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe(`${live}.b1`);
   await system.change((entry) => startBuild(entry, { ...order, pace: 0.01 }));
-  await expect.poll(() => system.documents.checkpoints("orders.v1.b2"), deadline).not.toEqual([]);
+  await expect.poll(() => system.documents.checkpoints(`${live}.b2`), deadline).not.toEqual([]);
   await system.change(cancelBuild);
-  await expect.poll(() => system.documents.checkpoints("orders.v1.b2"), deadline).toEqual([]);
+  await expect.poll(() => system.documents.checkpoints(`${live}.b2`), deadline).toEqual([]);
   await write(system, 2);
   expect(await mismatches(system)).toEqual([]);
 });
 
 it("newer code builds its own generation by itself while older code goes on, and then takes over", async () => {
-  const newer: Projection = { ...view, version: 2, collection: { ...view.collection, name: "orders.v2" }, ...withNote(view) };
+  const newer: Projection = {
+    ...view,
+    version: view.version + 1,
+    collection: { ...view.collection, name: "orders.next" },
+    ...withNote(view),
+  };
   const system = await started([newer, ...others]);
   const old = startProjector(system.log, system.documents, "old");
   await write(system, 4);
-  expect(system.freshness.collection(newer)).toBe("orders.v1");
+  expect(system.freshness.collection(newer)).toBe(live);
   startProjector(system.log, system.documents, "new", { views: [newer, ...others] });
   await write(system, 4);
-  await expect.poll(() => system.freshness.collection(newer), deadline).toBe("orders.v2.b1");
+  await expect.poll(() => system.freshness.collection(newer), deadline).toBe(`orders.v${newer.version}.b1`);
   const [document] = await system.freshness.documents.load(newer.collection.name, [orderIn(0, "order-0")]);
   expect(document?.fields["note"]).toBe("of version 2");
   await old[Symbol.asyncDispose]();
@@ -170,7 +176,7 @@ it("a view that comes late is built without holding up the others, and says unti
   await expect.poll(() => system.freshness.sequences(others[0] as Projection).size, deadline).toBeGreaterThan(0);
   await first[Symbol.asyncDispose]();
   startProjector(system.log, system.documents);
-  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe(`${live}.b1`);
   expect(await mismatches(system)).toEqual([]);
   await write(system, 2);
   expect(await system.entry()).toMatchObject({ previous: { collection: "orders.v0", version: 0 } });
@@ -183,7 +189,7 @@ it("a build that is not what its events make of it is never read, and says where
     write: (writes, checkpoints) =>
       system.documents.write(
         writes.map((each) =>
-          each.collection === "orders.v1.b1" && each.id === orderIn(0, "order-0")
+          each.collection === `${live}.b1` && each.id === orderIn(0, "order-0")
             ? { ...each, fields: { ...each.fields, version: 99 } }
             : each,
         ),
@@ -195,7 +201,7 @@ it("a build that is not what its events make of it is never read, and says where
   await system.change((entry) => startBuild(entry, order));
   await expect.poll(async () => (await system.entry()).building?.state, deadline).toBe("failed");
   expect((await system.entry()).building?.note).toContain(`${orderIn(0, "order-0")}: it differs from its events in version`);
-  expect(system.freshness.collection(view)).toBe("orders.v1");
+  expect(system.freshness.collection(view)).toBe(live);
 });
 
 it("a projector that ends in the middle of a build is continued by the next", async () => {
@@ -203,11 +209,11 @@ it("a projector that ends in the middle of a build is continued by the next", as
   const first = startProjector(system.log, system.documents);
   await write(system, 5);
   await system.change((entry) => startBuild(entry, { ...order, pace: 0.01 }));
-  await expect.poll(() => system.documents.checkpoints("orders.v1.b1"), deadline).not.toEqual([]);
+  await expect.poll(() => system.documents.checkpoints(`${live}.b1`), deadline).not.toEqual([]);
   await first[Symbol.asyncDispose]();
   await system.change((entry) => resumeBuild(entry, 100));
   startProjector(system.log, system.documents, "second");
-  await expect.poll(() => system.freshness.collection(view), deadline).toBe("orders.v1.b1");
+  await expect.poll(() => system.freshness.collection(view), deadline).toBe(`${live}.b1`);
   expect(await mismatches(system)).toEqual([]);
 });
 

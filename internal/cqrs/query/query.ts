@@ -20,6 +20,21 @@ export type QueriesOf<Service extends DescService> = {
     : never;
 };
 
+/** A field of the request that the query cannot be answered with, though it keeps the rules of the contract. */
+export class QueryArgumentError extends Error {
+  override readonly name = "QueryArgumentError";
+  /** The path of the field, as the contract names it. */
+  readonly field: string;
+  /** UPPER_SNAKE_CASE; callers decide by it. */
+  readonly reason: string;
+
+  constructor(field: string, reason: string, message: string) {
+    super(message);
+    this.field = field;
+    this.reason = reason;
+  }
+}
+
 /** There is nothing to answer with. The message is shown to the caller. */
 export interface NotFound {
   readonly notFound: {

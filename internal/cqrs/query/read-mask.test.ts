@@ -68,6 +68,10 @@ it("all paths that lead nowhere are named, cut where they are long", () => {
   expect(faults.get(2)?.length).toBeLessThan(200);
 });
 
+it("more paths than there are fields are refused", () => {
+  expect(faultsOf(...Array<string>(101).fill("status"))).toEqual(new Map([[100, expect.stringContaining("at most 100")]]));
+});
+
 it("of a oneof, the member that is set is left if it is wanted", () => {
   const event = create(OrderEventSchema, { customerId: "ann", event: { case: "lineRemoved", value: { lineId: "1" } } });
   const pick = (path: string) => readMask(OrderEventSchema, create(FieldMaskSchema, { paths: [path] }))(event).event.case;

@@ -19,11 +19,12 @@ export class ReadMaskError extends Error {
 /** Makes a message of the fields that the mask names; of all of its fields if the mask is absent, empty or has the path "*". */
 export type ApplyMask<Desc extends DescMessage> = (message: MessageShape<Desc>) => MessageShape<Desc>;
 
-/** @throws {ReadMaskError} a path does not lead to a field of the message, or leads through a repeated one */
+/** @throws {ReadMaskError} a path does not lead to a field of the message, or leads through a repeated one; or there are too many paths */
 export function readMask<Desc extends DescMessage>(schema: Desc, mask: FieldMask | undefined): ApplyMask<Desc> {
   const paths = mask?.paths ?? [];
   const wanted: Wanted = new Map();
   const faults = new Map<number, string>();
+  if (paths.length > MAX_PATHS) throw new ReadMaskError(new Map([[MAX_PATHS, `there may be at most ${MAX_PATHS} paths`]]));
   paths.forEach((path, index) => {
     const fault = path === ALL ? undefined : want(wanted, schema, path);
     if (fault !== undefined) faults.set(index, fault);
@@ -35,6 +36,9 @@ export function readMask<Desc extends DescMessage>(schema: Desc, mask: FieldMask
 }
 
 const ALL = "*";
+
+/** More than any message here has fields: each path is looked up. */
+const MAX_PATHS = 100;
 
 /** Longer than any path that leads somewhere. */
 const MAX_QUOTED_LENGTH = 80;

@@ -66,6 +66,25 @@ export function describeFinding({ documents }: Context) {
     expect(page.next).toBeUndefined();
   });
 
+  it("as many conditions as a request can make, and the longest list of values", async () => {
+    const words = Array.from({ length: 40 }, (_, index) => `word${index}`);
+    const fields = { customerId: "ada", status: "PAID", total: 100, day: 1 };
+    await write(documents(), [order("all", { ...fields, words }), order("but one", { ...fields, words: words.slice(1) })]);
+    const where: readonly Condition[] = [
+      ...words.map((value): Condition => ({ field: "words", op: "eq", value })),
+      { field: "status", op: "in", value: [...Array.from({ length: 10_000 }, (_, index) => `status ${index}`), "PAID"] },
+      { field: "createdAt", op: "gte", value: day(1) },
+      { field: "createdAt", op: "lt", value: day(2) },
+      { field: "total.minorUnits", op: "gte", value: 1 },
+      { field: "total.minorUnits", op: "lte", value: 100 },
+      { field: "note", op: "eq", value: "note all" },
+    ];
+    for (const field of ["createdAt", "total.minorUnits", "customerId"]) {
+      const page = await documents().find(all({ where, sort: [{ field, descending: true }] }));
+      expect(page.documents.map(({ id }) => id)).toEqual(["all"]);
+    }
+  });
+
   it("a document that changed is found by its new values only", async () => {
     await write(documents(), sample());
     await write(documents(), [

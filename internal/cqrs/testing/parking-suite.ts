@@ -250,10 +250,10 @@ export function describeParking(store: string, open: () => Promise<ViewsUnderTes
       await expect.poll(async () => (await entry())?.building?.note, deadline).toContain("1 keys are parked");
       const [parked] = await listParked(documents);
       await ask(documents, parked, "skip");
-      await expect.poll(async () => (await entry())?.live.collection, deadline).toBe("orders.v1.b1");
+      await expect.poll(async () => (await entry())?.live.collection, deadline).toBe(`${view.collection.name}.b1`);
       // What an operator has left out once is left out of the next generation as well.
       await catalogue.change(view, (before) => startBuild(before, { version: view.version, pace: 100, nowMs: 1 }));
-      await expect.poll(async () => (await entry())?.live.collection, deadline).toBe("orders.v1.b2");
+      await expect.poll(async () => (await entry())?.live.collection, deadline).toBe(`${view.collection.name}.b2`);
     });
   });
 }

@@ -114,6 +114,17 @@ it("what is frequent is walked in the order of the list, and what is rare is gat
   expect(plansOf("y")).not.toContain("index:orders.v1:total");
 });
 
+it("a list is planned one by one, however many conditions there are: none of them becomes a join", () => {
+  const words = Array.from({ length: 32 }, (_, index) => `word${index}`);
+  const everything = orderFields("any", { customerId: "a", status: "PAID", total: 1, day: 1, words });
+  store(Array.from({ length: 20 }, (_, index) => ({ collection, id: `${index}`, expectedRevision: 0, applied: {}, fields: everything })));
+  const where = [...words.map(equal("words")), ...["a", "b", "c"].map(equal("note"))];
+  statements.clear();
+  expect(findRows({ collection, where, sort: [{ field: "createdAt", descending: true }], limit: 5 }, indexes, run, 2)).toEqual([]);
+  const longest = [...statements.values()].toSorted((a, b) => b.length - a.length)[0] ?? "";
+  expect(longest.match(/CORRELATED SCALAR SUBQUERY/g)?.length).toBeGreaterThan(words.length);
+});
+
 /** Counting, walking up to a key, several walks, entries side by side, and ids that an index has. */
 const ways = ["count(*)", "OFFSET", "UNION ALL", "INTERSECT", "doc.id IN (SELECT entry.id", "entry.id IN (SELECT doc.id"];
 

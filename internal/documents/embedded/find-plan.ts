@@ -31,6 +31,9 @@ const ENTRIES_PER_STEP = 16;
 /** What so many times more documents fulfil is looked for in each document: an index would have more to read. */
 const SIMILAR_RATIO = 8;
 
+/** Whatever is rare is found in the first round; in the later and longer ones only so many of the rarest are counted on. */
+const MAX_COUNTED = 8;
+
 /** More values than this are not worth a walk each. */
 const MAX_SPLIT_VALUES = 16;
 
@@ -52,7 +55,10 @@ export function findRows(query: Find, indexes: readonly Index[], run: Run, first
     const isFirst = steps === firstSteps;
     const limit = steps * (isFirst ? DOCUMENTS_PER_STEP : ENTRIES_PER_STEP);
     if (!isSoonFull) {
-      counted = ranked(starts, (start) => Number(run(countStatement(query, start, indexes, limit))[0]?.[0]));
+      const rarest = isFirst ? starts : counted.slice(0, MAX_COUNTED).map(({ start }) => start);
+      counted = ranked(starts, (start) =>
+        rarest.includes(start) ? Number(run(countStatement(query, start, indexes, limit))[0]?.[0]) : Number.POSITIVE_INFINITY,
+      );
       rare = counted.filter(({ count }) => count < limit);
     }
     const gathering = gatheringOf(rest, rare, { steps, isFirst, isSoonFull });

@@ -113,7 +113,7 @@ const folds: Folds = {
 /** An order with everything that became of it. */
 export const orders = projection({
   name: "orders",
-  version: 1,
+  version: 2,
   event: OrderEventSchema,
   document: OrderSchema,
   // Each sort has an index, alone and below the status. A customer's orders and those with a rare word are few: one index serves all sorts.

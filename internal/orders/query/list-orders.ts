@@ -1,4 +1,5 @@
 import type { Condition, DocumentReader, Find } from "../../cqrs/documents.ts";
+import { QueryArgumentError } from "../../cqrs/query/query.ts";
 import { readMask } from "../../cqrs/query/read-mask.ts";
 import { type Order, OrderSchema, type OrderStatus, OrderStatusSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import {
@@ -14,11 +15,15 @@ import { findPage, type PageSizes } from "./find-page.ts";
 
 const pageSizes: PageSizes = { default: 50, maximum: 500 };
 
+/** Each is looked up in an index of its own entries; and nobody types more. */
+const maxTextWords = 32;
+
 listOrders.view = orders;
 
 /**
  * @throws {PageTokenError} the page token does not belong to this list
  * @throws {ReadMaskError} the read mask does not fit an order
+ * @throws {QueryArgumentError} the text to look for has no words, or too many
  */
 export async function listOrders(
   documents: DocumentReader,
@@ -36,10 +41,14 @@ export async function listOrders(
   return { orders: items.map(masked), nextPageToken };
 }
 
-/** What a filter means for the documents of orders. */
+/**
+ * What a filter means for the documents of orders.
+ *
+ * @throws {QueryArgumentError} the text to look for has no words, or too many
+ */
 export function conditionsOf(filter: OrderFilter): Condition[] {
   const { customerId, statuses, createdFrom, createdUntil, totalFromMinorUnits, totalToMinorUnits, currencyCode, text } = filter;
-  const conditions: Condition[] = searchWords(text).map((word) => ({ field: "words", op: "eq", value: word }));
+  const conditions = text === "" ? [] : textConditions(text);
   if (customerId !== "") conditions.push({ field: "customerId", op: "eq", value: customerId });
   if (statuses.length > 0) conditions.push(statusCondition([...new Set(statuses.map(storedStatus))]));
   if (createdFrom !== undefined) conditions.push({ field: "createdAt", op: "gte", value: dateOf(createdFrom) });
@@ -48,6 +57,13 @@ export function conditionsOf(filter: OrderFilter): Condition[] {
   if (totalToMinorUnits !== undefined) conditions.push({ field: "total.minorUnits", op: "lte", value: Number(totalToMinorUnits) });
   if (currencyCode !== "") conditions.push({ field: "currencyCode", op: "eq", value: currencyCode });
   return conditions;
+}
+
+function textConditions(text: string): Condition[] {
+  const words = searchWords(text);
+  const fault = words.length === 0 ? "has no letter or digit to look for" : `has more than ${maxTextWords} words`;
+  if (words.length === 0 || words.length > maxTextWords) throw new QueryArgumentError("filter.text", "INVALID_TEXT", fault);
+  return words.map((word) => ({ field: "words", op: "eq", value: word }));
 }
 
 function sortOf(sort: OrderSort): Find["sort"] {

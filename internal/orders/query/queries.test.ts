@@ -117,8 +117,14 @@ describe("a list of orders has those", () => {
     expect(idsOf(await orders({ filter }))).toEqual(ids);
   });
 
-  it("that there are, if the text has no words", async () => {
-    expect(idsOf(await orders({ filter: { text: " -- " }, pageSize: 1 }))).toEqual(["sofa-1"]);
+  it.each<[what: string, text: string]>([
+    ["no words", " -- "],
+    ["a gift alone", "🎁"],
+    ["a NUL", "\0"],
+    ["33 words", Array.from({ length: 33 }, (_, index) => `w${index}`).join(" ")],
+    ["34 Chinese characters", "一丁七万丈三上下不与丐丑专且丕世丘丙业丛东丝丞丢两严丧个中丰串临丸丹"],
+  ])("unless the text has %s: then it is refused", async (_what, text) => {
+    await expect(orders({ filter: { text } })).rejects.toMatchObject({ name: "QueryArgumentError", field: "filter.text" });
   });
 });
 

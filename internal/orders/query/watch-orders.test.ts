@@ -100,3 +100,8 @@ async function told(filter: typeof drafts, orderIds: readonly string[]): Promise
   }
   return found.toSorted();
 }
+
+it("a filter that cannot be answered is refused before anything is watched", () => {
+  const filter = create(OrderFilterSchema, { text: "🎁" });
+  expect(() => watchOrders(changed, { filter, from: changed.tail.end() }, forever)).toThrow("no letter or digit");
+});

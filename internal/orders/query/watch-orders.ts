@@ -1,5 +1,5 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import type { DocumentReader, StoredDocument } from "../../cqrs/documents.ts";
+import type { Condition, DocumentReader, StoredDocument } from "../../cqrs/documents.ts";
 import type { EventChunk, EventTail } from "../../cqrs/query/event-tail.ts";
 import { matches } from "../../cqrs/query/matches.ts";
 import type { Sequences } from "../../cqrs/query/token.ts";
@@ -52,12 +52,20 @@ export function changedOrders(documents: Pick<DocumentReader, "load">, tail: Eve
   };
 }
 
-export async function* watchOrders(
+/** @throws {QueryArgumentError} at once: the filter cannot be answered */
+export function watchOrders(
   changed: ChangedOrders,
   { filter, from }: { readonly filter: OrderFilter | undefined; readonly from: Sequences },
   signal: AbortSignal,
 ): AsyncGenerator<OrderChanges> {
-  const conditions = filter === undefined ? [] : conditionsOf(filter);
+  return changesOf(changed, { conditions: filter === undefined ? [] : conditionsOf(filter), from }, signal);
+}
+
+async function* changesOf(
+  changed: ChangedOrders,
+  { conditions, from }: { readonly conditions: readonly Condition[]; readonly from: Sequences },
+  signal: AbortSignal,
+): AsyncGenerator<OrderChanges> {
   const lasting = conditions.filter(({ field }) => lastingFields.includes(field));
   let position = from;
   for await (const chunk of changed.tail.follow(from, {}, signal)) {

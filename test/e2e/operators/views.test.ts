@@ -36,19 +36,19 @@ afterAll(async () => {
 
 it("a view is rebuilt, read, rolled back, and its former generation given up", async () => {
   const rebuilt = await operate(["views", "rebuild", "orders", "--pace", "100", ...data]);
-  expect(rebuilt).toMatchObject({ code: 0, stdout: "orders is read from orders.v1.b1 now\n" });
+  expect(rebuilt).toMatchObject({ code: 0, stdout: "orders is read from orders.v2.b1 now\n" });
   const { stdout } = await operate(["views", "list", ...data]);
-  expect(stdout).toMatch(/orders +orders\.v1\.b1 +live\n +orders\.v1 +previous\n/);
+  expect(stdout).toMatch(/orders +orders\.v2\.b1 +live\n +orders\.v2 +previous\n/);
   using queries = createGrpcClient(dev.queryAddress);
   const { order } = await queries.call(OrderQueryService.method.getOrder, { orderId: "order-7" });
   expect(order).toMatchObject({ orderId: "order-7", version: 1 });
   expect(await operate(["views", "rollback", "orders", ...data])).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining("orders.v1 is read"),
+    stdout: expect.stringContaining("orders.v2 is read"),
   });
   expect(await operate(["views", "drop", "orders", ...data])).toMatchObject({ code: 2, stderr: expect.stringContaining("--yes") });
   const dropped = await operateJson<ViewGenerations>(["views", "drop", "orders", "--yes", ...data]);
-  expect(dropped).toMatchObject({ live: { collection: "orders.v1" } });
+  expect(dropped).toMatchObject({ live: { collection: "orders.v2" } });
   expect(dropped).not.toHaveProperty("previous");
 });
 

@@ -41,7 +41,7 @@ export type GetOrderRequest = Message<"headwater.orders.v1.GetOrderRequest"> & {
 
   /**
    * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
+   * At most 100 paths. A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
    * mask are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 3;
@@ -130,7 +130,7 @@ export type GetOrderAsOfRequest = Message<"headwater.orders.v1.GetOrderAsOfReque
 
   /**
    * The fields of the order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
+   * At most 100 paths. A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
    * mask are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 5;
@@ -229,7 +229,11 @@ export type OrderFilter = Message<"headwater.orders.v1.OrderFilter"> & {
   currencyCode: string;
 
   /**
-   * Words that must all occur in the order's id, customer, country, articles or their descriptions; case does not matter.
+   * Words that must all occur in the order's id, customer, country, articles or their descriptions. A word is a run of letters and digits and
+   * is found as a whole, however it is written: in capitals or not, composed or not, in wide or narrow characters, with "ß" or "ss" (Unicode's
+   * NFKC and full case folding). Of Chinese and Japanese text every two neighbours are a word. At least one word and at most 32, otherwise
+   * INVALID_ARGUMENT with INVALID_TEXT. An order is found by its first 256 different words: those of its id, customer and country, then of
+   * all its articles, then of their descriptions.
    *
    * @generated from field: string text = 8;
    */
@@ -286,7 +290,7 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
 
   /**
    * The fields of each order to answer with, by their paths in Order, such as "status" or "total.minor_units"; "*" or nothing: all of them.
-   * A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
+   * At most 100 paths. A path may end in a repeated field, but not lead through one. INVALID_ARGUMENT names the paths that lead nowhere. Fields outside the
    * mask are as if they had no value.
    *
    * @generated from field: google.protobuf.FieldMask read_mask = 6;
