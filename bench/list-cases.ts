@@ -1,9 +1,10 @@
 /** The lists that are asked for: each filter in each order, its first page and one from the middle. */
 
 import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Find, SortKey } from "../internal/cqrs/documents.ts";
 import { formatPageToken, listHash } from "../internal/cqrs/query/page-token.ts";
+import { timestampToMs } from "../internal/cqrs/time.ts";
 import { OrderStatus } from "../internal/gen/headwater/orders/v1/order_pb.ts";
 import { ListOrdersRequestSchema, type OrderFilterSchema, OrderSort } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { listOrders } from "../internal/orders/query/list-orders.ts";
@@ -83,7 +84,7 @@ function middleOf({ filter, sort }: ListRequest, storedDate: StoredDate): SortKe
     return Math.floor(SMALLEST_TOTAL * Math.exp(TOTAL_MAGNITUDES / 2));
   }
   const { createdFrom, createdUntil } = filter ?? {};
-  const [from, until] = [createdFrom && timestampMs(createdFrom), createdUntil && timestampMs(createdUntil)];
+  const [from, until] = [createdFrom && timestampToMs(createdFrom), createdUntil && timestampToMs(createdUntil)];
   return storedDate(Math.floor(((from ?? FIRST_DAY_MS) + (until ?? LAST_DAY_MS)) / 2));
 }
 

@@ -2,7 +2,7 @@
 
 import { hash, randomUUID } from "node:crypto";
 import { create, type DescMethod, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
 import {
   type CommandGateway,
@@ -14,6 +14,7 @@ import {
 import { traceHeadersOf } from "../../internal/cqrs/event/trace-context.ts";
 import { LogUnavailableError } from "../../internal/cqrs/log.ts";
 import { formatToken, mergeSequences, parseToken, type Sequences, TokenError, type TokenLog } from "../../internal/cqrs/query/token.ts";
+import { timestampToMs } from "../../internal/cqrs/time.ts";
 import { type CommandOptions, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
   type GetCommandOutcomeRequest,
@@ -28,6 +29,7 @@ import { deadlineExceeded, invalidArgument, resourceExhausted, StatusError, unav
 import { type GrpcService, grpcService, type Implementation } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { type AnyOrderCommand, submissionOf } from "../../internal/orders/command/submission.ts";
+import { actorOf } from "./actor.ts";
 import { type Execute, executeAll } from "./execute.ts";
 import { reasonOf, rejectionError } from "./rejections.ts";
 
@@ -39,10 +41,6 @@ const MAX_AHEAD_MS = 5 * 60 * 1000;
 
 const RETRY_AFTER_OVERLOAD_MS = 200;
 const RETRY_AFTER_OUTAGE_MS = 1_000;
-
-/** The header with the caller's name for the history. A claim, until identities are checked. */
-const ACTOR_HEADER = "headwater-actor";
-const MAX_ACTOR_LENGTH = 128;
 
 export interface CommandServiceOptions {
   readonly gateway: CommandGateway;
@@ -174,12 +172,8 @@ function sessionOf(options: CommandOptions | undefined, log: TokenLog): Sequence
 }
 
 function checkTime(options: CommandOptions | undefined): void {
-  if (options?.occurredAt === undefined || timestampMs(options.occurredAt) <= Date.now() + MAX_AHEAD_MS) return;
+  if (options?.occurredAt === undefined || timestampToMs(options.occurredAt) <= Date.now() + MAX_AHEAD_MS) return;
   throw invalidArgument([{ field: "options.occurred_at", description: "lies in the future", reason: "TIME_IN_FUTURE" }]);
-}
-
-function actorOf(call: Call): string {
-  return (call.header(ACTOR_HEADER) ?? "anonymous").slice(0, MAX_ACTOR_LENGTH);
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {

@@ -6,8 +6,12 @@ export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
 export type Handler = (request: Request, response: Response) => void;
 
-/** What pages may send beside what the protocols need: credentials and traces. */
-const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization", "Traceparent", "Tracestate", "X-Request-Id"].join(", ");
+/**
+ * What pages may send beside what the protocols need: credentials, who they act for, and traces.
+ */
+const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization", "Headwater-Actor", "Traceparent", "Tracestate", "X-Request-Id"].join(
+  ", ",
+);
 
 /** What pages may read beside what the protocols need: how fresh an answer is, which Connect puts among the headers. */
 const EXPOSED_HEADERS = [...cors.exposedHeaders, "Headwater-Latest-Event-At", "Trailer-Headwater-Latest-Event-At"].join(", ");

@@ -16,6 +16,14 @@ it("a process that serves ends it with 0, one that does not with 1", async () =>
   expect(await run(server.address)).toEqual({ code: 1, output: "NOT_SERVING\n" });
 });
 
+it("a proxy in the environment is not asked", async () => {
+  await using server = await startServer();
+  server.setServing(true);
+  const proxy = "http://127.0.0.1:1";
+  const environment = { ...process.env, http_proxy: proxy, https_proxy: proxy, grpc_proxy: proxy, no_proxy: "", no_grpc_proxy: "" };
+  expect(await runWith(environment, server.address)).toEqual({ code: 0, output: "SERVING\n" });
+});
+
 it("a service that the process does not have ends it with 1", async () => {
   await using server = await startServer();
   const { code, output } = await run(server.address, "--service", "no.such.Service");
@@ -56,9 +64,13 @@ function startServer(): Promise<GrpcServer> {
   });
 }
 
-function run(...args: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
+function run(...args: readonly string[]) {
+  return runWith(process.env, ...args);
+}
+
+function runWith(env: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, [main, "health", ...args], (_, stdout, stderr) => {
+    const child = execFile(process.execPath, [main, "health", ...args], { env }, (_, stdout, stderr) => {
       resolve({ code: child.exitCode ?? -1, output: stdout + stderr });
     });
   });

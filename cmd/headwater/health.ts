@@ -1,8 +1,7 @@
 /** `headwater health`: asks a process how it is, where no other probe is at hand. */
 
 import { parseArgs } from "node:util";
-import { ChannelCredentials, Client } from "@grpc/grpc-js";
-import { service as healthService } from "grpc-health-check";
+import { createHealthProbe } from "../../internal/grpc/ask-health.ts";
 
 export const healthHelp = `headwater health: ask a process whether it is serving, by grpc.health.v1
 
@@ -28,24 +27,11 @@ export async function health(args: readonly string[]): Promise<number> {
     process.stderr.write(`headwater health: ${question}\nheadwater health --help shows all options.\n`);
     return 2;
   }
-  const status = await ask(question);
+  const { address, ...asked } = question;
+  using probe = createHealthProbe(address);
+  const status = await probe.ask(asked);
   process.stdout.write(`${status}\n`);
   return status === "SERVING" ? 0 : 1;
-}
-
-/** The status, or why there is none. */
-function ask({ address, service, timeoutMs }: Question): Promise<string> {
-  const { Check: check } = healthService;
-  if (check === undefined) throw new TypeError("grpc-health-check has no Check");
-  const client = new Client(address, ChannelCredentials.createInsecure());
-  const { path, requestSerialize, responseDeserialize } = check;
-  return new Promise((resolve) => {
-    const options = { deadline: Date.now() + timeoutMs };
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service }, options, (error, answer) => {
-      client.close();
-      resolve(error === null ? (answer as { readonly status: string }).status : error.details);
-    });
-  });
 }
 
 /** Or what is wrong with it. */

@@ -2,8 +2,9 @@
 
 import { create, type DescEnum, type DescField, type DescMessage, type MessageShape, ScalarType } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
-import { isWrapperDesc, type Timestamp, TimestampSchema, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { isWrapperDesc, type Timestamp, TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { DocumentValue, Fields } from "./documents.ts";
+import { timestampToMs } from "./time.ts";
 
 /**
  * How a message is stored: camelCase names, 64-bit integers as numbers, timestamps as dates (to the millisecond), enum values by name without
@@ -155,7 +156,7 @@ function nestedCodec(schema: DescMessage): ValueCodec {
 }
 
 const timestampCodec: ValueCodec = {
-  encode: (value) => new Date(timestampMs(value as Timestamp)),
+  encode: (value) => new Date(timestampToMs(value as Timestamp)),
   decode(value) {
     const ms = value instanceof Date ? value.getTime() : typeof value === "string" ? Date.parse(value) : Number.NaN;
     if (Number.isNaN(ms)) throw mismatch("a date", value);

@@ -40,6 +40,8 @@ export class StatusError extends Error {
   }
 }
 
+const internalError = new StatusError(Code.INTERNAL, "internal error", { reason: "INTERNAL" });
+
 /** Fields of the request that break the rules in the .proto. The message names the first, so that a person sees it at once. */
 export function invalidArgument(violations: readonly [FieldViolation, ...FieldViolation[]]): StatusError {
   const [first] = violations;
@@ -66,16 +68,18 @@ export function deadlineExceeded(message: string, facts: ErrorFacts): StatusErro
   return new StatusError(Code.DEADLINE_EXCEEDED, message, facts);
 }
 
-/** What the caller is told of an error: the status of a {@link StatusError}, or INTERNAL without any more. */
+/**
+ * What the caller is told of an error: the status of a {@link StatusError}, or INTERNAL and nothing
+ * of the cause.
+ */
 export function statusOf(error: unknown, errorDomain: string): Status {
-  if (!(error instanceof StatusError)) return create(StatusSchema, { code: Code.INTERNAL, message: "internal error" });
-  const { reason, metadata = {} } = error.facts;
-  const info = create(ErrorInfoSchema, { reason, domain: errorDomain, metadata: { ...metadata } });
+  const { code, message, facts, details } = error instanceof StatusError ? error : internalError;
+  const info = create(ErrorInfoSchema, { reason: facts.reason, domain: errorDomain, metadata: { ...facts.metadata } });
   return create(StatusSchema, {
-    code: error.code,
+    code,
     // gRPC percent-encodes the message, which a lone surrogate would break.
-    message: error.message.toWellFormed(),
-    details: [anyPack(ErrorInfoSchema, info), ...error.details],
+    message: message.toWellFormed(),
+    details: [anyPack(ErrorInfoSchema, info), ...details],
   });
 }
 

@@ -94,6 +94,15 @@ describe("a bad request", () => {
     ]);
   });
 
+  it("with a field that the server does not know is refused, wherever it stands", async () => {
+    await using test = await startTestServer();
+    const known = encode(createOrder.input, { currencyCode: "EUR", lines: [{ sku: "s" }] });
+    const unknown = Buffer.concat([known, Buffer.from([0x98, 0x06, 0x01])]);
+    const failure = await failureOf(unaryBytes(test.client, pathOf(createOrder), unknown));
+    expect(failure).toMatchObject({ code: Code.INVALID_ARGUMENT, message: expect.stringContaining("the number 99") });
+    expect(failure.badRequest?.fieldViolations).toMatchObject([{ field: "", reason: "UNKNOWN_FIELD" }]);
+  });
+
   it("lacks a required field", async () => {
     await using test = await startTestServer();
     const failure = await failureOf(unary(test.client, addLine, { orderId: "o-1" }));
@@ -146,7 +155,8 @@ describe("an error", () => {
     const failure = await failureOf(unary(test.client, getOrder, { orderId: "o" }));
     expect(failure).toMatchObject({ code: Code.INTERNAL, message: "internal error" });
     expect(JSON.stringify(failure.metadata.toJSON())).not.toContain(Buffer.from("secret").toString("base64").slice(0, 6));
-    expect(failure.status.details).toEqual([]);
+    expect(failure.info).toMatchObject({ reason: "INTERNAL", domain: "orders.headwater", metadata: {} });
+    expect(failure.status.details).toHaveLength(1);
     expect(test.logged).toMatchObject([{ err: { message: "secret" }, method: "headwater.orders.v1.OrderQueryService/GetOrder" }]);
   });
 

@@ -3,6 +3,7 @@ import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import { status as Code } from "@grpc/grpc-js";
 import { type FieldViolation, invalidArgument, StatusError } from "./errors.ts";
+import { inexactField } from "./exact.ts";
 
 const validator = createValidator();
 
@@ -15,8 +16,13 @@ export function decode<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array
   }
 }
 
-/** Holds a message against the rules in its .proto. @throws {StatusError} INVALID_ARGUMENT with the fields that break them */
+/**
+ * Holds a message against its .proto and the rules in there. @throws {StatusError} INVALID_ARGUMENT
+ * with the fields that break them
+ */
 export function validate<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
+  const inexact = inexactField(schema, message);
+  if (inexact !== undefined) throw invalidArgument([inexact]);
   const result = validator.validate(schema, message);
   if (result.kind === "error") throw result.error;
   if (result.kind === "valid") return;

@@ -2,8 +2,8 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { runtimeReasons } from "../../internal/cqrs/command/decide-command.ts";
+import { timestampToMs } from "../../internal/cqrs/time.ts";
 import { ConsistencyTokenSchema } from "../../internal/gen/headwater/cqrs/v1/token_pb.ts";
 import type { Decision, Evidence } from "./evidence.ts";
 import type { Attempt } from "./history.ts";
@@ -47,7 +47,7 @@ function checkAnswer(attempt: Attempt, decision: Decision | undefined, recorded:
     ];
   }
   if (outcome.rejection !== undefined) return [`I1: ${name} is accepted, but it was refused`];
-  const acceptedAtMs = outcome.acceptedAt === undefined ? undefined : timestampMs(outcome.acceptedAt);
+  const acceptedAtMs = outcome.acceptedAt === undefined ? undefined : timestampToMs(outcome.acceptedAt);
   const last = events.at(-1);
   return [
     ...(result.version === outcome.version ? [] : [`I1: ${name} has version ${result.version}, not ${outcome.version}`]),

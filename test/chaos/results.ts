@@ -1,7 +1,7 @@
 /** What an answer says about a command: accepted, refused by the business, not taken, or nothing for certain. */
 
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
+import { timestampToMs } from "../../internal/cqrs/time.ts";
 import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
   type ExecuteResponse,
@@ -31,7 +31,7 @@ export function isFinal({ result }: Pick<Attempt, "result">): boolean {
 
 export function resultOfReceipt({ version, consistencyToken, stage, acceptedAt }: Receipt): Result {
   if (stage === CommandStage.ACCEPTED) return { kind: "ok", stage, token: "" };
-  const accepted = acceptedAt === undefined ? {} : { acceptedAtMs: timestampMs(acceptedAt) };
+  const accepted = acceptedAt === undefined ? {} : { acceptedAtMs: timestampToMs(acceptedAt) };
   return { kind: "ok", stage, version, token: consistencyToken, ...accepted };
 }
 

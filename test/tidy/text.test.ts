@@ -42,6 +42,12 @@ it.each([
   expect(occurrences({ path: "a.test.ts", text: planted }, pattern)).toEqual(["a.test.ts:1"]);
 });
 
+it("no time is rounded to a millisecond, which would move it into the future", () => {
+  const rounding = /import \{[^}]*\b(timestampMs|timestampDate)\b[^}]*\} from "@bufbuild\/protobuf\/wkt"/;
+  expect(sources.filter(({ text }) => rounding.test(text)).map(({ path }) => path)).toEqual([]);
+  expect('import {\n  timestampMs,\n} from "@bufbuild/protobuf/wkt";').toMatch(rounding);
+});
+
 function tooLong({ path, text }: Source): readonly string[] {
   const lines = text.split("\n").length - 1;
   return lines > maxLines && !longFiles.has(path) ? [`${path}: ${lines} lines`] : [];

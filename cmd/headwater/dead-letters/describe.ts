@@ -1,4 +1,4 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import { DeadLetterAction, type DeadLetterResolution } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { orderTopics } from "../../../internal/orders/topics.ts";
 import { decode } from "../log/decode.ts";
@@ -46,6 +46,6 @@ export function describeLetter({ id, foundAtMs, content, resolution }: Letter): 
 }
 
 function describeResolution({ actor, resolvedAt, reason, commandId }: DeadLetterResolution): DescribedResolution {
-  const at = resolvedAt === undefined ? "" : timestampDate(resolvedAt).toISOString();
+  const at = resolvedAt === undefined ? "" : new Date(timestampToMs(resolvedAt)).toISOString();
   return { actor, at, reason, ...(commandId === "" ? {} : { commandId }) };
 }

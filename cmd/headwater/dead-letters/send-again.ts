@@ -1,12 +1,12 @@
 /** Sends the command of a dead letter again, so that it is decided once, however often this is done. */
 
 import { toBinary } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type CommandGateway, OutcomeUnknownError, type Submission } from "../../../internal/cqrs/command/command-gateway.ts";
 import { runtimeReasons } from "../../../internal/cqrs/command/decide-command.ts";
 import { decodeCommand } from "../../../internal/cqrs/command/slices.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
+import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import { type CommandMetadata, type CommandOutcome, CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { orderDomain } from "../../../internal/orders/order-domain.ts";
@@ -32,7 +32,7 @@ export async function sendAgain(log: Log, gateway: CommandGateway, letter: Lette
     command: toBinary(OrderCommandSchema, command),
     fingerprint: metadata.fingerprint,
     ...(metadata.expectedVersion === undefined ? {} : { expectedVersion: metadata.expectedVersion }),
-    ...(occurredAt === undefined ? {} : { occurredAtMs: timestampMs(occurredAt) }),
+    ...(occurredAt === undefined ? {} : { occurredAtMs: timestampToMs(occurredAt) }),
     actor: metadata.actor,
     correlationId: metadata.correlationId,
     causationId: metadata.causationId,

@@ -1,4 +1,4 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import {
   type Bulk,
   type BulkCommand,
@@ -89,7 +89,7 @@ async function send(command: BulkCommand, bulk: Bulk, options: SendOptions): Pro
   try {
     const receipt = await bulk.execute(command);
     account.noteAnswer();
-    account.noteAccepted(receipt.acceptedAt === undefined ? Date.now() : timestampMs(receipt.acceptedAt));
+    account.noteAccepted(receipt.acceptedAt === undefined ? Date.now() : timestampToMs(receipt.acceptedAt));
     onReceipt?.(receipt);
     return undefined;
   } catch (error) {
@@ -109,7 +109,7 @@ async function createdBefore(refused: OrderRejectedError, { headwater, timeoutMs
   if (reason !== "ORDER_ALREADY_EXISTS") return undefined;
   const { events } = await headwater.session({ token: consistencyToken, timeoutMs }).listOrderEvents({ orderId, pageSize: 1 });
   const created = events[0]?.metadata;
-  return created?.commandId === commandId && created.recordedAt !== undefined ? timestampMs(created.recordedAt) : undefined;
+  return created?.commandId === commandId && created.recordedAt !== undefined ? timestampToMs(created.recordedAt) : undefined;
 }
 
 function refusalOf(error: unknown): string | undefined {

@@ -1,10 +1,11 @@
 /** Everything that the log holds about one order. */
 
 import { fromBinary } from "@bufbuild/protobuf";
-import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Log, LogRecord } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { presentRecords } from "../../../internal/cqrs/present-records.ts";
+import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderTopics } from "../../../internal/orders/topics.ts";
@@ -52,7 +53,7 @@ export async function loadHistory(log: Log, orderId: string): Promise<readonly H
 }
 
 export function timeOf(timestamp: Timestamp | undefined): string {
-  return timestamp === undefined ? "" : timestampDate(timestamp).toISOString();
+  return timestamp === undefined ? "" : new Date(timestampToMs(timestamp)).toISOString();
 }
 
 /** The first record of each command: later ones are retries. */

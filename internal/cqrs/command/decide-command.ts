@@ -4,7 +4,6 @@
  */
 
 import { create, fromBinary, type Message } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   type CommandMetadata,
   type CommandOutcome,
@@ -16,6 +15,7 @@ import { type EventMetadata, EventMetadataSchema } from "../../gen/headwater/cqr
 import { isRejected, type Rejected, reject } from "../aggregate.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";
+import { timestampToMs } from "../time.ts";
 import { remember, type Snapshot } from "./snapshots.ts";
 
 /** The reasons that the runtime itself gives; a domain's closed set must contain them. */
@@ -92,7 +92,7 @@ function decide(
   }
   const occurred = metadata.occurredAt ?? metadata.acceptedAt;
   try {
-    const occurredAt = occurred === undefined ? new Date(0) : timestampDate(occurred);
+    const occurredAt = occurred === undefined ? new Date(0) : new Date(timestampToMs(occurred));
     const decision = aggregate.decide(snapshot.state, command, { aggregateId, commandId, occurredAt });
     if (isRejected(decision)) return refused(decision);
     const events: Message[] = [];

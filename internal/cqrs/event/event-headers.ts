@@ -4,10 +4,11 @@
  */
 
 import type { Message } from "@bufbuild/protobuf";
-import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { EventMetadata } from "../../gen/headwater/cqrs/v1/event_pb.ts";
 import type { Domain } from "../domain.ts";
 import { unionOf } from "../oneof.ts";
+import { timestampToMs } from "../time.ts";
 import type { TraceHeaders } from "./trace-context.ts";
 
 /** The header with the partition sequence of an event, by CloudEvents' extension "sequence": known although the value cannot be read. */
@@ -45,7 +46,8 @@ let written = { ms: Number.NaN, text: "" };
 /** A year of four digits, as RFC 3339 has it, makes 24 characters. A time that is none is left out: it must not end the handler. */
 function rfc3339(timestamp: Timestamp | undefined): string | undefined {
   if (timestamp === undefined) return undefined;
-  const ms = timestampDate(timestamp).getTime();
+  // NaN: beyond the calendar of dates.
+  const ms = new Date(timestampToMs(timestamp)).getTime();
   if (Number.isNaN(ms)) return undefined;
   const fraction = ((ms % 1_000) + 1_000) % 1_000;
   if (written.ms !== ms - fraction) written = { ms: ms - fraction, text: new Date(ms - fraction).toISOString().slice(0, -4) };

@@ -1,11 +1,11 @@
 /** The partitions that a projector has: where its generations of views stand in each, and what is read and written from there on (P6). */
 
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Clock } from "../clock.ts";
 import type { Checkpoint, Documents } from "../documents.ts";
 import { type DeliveredEvent, delivered } from "../event/delivered-event.ts";
 import type { Consumer, Log, LogRecord } from "../log.ts";
 import type { Projection } from "../projection.ts";
+import { timestampToMs } from "../time.ts";
 import type { EventReader } from "../upcasting.ts";
 import { createEventFolder, type DueEvents, type FoldedBatch } from "./event-folder.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
@@ -147,7 +147,7 @@ export function createPartitions(options: PartitionsOptions, generations: readon
       if (sequence === undefined) return true;
       if (sequence <= place.sequence) return false;
       place.sequence = sequence;
-      if ("metadata" in event && event.metadata.recordedAt !== undefined) place.eventTimeMs = timestampMs(event.metadata.recordedAt);
+      if ("metadata" in event && event.metadata.recordedAt !== undefined) place.eventTimeMs = timestampToMs(event.metadata.recordedAt);
       return true;
     });
   }

@@ -1,11 +1,11 @@
 /** A command's RPC request as the runtime takes it: identified, stamped with the order it belongs to, and separated from its options. */
 
 import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Submission } from "../../cqrs/command/command-gateway.ts";
 import { encode } from "../../cqrs/encode.ts";
 import type { TraceHeaders } from "../../cqrs/event/trace-context.ts";
 import type { Member } from "../../cqrs/oneof.ts";
+import { timestampToMs } from "../../cqrs/time.ts";
 import type { CommandOptions } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
 
@@ -36,7 +36,7 @@ export function submissionOf({ case: name, value }: AnyOrderCommand, { newId, ha
     command,
     fingerprint: fingerprintOf(command, options.expectedVersion, hash),
     ...(options.expectedVersion === undefined ? {} : { expectedVersion: options.expectedVersion }),
-    ...(options.occurredAt === undefined ? {} : { occurredAtMs: timestampMs(options.occurredAt) }),
+    ...(options.occurredAt === undefined ? {} : { occurredAtMs: timestampToMs(options.occurredAt) }),
     actor,
     correlationId: options.correlationId || commandId,
     causationId: options.causationId ?? "",

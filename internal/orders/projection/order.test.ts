@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
+import { timestampToMs } from "../../cqrs/time.ts";
 import { type Order, OrderSchema, OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import { orders } from "./order.ts";
 import { maxSearchWords } from "./search-words.ts";
@@ -249,8 +249,8 @@ function wordsAfter(facts: Facts): readonly unknown[] {
 }
 
 /** How many minutes after the first event. */
-function minuteOf(timestamp: Parameters<typeof timestampDate>[0] | undefined): number {
-  return timestamp === undefined ? Number.NaN : (timestampDate(timestamp).getTime() - Date.parse("2026-03-01T10:00:00Z")) / 60_000;
+function minuteOf(timestamp: Parameters<typeof timestampToMs>[0] | undefined): number {
+  return timestamp === undefined ? Number.NaN : (timestampToMs(timestamp) - Date.parse("2026-03-01T10:00:00Z")) / 60_000;
 }
 
 type Items = readonly (readonly [lineId: string, quantity: number])[];

@@ -1,5 +1,5 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
+import { timestampToMs } from "../../cqrs/time.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import { customerSummary } from "./customer-summary.ts";
@@ -100,8 +100,8 @@ describe("a customer's summary", () => {
       { currencyCode: "EUR", orderCount: 2n, quantity: 6n },
       { currencyCode: "USD", orderCount: 1n },
     ]);
-    expect(summary?.firstOrderAt && timestampDate(summary.firstOrderAt)).toEqual(new Date("2026-03-01T00:00:00Z"));
-    expect(summary?.lastActivityAt && timestampDate(summary.lastActivityAt)).toEqual(new Date("2026-03-05T00:00:00Z"));
+    expect(summary?.firstOrderAt && new Date(timestampToMs(summary.firstOrderAt))).toEqual(new Date("2026-03-01T00:00:00Z"));
+    expect(summary?.lastActivityAt && new Date(timestampToMs(summary.lastActivityAt))).toEqual(new Date("2026-03-05T00:00:00Z"));
     expect(summaryAfter(...events.toReversed())).toEqual(summary);
   });
 

@@ -1,4 +1,5 @@
-import { type Timestamp, timestampFromDate, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampToMs, timestampToNextMs } from "../../cqrs/time.ts";
 import type { EventMetadata } from "../../gen/headwater/cqrs/v1/event_pb.ts";
 
 /** The range of a Timestamp by its own definition; beyond it, dates have no ISO 8601 form that sorts. */
@@ -10,9 +11,20 @@ export function happenedAt({ occurredAt }: EventMetadata): Timestamp {
   return timestampFromDate(occurredAt === undefined ? new Date(0) : dateOf(occurredAt));
 }
 
-/** The nearest date that a document can hold. */
+/** The date in a document of a time, or the nearest that a document can hold. */
 export function dateOf(timestamp: Timestamp): Date {
-  return new Date(Math.min(Math.max(timestampMs(timestamp), earliestMs), latestMs));
+  return nearestDate(timestampToMs(timestamp));
+}
+
+/**
+ * The first date that is not before a time: dates at and after it are those at and after the time.
+ */
+export function dateFrom(timestamp: Timestamp): Date {
+  return nearestDate(timestampToNextMs(timestamp));
+}
+
+function nearestDate(ms: number): Date {
+  return new Date(Math.min(Math.max(ms, earliestMs), latestMs));
 }
 
 /** The day in UTC, as YYYY-MM-DD. */
@@ -21,9 +33,9 @@ export function dayOf(timestamp: Timestamp): string {
 }
 
 export function earlier(a: Timestamp | undefined, b: Timestamp): Timestamp {
-  return a !== undefined && timestampMs(a) <= timestampMs(b) ? a : b;
+  return a !== undefined && timestampToMs(a) <= timestampToMs(b) ? a : b;
 }
 
 export function later(a: Timestamp | undefined, b: Timestamp): Timestamp {
-  return a !== undefined && timestampMs(a) >= timestampMs(b) ? a : b;
+  return a !== undefined && timestampToMs(a) >= timestampToMs(b) ? a : b;
 }

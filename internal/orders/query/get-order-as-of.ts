@@ -1,7 +1,7 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Condition, DocumentReader, Page, SortKey } from "../../cqrs/documents.ts";
 import { type NotFound, notFound } from "../../cqrs/query/query.ts";
 import { readMask } from "../../cqrs/query/read-mask.ts";
+import { timestampToMs } from "../../cqrs/time.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { GetOrderAsOfRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -29,7 +29,7 @@ export async function getOrderAsOf(documents: DocumentReader, request: GetOrderA
   let order: Order | undefined;
   for await (const event of eventsOf(documents, orderId, lastVersion)) {
     const occurredAt = event.metadata?.occurredAt;
-    if (occurredAt !== undefined && timestampMs(occurredAt) > lastMs) {
+    if (occurredAt !== undefined && timestampToMs(occurredAt) > lastMs) {
       if (order === undefined) return notYetCreated(orderId, dateOf(occurredAt).toISOString());
       break;
     }

@@ -10,7 +10,7 @@ import {
 } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders } from "../projection/order.ts";
 import { searchWords } from "../projection/search-words.ts";
-import { dateOf } from "../projection/time.ts";
+import { dateFrom } from "../projection/time.ts";
 import { findPage, type PageSizes } from "./find-page.ts";
 
 const pageSizes: PageSizes = { default: 50, maximum: 500 };
@@ -51,8 +51,8 @@ export function conditionsOf(filter: OrderFilter): Condition[] {
   const conditions = text === "" ? [] : textConditions(text);
   if (customerId !== "") conditions.push({ field: "customerId", op: "eq", value: customerId });
   if (statuses.length > 0) conditions.push(statusCondition([...new Set(statuses.map(storedStatus))]));
-  if (createdFrom !== undefined) conditions.push({ field: "createdAt", op: "gte", value: dateOf(createdFrom) });
-  if (createdUntil !== undefined) conditions.push({ field: "createdAt", op: "lt", value: dateOf(createdUntil) });
+  if (createdFrom !== undefined) conditions.push({ field: "createdAt", op: "gte", value: dateFrom(createdFrom) });
+  if (createdUntil !== undefined) conditions.push({ field: "createdAt", op: "lt", value: dateFrom(createdUntil) });
   if (totalFromMinorUnits !== undefined) conditions.push({ field: "total.minorUnits", op: "gte", value: Number(totalFromMinorUnits) });
   if (totalToMinorUnits !== undefined) conditions.push({ field: "total.minorUnits", op: "lte", value: Number(totalToMinorUnits) });
   if (currencyCode !== "") conditions.push({ field: "currencyCode", op: "eq", value: currencyCode });

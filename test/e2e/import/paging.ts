@@ -1,7 +1,8 @@
 /** Reads lists page by page while their orders change: what stands still is seen once and in its place, and nothing is seen twice. */
 
-import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect } from "vitest";
+import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import { type Order, OrderRejectedError, OrderSort, OrderStatus, type Session } from "../../../sdk/src/index.ts";
 import { type Addresses, connect } from "./running-import.ts";
 
@@ -158,5 +159,5 @@ function isIn({ text = "", statuses = [], createdFrom, createdUntil, totalFromMi
 }
 
 function msOf(timestamp: Order["createdAt"]): number {
-  return timestamp === undefined ? 0 : timestampMs(timestamp);
+  return timestamp === undefined ? 0 : timestampToMs(timestamp);
 }
