@@ -53,7 +53,7 @@ async function fill({ folder, progress }: Bench, events: number): Promise<Filled
   await using _handler = startBackground((signal) => runOrderHandler({ instance: "bench" }, { log, logger }, signal));
   for (let from = 0; from < orders; from += BATCH_ORDERS) {
     const batch = Array.from({ length: Math.min(BATCH_ORDERS, orders - from) }, (_, index) => commandsOf(PREFIX, from + index));
-    const records = batch.flat().map((command) => commandRecord(command, log.partitions));
+    const records = batch.flat().map((command) => commandRecord(command, log));
     await untilDecided(log);
     await log.append(records);
     progress(`a log of ${count(events)} events: ${count(from * COMMANDS_PER_ORDER)}`);

@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { NewRecord } from "../internal/cqrs/log.ts";
+import type { Log, NewRecord } from "../internal/cqrs/log.ts";
 import { partitionOf } from "../internal/cqrs/partition.ts";
 import { CommandMetadataSchema } from "../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
@@ -19,6 +19,7 @@ import {
   OrderQueryService,
 } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { type AnyOrderCommand, submissionOf } from "../internal/orders/command/submission.ts";
+import { orderDomain } from "../internal/orders/order-domain.ts";
 import { orderTopics } from "../internal/orders/topics.ts";
 import { type Call, pathOf } from "./wire.ts";
 
@@ -85,12 +86,15 @@ export function listOrdersCall(customer: string): Call {
 }
 
 /** A command as the write side appends it. */
-export function commandRecord(command: AnyOrderCommand, partitions: number): NewRecord {
+export function commandRecord(command: AnyOrderCommand, log: Pick<Log, "partitions" | "topicId">): NewRecord {
   const { aggregateId, ...facts } = submission(command);
   const now = timestampFromMs(Date.now());
-  const metadata = create(CommandMetadataSchema, { ...facts, aggregateId, acceptedAt: now, occurredAt: now, replyTo: REPLY_TO });
+  const { commandSchemaVersion: schemaVersion } = orderDomain;
+  const stream = log.topicId(orderTopics.events.name);
+  const stamped = { acceptedAt: now, occurredAt: now, replyTo: REPLY_TO, schemaVersion, stream };
+  const metadata = create(CommandMetadataSchema, { ...facts, aggregateId, ...stamped });
   const value = toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command: { command } }));
-  return { topic: orderTopics.commands.name, partition: partitionOf(aggregateId, partitions), key: aggregateId, value };
+  return { topic: orderTopics.commands.name, partition: partitionOf(aggregateId, log.partitions), key: aggregateId, value };
 }
 
 function submission(command: AnyOrderCommand) {

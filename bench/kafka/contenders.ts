@@ -53,7 +53,7 @@ export async function startDriver({ stores }: KafkaBench, start: () => Promise<T
     async offer({ prefix, orders, perSecond }) {
       const commands = interleaved(Array.from({ length: orders }, (_, number) => commandsOf(prefix, number)));
       const sends = commands.map((command, index) => {
-        const record = peerCommandRecord(command, log.partitions);
+        const record = peerCommandRecord(command, log);
         const name = `${prefix}/${index}`;
         return async (): Promise<void> => {
           const replied = replies.of(name);

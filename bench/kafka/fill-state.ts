@@ -20,7 +20,7 @@ const TRICKLE_EVERY_MS = 20;
 
 /** Writes the states of so many orders. They are alike but for their ids, and nobody needs their events here. */
 export async function fillState({ progress }: KafkaBench, log: Log, orders: number): Promise<void> {
-  const value = stateAfterCreation(log.partitions);
+  const value = stateAfterCreation(log);
   const topic = orderTopics.state.name;
   for (let from = 0; from < orders; from += BATCH_RECORDS) {
     progress(`${count(from)} of ${count(orders)} orders`);
@@ -37,7 +37,7 @@ export async function trickle(log: Log, signal: AbortSignal): Promise<void> {
   for (let next = 0; !signal.aborted; ) {
     const records = new Map<number, NewRecord>();
     for (; records.size < log.partitions; next += 1) {
-      const record = creation("trickle", next, log.partitions);
+      const record = creation("trickle", next, log);
       if (!records.has(record.partition)) records.set(record.partition, record);
     }
     await log.append([...records.values()]);
@@ -45,18 +45,18 @@ export async function trickle(log: Log, signal: AbortSignal): Promise<void> {
   }
 }
 
-function stateAfterCreation(partitions: number): Uint8Array {
-  const record = creation("sample", 0, partitions);
+function stateAfterCreation(log: Log): Uint8Array {
+  const record = creation("sample", 0, log);
   const { metadata, command } = fromBinary(OrderCommandRecordSchema, record.value ?? new Uint8Array());
   if (metadata === undefined) throw new Error("a command has no metadata");
   const { aggregate } = orderDomain;
   const snapshot: Snapshot = { aggregateId: record.key, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
   decideCommand(orderDomain, snapshot, { metadata, command }, 0);
-  return createSnapshots(aggregate).encode(record.partition, snapshot);
+  return createSnapshots(orderDomain, log.topicId(orderTopics.events.name)).encode(record.partition, snapshot);
 }
 
-function creation(prefix: string, number: number, partitions: number): NewRecord {
+function creation(prefix: string, number: number, log: Log): NewRecord {
   const [create] = commandsOf(prefix, number);
   if (create === undefined) throw new Error("an order has no commands");
-  return commandRecord(create, partitions);
+  return commandRecord(create, log);
 }

@@ -15,7 +15,7 @@ const BATCH_ORDERS = 1_000;
 
 export interface Fill {
   readonly orders: number;
-  readonly recordOf: (command: AnyOrderCommand, partitions: number) => NewRecord;
+  readonly recordOf: (command: AnyOrderCommand, log: Log) => NewRecord;
 }
 
 /** Appends all commands of so many orders, and nobody decides them yet. */
@@ -23,7 +23,7 @@ export async function appendOrders({ progress }: KafkaBench, log: Log, { orders,
   for (let from = 0; from < orders; from += BATCH_ORDERS) {
     progress(`${count(from * COMMANDS_PER_ORDER)} of ${count(orders * COMMANDS_PER_ORDER)} commands`);
     const batch = Array.from({ length: Math.min(BATCH_ORDERS, orders - from) }, (_, index) => commandsOf(ORDER_PREFIX, from + index));
-    await log.append(interleaved(batch).map((command) => recordOf(command, log.partitions)));
+    await log.append(interleaved(batch).map((command) => recordOf(command, log)));
   }
 }
 

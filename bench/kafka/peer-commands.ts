@@ -1,12 +1,12 @@
 /** The commands of orders as the bare topologies take them: the same facts in JSON, in about as many bytes. */
 
-import type { NewRecord } from "../../internal/cqrs/log.ts";
+import type { Log, NewRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import type { Line } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import type { AnyOrderCommand } from "../../internal/orders/command/submission.ts";
 import { peerTopics } from "./topologies.ts";
 
-export function peerCommandRecord(command: AnyOrderCommand, partitions: number): NewRecord {
+export function peerCommandRecord(command: AnyOrderCommand, { partitions }: Pick<Log, "partitions">): NewRecord {
   const { case: type, value } = command;
   const facts = type === "createOrder" ? { customerId: value.customerId, currencyCode: value.currencyCode } : {};
   const json = JSON.stringify({ id: value.options?.commandId, type, ...facts, lines: linesOf(command).map(lineOf) });

@@ -9,11 +9,13 @@ export interface CommandHandlerConfig {
   readonly instance: string;
   /** Told every few seconds at least while it gets on. */
   readonly onProgress?: () => void;
+  /** Told why partitions wait for a newer handler, and that none does. */
+  readonly onWaiting?: (reasons: readonly string[]) => void;
 }
 
 /** Decides the commands of its share of the partitions, until the signal aborts. Needs the log only. */
 export function runOrderHandler(
-  config: CommandHandlerConfig,
+  { onWaiting, ...config }: CommandHandlerConfig,
   { log, logger }: { readonly log: Log; readonly logger: Logger },
   signal: AbortSignal,
 ): Promise<void> {
@@ -24,5 +26,10 @@ export function runOrderHandler(
     ...config,
     signal,
     onFenced: (error) => logger.warn({ err: error }, "a transaction was fenced; reading the state again"),
+    onWaiting(waiting) {
+      const reasons = [...waiting].map(([partition, reason]) => `partition ${partition} waits for a newer command handler: ${reason}`);
+      for (const reason of reasons) logger.warn(`${reason}; upgrade the command handlers`);
+      onWaiting?.(reasons);
+    },
   });
 }

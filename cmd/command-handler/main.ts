@@ -21,12 +21,19 @@ await runProcess({
       stateDirectory: join(config.state, instance),
     };
     const log = stack.use(await openKafka(config, client, { logger, signal }));
+    let waiting: readonly string[] = [];
+    const onWaiting = (reasons: readonly string[]): void => {
+      waiting = reasons;
+    };
     return startBackgroundProcess({
       ...context,
       host,
       healthPort: config["handler-health-port"],
-      run: (stopped, onProgress) => runOrderHandler({ instance, onProgress }, { log, logger }, stopped),
-      check: () => log.ends(orderTopics.commands.name),
+      run: (stopped, onProgress) => runOrderHandler({ instance, onProgress, onWaiting }, { log, logger }, stopped),
+      async check() {
+        if (waiting.length > 0) throw new Error(waiting.join("; "));
+        await log.ends(orderTopics.commands.name);
+      },
     });
   },
 });

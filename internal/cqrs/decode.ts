@@ -4,7 +4,8 @@
  * kinds of fields that our messages do not have.
  */
 
-import { create, type DescField, type DescMessage, fromBinary, type MessageShape, ScalarType } from "@bufbuild/protobuf";
+import { create, type DescField, type DescMessage, fromBinary, type Message, type MessageShape, ScalarType } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { WireType } from "@bufbuild/protobuf/wire";
 import { Edition, isWrapperDesc } from "@bufbuild/protobuf/wkt";
 
@@ -24,11 +25,56 @@ let place = 0;
  * @throws {Error} as protobuf-es throws
  */
 export function decode<Desc extends DescMessage>(schema: Desc, from: Uint8Array): MessageShape<Desc> {
+  return decodePlain(schema, from) ?? fromBinary(schema, from);
+}
+
+/** A message says something that this code does not know: newer code has written it. */
+export class UnknownFieldError extends Error {
+  override readonly name = "UnknownFieldError";
+}
+
+/**
+ * The same, of a message whose reader must not miss anything that it says.
+ *
+ * @throws {UnknownFieldError} it has a field that the schema does not know
+ * @throws {Error} as protobuf-es throws
+ */
+export function decodeKnown<Desc extends DescMessage>(schema: Desc, from: Uint8Array): MessageShape<Desc> {
+  const plain = decodePlain(schema, from);
+  if (plain !== undefined) return plain;
+  const message = fromBinary(schema, from);
+  const unknown = unknownField(reflect(schema, message));
+  if (unknown !== undefined) throw new UnknownFieldError(`${schema.typeName} has a field that this code does not know: ${unknown}`);
+  return message;
+}
+
+/** The path of a field that the schema does not know, which ends in its number. */
+function unknownField(message: ReflectMessage): string | undefined {
+  const [unknown] = message.getUnknown() ?? [];
+  if (unknown !== undefined) return String(unknown.no);
+  for (const field of message.fields) {
+    if (field.message === undefined || !message.isSet(field)) continue;
+    for (const inner of messagesIn(message, field)) {
+      const path = unknownField(reflect(field.message, inner));
+      if (path !== undefined) return `${field.name}.${path}`;
+    }
+  }
+  return undefined;
+}
+
+function messagesIn(message: ReflectMessage, field: DescField & { message: DescMessage }): readonly Message[] {
+  if (field.fieldKind === "list") return [...message.get(field)].map((item) => (item as ReflectMessage).message);
+  if (field.fieldKind === "map") return [...message.get(field).values()].map((item) => (item as ReflectMessage).message);
+  return [message.get(field).message];
+}
+
+/** Undefined: it is not plain. */
+function decodePlain<Desc extends DescMessage>(schema: Desc, from: Uint8Array): MessageShape<Desc> | undefined {
   bytes = from;
   place = 0;
   const message = readerOf(schema)(from.length);
   // The fields were found in the descriptor that the type was made of.
-  return place === from.length ? (message as MessageShape<Desc>) : fromBinary(schema, from);
+  return place === from.length ? (message as MessageShape<Desc>) : undefined;
 }
 
 type ReadMessage = (end: number) => Values | undefined;

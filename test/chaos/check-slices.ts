@@ -98,11 +98,14 @@ function readable({ key, partition, value }: LogRecord, partitions: number) {
 }
 
 function isSame(found: Uint8Array, { aggregateId, version, sequence, state, outcomes }: Snapshot): boolean {
+  const { stream } = fromBinary(AggregateSnapshotSchema, found);
   const record = create(AggregateSnapshotSchema, {
     aggregateId,
     version,
     sequence: BigInt(sequence),
     state: toBinary(orderDomain.aggregate.stateSchema, state),
+    schemaVersion: orderDomain.states.schemaVersion,
+    stream,
     outcomes: outcomes.map(({ bytes }) => fromBinary(CommandOutcomeSchema, bytes)),
   });
   return Buffer.compare(found, toBinary(AggregateSnapshotSchema, record)) === 0;

@@ -75,6 +75,34 @@ it("an event is retired as the page says, but never removed", async () => {
   await writeFile(file, grown);
 });
 
+/** What a section changes, in its order; the contract comes first. */
+async function follow(heading: string, versionIn: string, newer: { readonly refusal: string; readonly golden: string }): Promise<unknown> {
+  const changes = changesIn(sectionOf(page, heading));
+  await apply(changes.filter(({ path }) => path.startsWith("proto/")));
+  await copy.run("npm run -s generate");
+  await apply(changes.filter(({ path }) => !path.startsWith("proto/") && path !== versionIn));
+  expect(await copy.refusal("npm run -s golden")).toContain(newer.refusal);
+  await apply(changes.filter(({ path }) => path === versionIn));
+  await copy.run(`npm run -s golden && ${goldenTest}`);
+  return JSON.parse(await readFile(`${copy.path}/test/golden/${newer.golden}`, "utf8"));
+}
+
+it("a state gets a field as the page says, and older states have it too", async () => {
+  const golden = await follow("Add a field to the state", "internal/orders/domain/order-states.ts", {
+    refusal: "Changed or new since schema version 1 was recorded: order_state.",
+    golden: "states/order_state.v1.json",
+  });
+  expect(golden).toMatchObject({ message: { lines: [{ quantity: 4 }] }, today: { quantity: "4" } });
+});
+
+it("a command gets a field as the page says", async () => {
+  const golden = await follow("Add a field to a command", "internal/orders/order-domain.ts", {
+    refusal: "Changed or new since schema version 1 was recorded: place_order.",
+    golden: "commands/place_order.v2.json",
+  });
+  expect(golden).toMatchObject({ message: { command: { placeOrder: { maxTotalMinorUnits: "3" } } } });
+});
+
 it("an event is split as the page says, and everything holds", async () => {
   const steps = stepsOf("Split an event");
   await apply(steps.code);

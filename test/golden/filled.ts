@@ -22,8 +22,14 @@ function valueOf(field: DescField): JsonValue {
         field.message ? messageOf(field.message) : field.enum ? (field.enum.values.at(-1)?.name ?? 0) : scalarOf(field.scalar, field),
       ];
     case "map":
-      throw new TypeError(`${field.toString()}: the bytes of a map have no fixed order`);
+      // One entry: the bytes of several have no fixed order.
+      return { [field.mapKey === ScalarType.STRING ? field.name : field.number]: mapValueOf(field) };
   }
+}
+
+function mapValueOf(field: DescField & { fieldKind: "map" }): JsonValue {
+  if (field.message !== undefined) return messageOf(field.message);
+  return field.enum === undefined ? scalarOf(field.scalar, field) : (field.enum.values.at(-1)?.name ?? 0);
 }
 
 function messageOf(schema: DescMessage): JsonValue {

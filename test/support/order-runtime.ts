@@ -10,7 +10,7 @@ import {
   type Submission,
   type Submitted,
 } from "../../internal/cqrs/command/command-gateway.ts";
-import { runCommandHandler } from "../../internal/cqrs/command/command-handler.ts";
+import { type CommandHandlerOptions, runCommandHandler } from "../../internal/cqrs/command/command-handler.ts";
 import type { Documents } from "../../internal/cqrs/documents.ts";
 import type { Domain } from "../../internal/cqrs/domain.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
@@ -68,8 +68,14 @@ export async function openGateway(log: Log, options: Partial<CommandGatewayOptio
 }
 
 /** A command handler. A test that does not stop it leaves that to its own end. */
-export function startHandler(log: Log, instance = "handler", domain: Domain = orderDomain): BackgroundApp {
-  return untilTestFinished(startBackground((signal) => runCommandHandler({ log, domain, group: orderGroups.handler, instance, signal })));
+export function startHandler(
+  log: Log,
+  instance = "handler",
+  domain: Domain = orderDomain,
+  told: Pick<CommandHandlerOptions, "onWaiting"> = {},
+): BackgroundApp {
+  const options = { log, domain, group: orderGroups.handler, instance, ...told };
+  return untilTestFinished(startBackground((signal) => runCommandHandler({ ...options, signal })));
 }
 
 /** What a projector may be given other than production has it. */

@@ -31,7 +31,7 @@ dead letter.`,
     if (positionals.length === 0) throw new ConfigError("name dead letters; headwater dead-letters list shows their ids");
     await using log = await openLog(values);
     const letters = await findOpenLetters(log, positionals);
-    for (const letter of letters) commandIn(letter, log.partitions);
+    for (const letter of letters) commandIn(letter, log);
     if (!(await confirm(`Send ${letters.length} command(s) again?`, values))) return 1;
     await using gateway = await createCommandGateway({ log, domain: orderDomain, clock: systemClock, instance: randomUUID() });
     let code = 0;

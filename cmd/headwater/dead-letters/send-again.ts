@@ -3,13 +3,14 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type CommandGateway, OutcomeUnknownError, type Submission } from "../../../internal/cqrs/command/command-gateway.ts";
 import { runtimeReasons } from "../../../internal/cqrs/command/decide-command.ts";
-import { decodeCommand } from "../../../internal/cqrs/command/slices.ts";
+import { readCommand } from "../../../internal/cqrs/command/read-command.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import { type CommandMetadata, type CommandOutcome, CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { orderDomain } from "../../../internal/orders/order-domain.ts";
+import { orderTopics } from "../../../internal/orders/topics.ts";
 import { loadSnapshot } from "../orders/snapshot.ts";
 import type { Letter } from "./letters.ts";
 
@@ -22,7 +23,7 @@ export interface SentAgain {
 /** @throws {Error} as {@link commandIn} does; nothing was sent */
 export async function sendAgain(log: Log, gateway: CommandGateway, letter: Letter, signal: AbortSignal): Promise<SentAgain> {
   const { key } = letter.content;
-  const { metadata, command } = commandIn(letter, log.partitions);
+  const { metadata, command } = commandIn(letter, log);
   const { commandId, outcome } = attemptOf(metadata, (await loadSnapshot(log, key))?.outcomes ?? []);
   if (outcome !== undefined) return { commandId, outcome };
   const occurredAt = metadata.occurredAt ?? metadata.acceptedAt;
@@ -53,18 +54,22 @@ export function isUndecided({ rejection }: CommandOutcome): boolean {
 /** Wherever it lay, it is sent to the partition that its key belongs to. @throws {Error} it still cannot be read */
 export function commandIn(
   { id, content }: Letter,
-  partitions: number,
+  log: Pick<Log, "partitions" | "topicId">,
 ): { readonly metadata: CommandMetadata; readonly command: OrderCommand } {
   const { key, value } = content;
+  const { partitions } = log;
   const record = { key, value, partition: partitionOf(key, partitions), offset: Number(content.offset), timestampMs: 0 };
-  const decoded = decodeCommand(orderDomain.commandRecordSchema, record, partitions);
+  // One that was accepted for another stream is sent again for this one.
+  const read = readCommand({ domain: orderDomain, stream: log.topicId(orderTopics.events.name), partitions }, record);
   const problem =
-    typeof decoded === "string" ? decoded : decoded.command === undefined ? "it asks for an outcome, and commands nothing" : "";
-  if (typeof decoded === "string" || decoded.command === undefined) {
+    typeof read === "string"
+      ? read
+      : (read.newer ?? (read.command === undefined ? "it asks for an outcome, and commands nothing" : undefined));
+  if (typeof read === "string" || read.command === undefined || problem !== undefined) {
     throw new Error(`the dead letter ${id} cannot be sent again: ${problem}; run a version of this program that can read it, or skip it`);
   }
   // The schema of the record says so.
-  return { metadata: decoded.metadata, command: decoded.command as OrderCommand };
+  return { metadata: read.metadata, command: read.command as OrderCommand };
 }
 
 /**

@@ -124,6 +124,7 @@ interface Waiter {
 export async function createCommandGateway(options: CommandGatewayOptions): Promise<CommandGateway> {
   const { log, domain, clock, instance } = options;
   const { topics } = domain;
+  const stream = log.topicId(topics.events.name);
   const maxInFlight = options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
   const waiters = new Map<string, Waiter>();
   const checks = new Map<string, () => void>();
@@ -215,6 +216,8 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       fingerprint: submission.fingerprint,
       replyTo: instance,
       requestId: `${instance}/${attempts}`,
+      schemaVersion: domain.commandSchemaVersion,
+      stream,
     });
   }
 

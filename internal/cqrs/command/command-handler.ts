@@ -28,6 +28,12 @@ export interface CommandHandlerOptions {
   readonly onProgress?: () => void;
   /** Told when a transaction was fenced: it goes on with the partitions that it still has, after reading their state again. */
   readonly onFenced?: (error: FencedError) => void;
+  /**
+   * Told which partitions wait for a newer handler, and why: at first, and whenever that changes. A
+   * command or a state of a newer version is not decided on: its partition waits until a newer
+   * handler has it, and all others go on.
+   */
+  readonly onWaiting?: (waiting: ReadonlyMap<number, string>) => void;
 }
 
 /**
@@ -45,8 +51,9 @@ export async function runCommandHandler(options: CommandHandlerOptions): Promise
 }
 
 /** Decides until the signal aborts. A transaction that is fenced is forgotten with everything that led to it and that was decided after it. */
-async function decideWhileMember({ log, domain, signal, onFenced, onProgress }: CommandHandlerOptions, owner: Owner): Promise<void> {
-  let slices = createSlices({ log, domain, owner });
+async function decideWhileMember(options: CommandHandlerOptions, owner: Owner): Promise<void> {
+  const { log, domain, signal, onFenced, onProgress, onWaiting } = options;
+  let slices = createSlices({ log, domain, owner, onWaiting });
   let polling: Promise<Poll> | undefined;
   while (!signal.aborted) {
     const committing = slices.commit();
@@ -61,7 +68,7 @@ async function decideWhileMember({ log, domain, signal, onFenced, onProgress }: 
     }
     if (fenced === undefined) continue;
     onFenced?.(fenced);
-    slices = createSlices({ log, domain, owner });
+    slices = createSlices({ log, domain, owner, onWaiting });
     owner.reset();
     // A poll that is under way may have its records from before.
     polling = polling?.then((poll) => ({ ...poll, records: [] }));

@@ -63,6 +63,13 @@ export function decideCommand(
   return { outcome, events, changed: true, ...(poison === undefined ? {} : { poison }) };
 }
 
+/** The answer to a command that was accepted for another stream of events. It is not remembered: sent again, it is decided. */
+export function foreignOutcome({ commandId, fingerprint }: CommandMetadata): Uint8Array {
+  const message = "the command was accepted for events that are no longer there; an operator finds it among the dead letters";
+  const rejection = create(RejectionSchema, { reason: runtimeReasons.notDecodable, message });
+  return encode(CommandOutcomeSchema, create(CommandOutcomeSchema, { commandId, fingerprint, rejection }));
+}
+
 const unchanged = { events: [], changed: false } as const satisfies Decided;
 
 const reused = reject(runtimeReasons.commandIdReused, "this command_id was used before for a command with other facts; choose a new one");

@@ -3,17 +3,18 @@
  * So a decision may rest on a slice that is not committed yet; if that one is fenced, everything here is thrown away.
  */
 
-import { create, fromBinary, type Message } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema, PartitionPositionSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
-import { decode } from "../decode.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import { createEventHeaders } from "../event/event-headers.ts";
 import { traceHeadersOf } from "../event/trace-context.ts";
 import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "../log.ts";
 import { partitionOf } from "../partition.ts";
-import { type Decided, decideCommand } from "./decide-command.ts";
+import { NewerStateError } from "../state-upcasting.ts";
+import { decideCommand, foreignOutcome } from "./decide-command.ts";
+import { type ReadCommand, readCommand } from "./read-command.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
 
 /** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
@@ -68,21 +69,28 @@ interface Changed {
 
 /** What slices are made of. */
 export interface SlicesOptions {
-  readonly log: Pick<Log, "append" | "partitions">;
+  readonly log: Pick<Log, "append" | "partitions" | "topicId">;
   readonly domain: Domain;
   readonly owner: Owner;
+  /** Told which partitions wait for a newer handler, and why: at first, and whenever that changes. */
+  readonly onWaiting?: ((waiting: ReadonlyMap<number, string>) => void) | undefined;
 }
 
 /** Creates slices that know nothing yet: the next poll has to report every partition as gained. */
-export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
-  const { topics, aggregate, commandRecordSchema } = domain;
-  const snapshots: Snapshots = createSnapshots(aggregate);
+export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): Slices {
+  const { topics, aggregate } = domain;
+  const stream = log.topicId(topics.events.name);
+  const source = { domain, stream, partitions: log.partitions };
+  const snapshots: Snapshots = createSnapshots(domain, stream);
   const headersOf = createEventHeaders(domain);
   const positions = new Map<number, Position>();
+  /** Partitions that newer code has written to, and what: nothing more is decided in them here. */
+  const waiting = new Map<number, string>();
   /** Of the last poll: what it gave rise to is fenced by it. */
   let generation = 0;
   let open = emptySlice();
   let underWay: { readonly slice: Slice; readonly commit: Promise<Commit> } | undefined;
+  onWaiting?.(waiting);
 
   return {
     room: () => SLICE_COMMANDS - open.commands,
@@ -95,6 +103,7 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
         for (const partition of poll.lost) {
           positions.delete(partition);
           snapshots.forget(partition);
+          if (waiting.delete(partition)) onWaiting?.(waiting);
         }
         await Promise.all(poll.gained.map(takeOver));
       }
@@ -155,33 +164,64 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
   }
 
   async function decidePartition(partition: number, records: readonly LogRecord[]): Promise<void> {
+    if (waiting.has(partition)) return;
     const position = positionOf(partition);
-    const due = records.filter((record) => record.offset >= position.nextOffset);
-    const last = due.at(-1);
-    if (last === undefined) return;
-    const decoded = due.map((record) => ({ record, command: decodeCommand(commandRecordSchema, record, log.partitions) }));
-    // A bad record's key may be anything, also that of the position: only what is known to be an aggregate is loaded.
-    const ids = new Set(decoded.flatMap(({ record, command }) => (typeof command === "string" ? [] : [record.key])));
-    const loaded = await snapshots.load(
-      owner,
-      partition,
-      [...ids],
-      (id) => (open.changed.get(id) ?? underWay?.slice.changed.get(id))?.snapshot,
-    );
-    for (const { record, command } of decoded) {
+    const read = records
+      .filter((record) => record.offset >= position.nextOffset)
+      .map((record) => ({ record, command: readCommand(source, record) }));
+    const newest = read.findIndex(({ command }) => typeof command !== "string" && command.newer !== undefined);
+    const due = newest === -1 ? read : read.slice(0, newest);
+    const loaded = await load(partition, due);
+    if (loaded === undefined) return;
+    for (const { record, command } of due) {
       if (typeof command === "string") open.records.push(deadLetter(domain, record, command));
+      else if (command.foreign !== undefined) refuseForeign(open, record, command, command.foreign);
       else decideRecord(open, position, record, command, loaded);
     }
-    position.nextOffset = last.offset + 1;
-    open.partitions.add(partition);
-    open.commands += due.length;
+    const last = due.at(-1);
+    if (last !== undefined) {
+      position.nextOffset = last.record.offset + 1;
+      open.partitions.add(partition);
+      open.commands += due.length;
+    }
+    const newer = newest === -1 ? undefined : read[newest];
+    if (typeof newer?.command === "object")
+      wait(partition, `the command at offset ${newer.record.offset} is of a newer version: ${newer.command.newer}`);
+  }
+
+  /** The snapshots of what may be decided; undefined: the partition has to wait. */
+  async function load(
+    partition: number,
+    due: readonly { readonly record: LogRecord; readonly command: ReadCommand | string }[],
+  ): Promise<ReadonlyMap<string, Snapshot> | undefined> {
+    // A bad record's key may be anything, also that of the position: only what is known to be an aggregate is loaded.
+    const ids = new Set(due.flatMap(({ record, command }) => (typeof command === "string" ? [] : [record.key])));
+    try {
+      return await snapshots.load(owner, partition, [...ids], (id) => (open.changed.get(id) ?? underWay?.slice.changed.get(id))?.snapshot);
+    } catch (error) {
+      if (!(error instanceof NewerStateError)) throw error;
+      wait(partition, error.message);
+      return undefined;
+    }
+  }
+
+  /** Until the partition is another member's: what newer code has written, this code would damage. */
+  function wait(partition: number, reason: string): void {
+    waiting.set(partition, reason);
+    onWaiting?.(waiting);
+  }
+
+  function refuseForeign(slice: Slice, record: LogRecord, { metadata, command }: ReadCommand, reason: string): void {
+    // An inquiry has nothing that could get lost.
+    if (command !== undefined) slice.records.push(deadLetter(domain, record, reason));
+    slice.replies.push(reply(metadata, foreignOutcome(metadata), record.partition));
   }
 
   function decideRecord(
     slice: Slice,
     position: Position,
     record: LogRecord,
-    command: DecodedCommand,
+    command: ReadCommand,
     loaded: ReadonlyMap<string, Snapshot>,
   ): void {
     const { key, partition } = record;
@@ -196,10 +236,10 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
       slice.records.push({ topic: topics.events.name, partition, key, value, headers: headersOf(event, trace) });
     }
     if (decided.changed) slice.changed.set(key, { partition, snapshot });
-    slice.replies.push(reply(command.metadata, decided, partition));
+    slice.replies.push(reply(command.metadata, decided.outcome, partition));
   }
 
-  function reply(metadata: CommandMetadata, { outcome }: Decided, partition: number): NewRecord {
+  function reply(metadata: CommandMetadata, outcome: Uint8Array | undefined, partition: number): NewRecord {
     const value: CommandReply = {
       $typeName: CommandReplySchema.typeName,
       requestId: metadata.requestId,
@@ -221,28 +261,6 @@ export function createSlices({ log, domain, owner }: SlicesOptions): Slices {
 
 function emptySlice(): Slice {
   return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0 };
-}
-
-/** A command as the handler reads it. */
-export interface DecodedCommand {
-  readonly metadata: CommandMetadata;
-  /** Absent in an inquiry. */
-  readonly command: Message | undefined;
-}
-
-/** The command in a record, or why there is none. */
-export function decodeCommand(schema: Domain["commandRecordSchema"], record: LogRecord, partitions: number): DecodedCommand | string {
-  try {
-    const { metadata, command } = decode(schema, record.value);
-    if (metadata === undefined) return "the record has no metadata";
-    if (metadata.aggregateId !== record.key) return `the key is not the id ${JSON.stringify(metadata.aggregateId)} in the metadata`;
-    if (metadata.commandId === "") return "the record has no command id";
-    if (record.key.startsWith("_")) return "an id cannot begin with an underscore";
-    if (partitionOf(record.key, partitions) !== record.partition) return "the record is in a partition that its key does not belong to";
-    return { metadata, command };
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
 }
 
 function deadLetter({ topics }: Domain, record: LogRecord, error: string): NewRecord {

@@ -3,10 +3,11 @@
 import type { Message } from "@bufbuild/protobuf";
 import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type AggregateSnapshot, AggregateSnapshotSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
-import type { Aggregate } from "../aggregate.ts";
-import { decode } from "../decode.ts";
+import { decodeKnown, UnknownFieldError } from "../decode.ts";
+import type { Domain } from "../domain.ts";
 import { encode, keep } from "../encode.ts";
 import type { Owner } from "../log.ts";
+import { NewerStateError } from "../state-upcasting.ts";
 
 /**
  * How many outcomes an aggregate remembers. A retry that comes after so many later commands of its aggregate is decided anew, so this bounds
@@ -39,6 +40,9 @@ export interface Snapshots {
   /**
    * Loads aggregates of a partition, those without a record in their initial state. Those that have changed and are not committed yet are not
    * in the log: `uncommitted` has them, if they are not at hand.
+   *
+   * @throws {NewerStateError} newer code has written one of them
+   * @throws {Error} a record cannot be read, or counts the events of another stream
    */
   load(
     owner: Owner,
@@ -58,8 +62,9 @@ interface Entry {
   readonly bytes: number;
 }
 
-/** Creates an empty cache for an aggregate. */
-export function createSnapshots(aggregate: Aggregate): Snapshots {
+/** Creates an empty cache for the aggregates of a domain, whose versions and sequences count a stream: the id of its events topic. */
+export function createSnapshots(domain: Pick<Domain, "aggregate" | "states">, stream: string): Snapshots {
+  const { aggregate, states } = domain;
   /** By id, in the order of use: an id has one partition only. */
   const cache = new Map<string, Entry>();
   let cachedBytes = 0;
@@ -75,7 +80,7 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
       }
       if (missing.length === 0) return loaded;
       const values = await owner.load(partition, missing);
-      missing.forEach((id, index) => loaded.set(id, snapshotFrom(aggregate, id, values[index])));
+      missing.forEach((id, index) => loaded.set(id, snapshotOf(id, values[index])));
       return loaded;
     },
     encode(partition, snapshot) {
@@ -85,6 +90,8 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
         version: snapshot.version,
         sequence: BigInt(snapshot.sequence),
         state: encode(aggregate.stateSchema, snapshot.state),
+        schemaVersion: states.schemaVersion,
+        stream,
         outcomes: [],
       };
       const outcomes = { field: AggregateSnapshotSchema.field.outcomes, messages: snapshot.outcomes.map(({ bytes }) => bytes) };
@@ -103,9 +110,32 @@ export function createSnapshots(aggregate: Aggregate): Snapshots {
     },
   };
 
+  function snapshotOf(aggregateId: string, value: Uint8Array | undefined): Snapshot {
+    if (value === undefined) return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
+    const record = forNewer(aggregateId, () => decodeKnown(AggregateSnapshotSchema, value));
+    if (record.stream !== stream) {
+      const counted = `the state of ${aggregateId} counts the events of another stream (${JSON.stringify(record.stream)})`;
+      throw new Error(`${counted} than the events topic has (${JSON.stringify(stream)}): restore all topics of one moment, or none`);
+    }
+    const outcomes: RememberedOutcome[] = [];
+    for (const outcome of record.outcomes) remember({ outcomes }, outcome);
+    const state = forNewer(aggregateId, () => states.read(record.state, record.schemaVersion));
+    return { aggregateId, version: record.version, sequence: Number(record.sequence), state, outcomes };
+  }
+
   function drop(id: string): void {
     cachedBytes -= cache.get(id)?.bytes ?? 0;
     cache.delete(id);
+  }
+}
+
+/** What newer code has written is left to it. */
+function forNewer<Value>(aggregateId: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof NewerStateError || error instanceof UnknownFieldError)) throw error;
+    throw new NewerStateError(`the state of ${aggregateId} was written by a newer command handler: ${error.message}`, { cause: error });
   }
 }
 
@@ -115,18 +145,4 @@ export function remember({ outcomes }: Pick<Snapshot, "outcomes">, outcome: Comm
   outcomes.push({ commandId: outcome.commandId, bytes });
   if (outcomes.length > OUTCOMES_PER_AGGREGATE) outcomes.shift();
   return bytes;
-}
-
-function snapshotFrom(aggregate: Aggregate, aggregateId: string, value: Uint8Array | undefined): Snapshot {
-  if (value === undefined) return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
-  const record = decode(AggregateSnapshotSchema, value);
-  const outcomes: RememberedOutcome[] = [];
-  for (const outcome of record.outcomes) remember({ outcomes }, outcome);
-  return {
-    aggregateId,
-    version: record.version,
-    sequence: Number(record.sequence),
-    state: decode(aggregate.stateSchema, record.state),
-    outcomes,
-  };
 }

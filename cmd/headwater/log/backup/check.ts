@@ -33,6 +33,8 @@ export class LogChecker {
   readonly #sequences: number[];
   /** By the positions. */
   readonly #positions = new Map<number, number>();
+  /** The stream that the state counts. */
+  #stream: string | undefined;
   /** Partitions that have state of orders. */
   readonly #withState = new Set<number>();
 
@@ -94,6 +96,8 @@ export class LogChecker {
     this.#withState.add(partition);
     const snapshot = decoded(record, () => fromBinary(AggregateSnapshotSchema, value));
     if (snapshot.aggregateId !== key) throw new BackupError(`the state of ${key} is that of ${snapshot.aggregateId}`);
+    this.#stream ??= snapshot.stream;
+    if (snapshot.stream !== this.#stream) throw new BackupError(`the state of ${key} counts another stream of events than that before it`);
     const isKnown = this.#places.has(key);
     const place = isKnown ? this.#places.get(key) : { version: 0, sequence: 0 };
     this.#places.delete(key);

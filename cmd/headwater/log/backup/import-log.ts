@@ -5,7 +5,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
-import { PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";
 import { Digests } from "./digests.ts";
 import { type RecordLine, recordFromLine } from "./format.ts";
@@ -40,16 +40,18 @@ export interface ImportOptions {
 export async function importLog({ log, logId, lines, onProgress }: ImportOptions): Promise<void> {
   const partitions = Array.from({ length: log.partitions }, (_, partition) => partition);
   const state = orderTopics.state.name;
+  const stream = log.topicId(orderTopics.events.name);
   await log.append(partitions.map((partition) => ({ topic: state, partition, key: IMPORT_KEY, value: new TextEncoder().encode(logId) })));
   const positions: NewRecord[] = [];
   const expected = new Digests();
   const batch = createBatch(log);
   let done = 0;
   for await (const line of lines) {
-    const record = recordFromLine(line);
+    const read = recordFromLine(line);
     // With its position a partition is complete.
-    if (record.topic === state && record.key === POSITION_KEY) positions.push(record);
+    if (read.topic === state && read.key === POSITION_KEY) positions.push(read);
     else {
+      const record = read.topic === state ? movedSnapshot(read, stream) : read;
       expected.add(record);
       await batch.add(record);
     }
@@ -102,6 +104,12 @@ async function checkWritten(log: Log, expected: Digests): Promise<void> {
   const difference = expected.difference(found);
   if (difference === undefined) return;
   throw new Error(`${difference} does not hold what was written: remove the new log, its topics or its folder, and import again`);
+}
+
+/** Its versions and sequences count the events of the new topic, which are the same. */
+function movedSnapshot(record: NewRecord, stream: string): NewRecord {
+  const snapshot = fromBinary(AggregateSnapshotSchema, record.value ?? new Uint8Array());
+  return { ...record, value: toBinary(AggregateSnapshotSchema, { ...snapshot, stream }) };
 }
 
 /** The commands of the new log are not decided yet; the sequence of the events goes on. */
