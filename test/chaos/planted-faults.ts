@@ -39,9 +39,9 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: "a takeover does not keep the state that it reads",
-    file: "internal/log/kafka/owner.ts",
-    find: "copy(stateFetcher.take(STATE_BATCH));",
-    replace: "stateFetcher.take(STATE_BATCH);",
+    file: "internal/log/kafka/state-reader.ts",
+    find: "copy(fetcher.take(STATE_BATCH));",
+    replace: "fetcher.take(STATE_BATCH);",
     provoke: async ({ system }) => {
       for (const handler of system.named("command-handler")) {
         await handler.kill("SIGKILL");

@@ -92,7 +92,7 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     const context = {
       // The heartbeat that is held must not time out before the group has given its sender up and the heir has written.
       config: { ...config, requestTimeout: 60_000, socketFactory: proxy.socketFactory },
-      logId: log.id,
+      topicId: log.topicId,
       stateDirectory: null,
       check: () => undefined,
     };

@@ -49,14 +49,16 @@ async function open(options: KafkaLogOptions): Promise<Log> {
   const members = new Set<AsyncDisposable>();
   const owned = stack.move();
 
+  const topicId = (topic: string): string => {
+    const found = topicIds.get(topic);
+    if (found === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
+    return found;
+  };
+
   return {
     id,
     partitions,
-    topicId(topic) {
-      const topicId = topicIds.get(topic);
-      if (topicId === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
-      return topicId;
-    },
+    topicId,
     guarantees: { durable: true, gaplessOffsets: false },
     async append(records) {
       records.forEach(check);
@@ -64,7 +66,7 @@ async function open(options: KafkaLogOptions): Promise<Log> {
       return offsets.map((offset, index) => (hasOffsets(records[index]?.topic ?? "") ? offset : -1));
     },
     consume: (consume: ConsumeOptions) => kept(reaching(() => startConsumer(config, consume))),
-    own: (own: OwnOptions) => kept(reaching(() => startOwner({ config, logId: id, stateDirectory, check }, own))),
+    own: (own: OwnOptions) => kept(reaching(() => startOwner({ config, topicId, stateDirectory, check }, own))),
     tail: (tail) => reaching(() => startTail(config, tail)),
     async ends(topic) {
       const offsets = await reaching(() => throughElections(() => admin.fetchTopicOffsets(topic)));

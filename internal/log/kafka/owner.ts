@@ -1,39 +1,27 @@
 /**
  * The owner port: a consumer whose transactions are fenced by its generation (P3), with the state of its partitions at hand.
  *
- * Taking a partition over is reading: a former owner's records precede its offsets, which the broker accepts only before our generation
- * begins. So whatever it can still commit lies before the end of the state topic as we find it after joining, and once we have read up to
- * there, read-committed, we know all of it.
- *
- * Whom we ask for the end may be a leader that was replaced and does not know it yet, and name an end that was passed long ago. Only a write
- * finds the true end: the first one after a takeover must lie where the reading has ended, or the partition is taken over again.
+ * Whom we ask for the end of the state may be a leader that was replaced and does not know it yet, and name an end that was passed long ago.
+ * Only a write finds the true end: the first one after a takeover must lie where the reading has ended, or the partition is taken over again.
+ * So it is where a write lies before what was read: the topic was set back, or created again.
  */
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { FencedError, LogUnavailableError, type NewRecord, type Owner, type OwnOptions } from "../../cqrs/log.ts";
+import { FencedError, type Log, type NewRecord, type Owner, type OwnOptions } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
 import { typeOf } from "./errors.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
 import type { Placed } from "./produce.ts";
-import type { KafkaRecord } from "./record-batch.ts";
-import { type StatePosition, type StateRecord, StateStore } from "./state-store.ts";
+import { createStateReader, WRITER_HEADER } from "./state-reader.ts";
+import { markOf, nextOffset, type RecordMark, StateStore } from "./state-store.ts";
 import { endTransactionOf, Transactor } from "./transactor.ts";
-
-/** A takeover that stands still so long waits for a transaction of somebody who is probably dead: it is ended for him. */
-const STUCK_AFTER_MS = 400;
-
-/** Even an unknown writer's transaction is over by then: the broker ends it. */
-const TAKE_OVER_DEADLINE_MS = 60_000;
 
 /** A member hears of a rebalance with its next heartbeat. */
 const REBALANCE_NOTICE_MS = 1_000;
 
 const rebalanceErrors: ReadonlySet<string> = new Set(["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"]);
-
-/** What is copied of the state at once. */
-const STATE_BATCH = { maxRecords: 2_000, maxBytes: 4 * 1024 * 1024 } as const;
 
 /**
  * A poll returns no more than takes a few milliseconds to decide, and in a turn of its own: a transaction under way is five requests, one
@@ -41,24 +29,21 @@ const STATE_BATCH = { maxRecords: 2_000, maxBytes: 4 * 1024 * 1024 } as const;
  */
 const POLL_RECORDS = 250;
 
-/** The header by which a state record names the producer that wrote it. */
-const WRITER_HEADER = "writer";
-
 export interface OwnerContext {
   readonly config: KafkaConfig;
-  readonly logId: string;
+  readonly topicId: Log["topicId"];
   /** Where the local copy of the state lies; null keeps it in memory. */
   readonly stateDirectory: string | null;
   /** @throws {TypeError | RangeError} a record is impossible */
   readonly check: (record: NewRecord) => void;
 }
 
-export async function startOwner({ config, logId, stateDirectory, check }: OwnerContext, options: OwnOptions): Promise<Owner> {
+export async function startOwner({ config, topicId, stateDirectory, check }: OwnerContext, options: OwnOptions): Promise<Owner> {
   const { group, topic, stateTopic, instance } = options;
   const writer = `${group}/${instance}`;
   const signature = { [WRITER_HEADER]: writer };
   const transactor = new Transactor(config, writer);
-  const store = new StateStore(stateDirectory, { logId, topic: stateTopic });
+  const store = new StateStore({ directory: stateDirectory, topic: stateTopic, topicId: topicId(stateTopic) });
   const stateFetcher = new Fetcher(createCluster(config), stateTopic);
   await using opened = new AsyncDisposableStack();
   opened.defer(() => store.close());
@@ -68,6 +53,13 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
   await transactor.initialise();
   const consumer = await startConsumer(config, options);
   const owned = opened.move();
+  const reader = createStateReader({
+    store,
+    fetcher: stateFetcher,
+    endTransactionOf: async (name) => {
+      if (name !== writer) await endTransactionOf(config, name);
+    },
+  });
   let leaving: Promise<void> | undefined;
   let transacting: Promise<void> | undefined;
   /** Where the state of a partition ended when it was read, until a write has confirmed it. */
@@ -86,7 +78,7 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
       await takeOver(found.gained);
       return found;
     },
-    load: (partition, keys) => Promise.resolve(store.load(partition, keys)),
+    load: (partition, keys) => Promise.try(() => store.load(partition, keys)),
     async transact(transaction) {
       transacting = transact(transaction);
       await transacting;
@@ -118,14 +110,12 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
       ({ partition }) => partition,
     );
     for (const partition of written.keys()) unconfirmedEnds.delete(partition);
-    const ends = new Map(
-      placed.filter((place) => place.topic === stateTopic).map(({ partition, baseOffset, count }) => [partition, baseOffset + count]),
-    );
+    const places = new Map(placed.filter((place) => place.topic === stateTopic).map((place) => [place.partition, place]));
     store.apply(
       [...written].map(([partition, changes]) => ({
         partition,
         records: changes,
-        position: { nextOffset: ends.get(partition) ?? 0, writer },
+        position: { last: lastMark(changes, places.get(partition)), writer },
       })),
     );
   }
@@ -142,42 +132,10 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
 
   async function takeOver(partitions: readonly number[]): Promise<void> {
     await transactor.initialise();
-    const ends = await stateFetcher.ends(partitions);
-    for (const [partition, end] of ends) {
-      if (store.position(partition).nextOffset > end) store.clear(partition);
-      stateFetcher.seek(partition, store.position(partition).nextOffset);
-    }
-    await readUpTo(ends);
-    // Behind the last record there may be the marker of its transaction by now.
-    await readUpTo(await stateFetcher.ends(partitions));
-    for (let rest = stateFetcher.take(STATE_BATCH); rest.length > 0; rest = stateFetcher.take(STATE_BATCH)) copy(rest);
-    // What waits would keep all the bytes that it was fetched with.
-    store.write();
-    for (const partition of partitions) {
-      unconfirmedEnds.set(partition, stateFetcher.position(partition) ?? 0);
-      stateFetcher.drop(partition);
-    }
+    for (const [partition, end] of await reader.read(partitions)) unconfirmedEnds.set(partition, end);
   }
 
-  async function readUpTo(ends: ReadonlyMap<number, number>): Promise<void> {
-    const deadlineMs = Date.now() + TAKE_OVER_DEADLINE_MS;
-    const behind = (): readonly number[] =>
-      [...ends].flatMap(([partition, end]) => ((stateFetcher.position(partition) ?? 0) < end ? [partition] : []));
-    for (let waiting = behind(), sinceMs = Date.now(); waiting.length > 0; waiting = behind()) {
-      const before = waiting.map((partition) => stateFetcher.position(partition)).join();
-      await Promise.race([stateFetcher.changed, new Promise((resolve) => setTimeout(resolve, STUCK_AFTER_MS))]);
-      copy(stateFetcher.take(STATE_BATCH));
-      if (waiting.map((partition) => stateFetcher.position(partition)).join() !== before) sinceMs = Date.now();
-      else if (Date.now() > deadlineMs)
-        throw new LogUnavailableError(`the state of partition ${waiting.join()} is held back by an open transaction`);
-      else if (Date.now() - sinceMs > STUCK_AFTER_MS) {
-        await endForeignTransactions(waiting);
-        sinceMs = Date.now();
-      }
-    }
-  }
-
-  /** @throws {FencedError} there is state that was not read */
+  /** @throws {FencedError} there is state that was not read, or what was read is not there */
   function checkEnds(placed: readonly Placed[]): void {
     const firsts = Map.groupBy(
       placed.filter((place) => place.topic === stateTopic),
@@ -185,31 +143,16 @@ export async function startOwner({ config, logId, stateDirectory, check }: Owner
     );
     for (const [partition, [first]] of firsts) {
       const end = unconfirmedEnds.get(partition);
-      if (first === undefined || end === undefined || first.baseOffset === end) continue;
-      throw new FencedError(`the state of partition ${partition} was read up to ${end}, but goes on to ${first.baseOffset}`);
+      const known = nextOffset(store.position(partition));
+      if (first === undefined || (end === undefined ? first.baseOffset >= known : first.baseOffset === end)) continue;
+      throw new FencedError(`the state of partition ${partition} was read up to ${end ?? known}, and is written at ${first.baseOffset}`);
     }
   }
+}
 
-  async function endForeignTransactions(partitions: readonly number[]): Promise<void> {
-    const writers = new Set(
-      partitions.map((partition) => store.position(partition).writer).filter((name) => name !== undefined && name !== writer),
-    );
-    for (const name of writers) if (name !== undefined) await endTransactionOf(config, name);
-  }
-
-  function copy(records: readonly KafkaRecord[]): void {
-    const changes = [...Map.groupBy(records, ({ partition }) => partition)].map(([partition, ofPartition]) => {
-      const last = ofPartition.at(-1);
-      const position: StatePosition = {
-        nextOffset: (last?.offset ?? -1) + 1,
-        writer: last?.headers?.[WRITER_HEADER] ?? store.position(partition).writer,
-      };
-      return {
-        partition,
-        records: ofPartition.map(({ key, value, deleted }): StateRecord => ({ key, value: deleted === true ? null : value })),
-        position,
-      };
-    });
-    store.apply(changes);
-  }
+/** The mark of the last record that was written to a partition, by the last request that wrote there. */
+function lastMark(written: readonly NewRecord[], place: Placed | undefined): RecordMark | undefined {
+  const last = written.at(-1);
+  if (last === undefined || place === undefined) return undefined;
+  return markOf(last, { offset: place.baseOffset + place.count - 1, timestampMs: place.appendedAtMs });
 }

@@ -3,13 +3,13 @@ import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
 import { baseOffsets, sendInOrder } from "./produce.ts";
 
 const records = [record("events", 0), record("events", 0), record("events", 1), record("state", 1)];
-const confirmed = [answer("events", 0, 10), answer("events", 1, 20), answer("state", 1, 30)];
+const confirmed = [{ ...answer("events", 0, 10), logAppendTime: "1700000000000" }, answer("events", 1, 20), answer("state", 1, 30)];
 
-it("each partition is placed where the broker says", () => {
+it("each partition is placed where and when the broker says", () => {
   expect(baseOffsets(confirmed, records)).toEqual([
-    { topic: "events", partition: 0, baseOffset: 10, count: 2 },
-    { topic: "events", partition: 1, baseOffset: 20, count: 1 },
-    { topic: "state", partition: 1, baseOffset: 30, count: 1 },
+    { topic: "events", partition: 0, baseOffset: 10, count: 2, appendedAtMs: 1_700_000_000_000 },
+    { topic: "events", partition: 1, baseOffset: 20, count: 1, appendedAtMs: -1 },
+    { topic: "state", partition: 1, baseOffset: 30, count: 1, appendedAtMs: -1 },
   ]);
 });
 

@@ -14,6 +14,8 @@ export interface Placed {
   readonly partition: number;
   readonly baseOffset: number;
   readonly count: number;
+  /** The broker's time of all of them; -1 where a topic takes the producers' times. */
+  readonly appendedAtMs: number;
 }
 
 /** The partition is chosen before a record comes here: kafkajs asks its partitioner even so. */
@@ -89,14 +91,14 @@ function messageFromRecord({ partition, key, value, headers = NO_HEADERS }: NewR
  */
 export function baseOffsets(metadata: readonly RecordMetadata[], records: readonly NewRecord[]): readonly Placed[] {
   const counts = countsOf(records);
-  const placed = metadata.map(({ topicName, partition, errorCode, baseOffset }) => {
+  const placed = metadata.map(({ topicName, partition, errorCode, baseOffset, logAppendTime = "-1" }) => {
     const ofTopic = counts.get(topicName);
     const count = ofTopic?.get(partition);
     if (count === undefined || errorCode !== 0 || Number(baseOffset) < 0) {
       throw new LogUnavailableError(`partition ${partition} of ${topicName} did not confirm what was sent`);
     }
     ofTopic?.delete(partition);
-    return { topic: topicName, partition, baseOffset: Number(baseOffset), count };
+    return { topic: topicName, partition, baseOffset: Number(baseOffset), count, appendedAtMs: Number(logAppendTime) };
   });
   for (const [topic, rest] of counts) {
     if (rest.size > 0) throw new LogUnavailableError(`partition ${[...rest.keys()].join()} of ${topic} did not confirm what was sent`);
