@@ -45,7 +45,7 @@ export function manyCustomerId(number: number, orders: number): string {
 export function manyDocuments(from: number, to: number, orders: number): DocumentWrite[] {
   return Array.from({ length: to - from }, (_, index) => {
     const number = from + index;
-    const applied = { 0: number + 1 };
+    const applied = { events: { 0: number + 1 } };
     const fields = orderView.encode(manyOrder(number, orders), applied);
     return { collection: orderView.collection.name, id: manyOrderId(number), expectedRevision: 0, applied, fields };
   });

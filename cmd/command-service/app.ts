@@ -18,7 +18,8 @@ export interface CommandServiceConfig {
 /** The gRPC server of the write side. It needs the log only, and as many of it as wanted may run. */
 export async function startCommandService(config: CommandServiceConfig, { log, logger }: { readonly log: Log; readonly logger: Logger }) {
   const gateway = await createCommandGateway({ log, domain: orderDomain, clock: systemClock, instance: randomUUID() });
-  const service = orderCommandService({ gateway, log, views: orderViewNames });
+  const stream = { id: log.topicId(orderDomain.topics.events.name), partitions: log.partitions };
+  const service = orderCommandService({ gateway, stream, views: orderViewNames });
   const server: GrpcServer = await startGrpcServer({ ...config, services: [service], errorDomain, logger });
   return {
     address: server.address,

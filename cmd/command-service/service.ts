@@ -13,7 +13,8 @@ import {
 } from "../../internal/cqrs/command/command-gateway.ts";
 import { traceHeadersOf } from "../../internal/cqrs/event/trace-context.ts";
 import { LogUnavailableError } from "../../internal/cqrs/log.ts";
-import { formatToken, mergeSequences, parseToken, type Sequences, TokenError, type TokenLog } from "../../internal/cqrs/query/token.ts";
+import { mergePositions, noPositions, type Positions, positionAt, type Stream } from "../../internal/cqrs/positions.ts";
+import { formatToken, OtherStreamError, parseToken, TokenError } from "../../internal/cqrs/query/token.ts";
 import { timestampToMs } from "../../internal/cqrs/time.ts";
 import { type CommandOptions, CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import {
@@ -44,7 +45,8 @@ const RETRY_AFTER_OUTAGE_MS = 1_000;
 
 export interface CommandServiceOptions {
   readonly gateway: CommandGateway;
-  readonly log: TokenLog;
+  /** The events that tokens count. */
+  readonly stream: Stream;
   /** The views that a caller can wait for. */
   readonly views: readonly string[];
 }
@@ -69,7 +71,7 @@ export function orderCommandService(options: CommandServiceOptions): GrpcService
 async function executeCommand(options: CommandServiceOptions, command: AnyOrderCommand, call: Call): Promise<Receipt> {
   const commandOptions = command.value.options;
   const views = checkedViews(commandOptions, options.views);
-  const session = sessionOf(commandOptions, options.log);
+  const session = sessionOf(commandOptions, options.stream);
   checkTime(commandOptions);
   const trace = traceHeadersOf((name) => call.header(name));
   const submission = submissionOf(command, { newId: randomUUID, hash: sha256, actor: actorOf(call), trace });
@@ -98,7 +100,7 @@ async function getCommandOutcome(options: CommandServiceOptions, request: GetCom
   }
   type Response = MessageInitShape<typeof GetCommandOutcomeResponseSchema>;
   if (rejection === undefined) {
-    return { outcome: { case: "receipt", value: receiptOf(options, submission, submitted, new Map()) } } satisfies Response;
+    return { outcome: { case: "receipt", value: receiptOf(options, submission, submitted, noPositions) } } satisfies Response;
   }
   const { message, metadata } = rejection;
   return { outcome: { case: "rejection", value: { reason: reasonOf(rejection.reason), message, metadata } } } satisfies Response;
@@ -127,14 +129,14 @@ async function submit({ gateway }: CommandServiceOptions, submission: Submission
   }
 }
 
-function receiptOf(options: CommandServiceOptions, submission: Submission, submitted: Submitted, session: Sequences): Receipt {
+function receiptOf(options: CommandServiceOptions, submission: Submission, submitted: Submitted, session: Positions): Receipt {
   const { aggregateId: orderId, commandId } = submission;
   const { outcome, partition, stage, pendingViews } = submitted;
   if (outcome === undefined) {
     return create(ReceiptSchema, { orderId, commandId, stage, acceptedAt: timestampFromMs(submitted.acceptedAtMs) });
   }
-  const sequences = mergeSequences(session, new Map([[partition, Number(outcome.sequence)]]));
-  const consistencyToken = formatToken(options.log.id, sequences);
+  const decided = positionAt({ stream: options.stream.id, partition, sequence: Number(outcome.sequence) });
+  const consistencyToken = formatToken(mergePositions(session, decided));
   const { rejection, version } = outcome;
   if (rejection !== undefined && submission.command !== undefined) throw rejectionError({ orderId, outcome, rejection, consistencyToken });
   return create(ReceiptSchema, {
@@ -162,12 +164,13 @@ function checkedViews(options: CommandOptions | undefined, known: readonly strin
   ]);
 }
 
-function sessionOf(options: CommandOptions | undefined, log: TokenLog): Sequences {
+function sessionOf(options: CommandOptions | undefined, stream: Stream): Positions {
   try {
-    return parseToken(options?.consistencyToken ?? "", log);
+    return parseToken(options?.consistencyToken ?? "", [stream]);
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
-    throw invalidArgument([{ field: "options.consistency_token", description: error.message, reason: "INVALID_TOKEN" }]);
+    const reason = error instanceof OtherStreamError ? "TOKEN_OF_ANOTHER_STREAM" : "INVALID_TOKEN";
+    throw invalidArgument([{ field: "options.consistency_token", description: error.message, reason }]);
   }
 }
 

@@ -48,7 +48,7 @@ export async function startDev(config: DevConfig, logger: Logger): Promise<DevAp
   });
   const working = once(background, "message");
   working.catch(() => undefined);
-  const query = stack.use(await startQueryService({ host, port: config.queryPort, partitions }, { documents, logger }));
+  const query = stack.use(await startQueryService({ host, port: config.queryPort }, { documents, logger }));
   const command = stack.use(await startCommandService({ host, port: config.commandPort }, { log, logger }));
   const urls = { commandUrl: `http://${command.address}`, queryUrl: `http://${query.address}` };
   const gateway = stack.use(await startGateway({ host, port: config.gatewayPort, ...urls, logger }));

@@ -11,20 +11,18 @@ export interface QueryServiceConfig {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** The number of partitions of the log that the documents follow. */
-  readonly partitions: number;
 }
 
 /** The gRPC server of the read side. It needs the documents only, and as many of it as wanted may run. */
 export async function startQueryService(
-  { partitions, ...address }: QueryServiceConfig,
+  address: QueryServiceConfig,
   { documents, logger }: { readonly documents: Documents; readonly logger: Logger },
 ) {
   const onError = (err: unknown): void =>
     logger.warn({ err }, "which generations are live could not be read; it is read again with their next change");
-  const freshness = await startFreshness({ documents, views: orderViews, partitions, onError });
+  const freshness = await startFreshness({ documents, views: orderViews, onError });
   const openStreams = createOpenStreams();
-  const service = orderQueryService({ freshness, partitions, openStreams });
+  const service = orderQueryService({ freshness, openStreams });
   const server: GrpcServer = await startGrpcServer({ ...address, services: [service], errorDomain, logger });
   return {
     address: server.address,

@@ -1,13 +1,14 @@
 /** How queries wait for what their callers have seen, and what these are told when it does not come. */
 
 import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
+import { noPositions, type Positions } from "../../internal/cqrs/positions.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
 import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
 import { PageTokenError } from "../../internal/cqrs/query/page-token.ts";
 import { PositionTokenError } from "../../internal/cqrs/query/position-token.ts";
 import { QueryArgumentError } from "../../internal/cqrs/query/query.ts";
 import { ReadMaskError } from "../../internal/cqrs/query/read-mask.ts";
-import { parseToken, type Sequences, TokenError } from "../../internal/cqrs/query/token.ts";
+import { OtherStreamError, parseToken, TokenError } from "../../internal/cqrs/query/token.ts";
 import { NewerEventError } from "../../internal/cqrs/upcasting.ts";
 import { type FieldViolation, invalidArgument, type StatusError, unavailable } from "../../internal/grpc/errors.ts";
 
@@ -17,14 +18,15 @@ export const MAX_WAIT_MS = 10_000;
 const RETRY_WHEN_STALE_MS = 100;
 const RETRY_AFTER_OUTAGE_MS = 1_000;
 
-export async function untilVisible(freshness: Freshness, view: Projection, token: string, signal: AbortSignal): Promise<Sequences> {
-  if (token === "") return new Map();
-  const sequences = parseToken(token, await freshness.known(signal));
-  await freshness.waitFor(view, sequences, signal);
-  return sequences;
+export async function untilVisible(freshness: Freshness, view: Projection, token: string, signal: AbortSignal): Promise<Positions> {
+  if (token === "") return noPositions;
+  const positions = parseToken(token, await freshness.known(signal));
+  await freshness.waitFor(view, positions, signal);
+  return positions;
 }
 
 export function statusErrorOf(error: unknown): unknown {
+  if (error instanceof OtherStreamError) return invalid("consistency_token", error.message, "TOKEN_OF_ANOTHER_STREAM");
   if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
   if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
   if (error instanceof QueryArgumentError) return invalid(error.field, error.message, error.reason);

@@ -1,18 +1,18 @@
 import type { Collection } from "../../internal/cqrs/documents.ts";
 import type { MongoDocuments } from "../../internal/documents/mongo/connect.ts";
 import { openMongo } from "../../internal/process/mongo.ts";
-import { hostOption, mongoOptions, partitionsOption, queryPortOption } from "../../internal/process/options.ts";
+import { hostOption, mongoOptions, queryPortOption } from "../../internal/process/options.ts";
 import { runProcess } from "../../internal/process/run.ts";
 import { startQueryService } from "./app.ts";
 
 await runProcess({
   name: "query-service",
   about: "answers queries over gRPC from the documents; as many as wanted may run",
-  options: { ...hostOption, ...queryPortOption, ...partitionsOption, ...mongoOptions },
+  options: { ...hostOption, ...queryPortOption, ...mongoOptions },
   async start(config, { logger, signal, stack }) {
-    const { host, "query-port": port, partitions } = config;
+    const { host, "query-port": port } = config;
     const documents = stack.use(await openMongo(config, { logger, signal }));
-    const app = stack.use(await startQueryService({ host, port, partitions }, { documents, logger }));
+    const app = stack.use(await startQueryService({ host, port }, { documents, logger }));
     const check = () => checkIndexes(documents, app.collections());
     return { status: `serves on ${app.address}`, check, setServing: app.setServing };
   },

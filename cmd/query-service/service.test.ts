@@ -3,6 +3,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, expect, it } from "vitest";
+import { checkpointAt, introduce } from "../../internal/cqrs/testing/positions.ts";
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
 import { ErrorInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 import { SalesSort } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -25,11 +26,14 @@ const recordedAt = "2026-03-01T10:01:00.000Z";
 await using stack = new AsyncDisposableStack();
 const documents = stack.use(await openEmbeddedDocuments({ inMemory: true }));
 await project(documents, orderViews, history);
-const newest = { partition: 0, logId: "log", nextOffset: 2, sequence: 2, eventTimeMs: Date.parse(recordedAt) };
-const watched = [orders, orderHistory].map((view) => ({ ...newest, collection: view.collection.name }));
-await documents.write([], watched);
+await introduce(documents, orderViews, 4);
+const newest = { eventTimeMs: Date.parse(recordedAt) };
+await documents.write(
+  [],
+  [orders, orderHistory].map((view) => checkpointAt(view, 0, 2, newest)),
+);
 const logger = createLogger({ app: "query-service", level: "silent" });
-const service = stack.use(await startQueryService({ host: "127.0.0.1", port: 0, partitions: 4 }, { documents, logger }));
+const service = stack.use(await startQueryService({ host: "127.0.0.1", port: 0 }, { documents, logger }));
 service.setServing(true);
 const { queries, session } = stack.use(connectGrpc({ queryUrl: `http://${service.address}` }));
 const running = stack.move();

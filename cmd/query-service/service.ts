@@ -2,8 +2,9 @@
 
 import { status as Code } from "@grpc/grpc-js";
 import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
+import { mergePositions } from "../../internal/cqrs/positions.ts";
 import { isNotFound, type Query } from "../../internal/cqrs/query/query.ts";
-import { formatToken, mergeSequences } from "../../internal/cqrs/query/token.ts";
+import { formatToken } from "../../internal/cqrs/query/token.ts";
 import { createWitness } from "../../internal/cqrs/query/witness.ts";
 import { untilAborted } from "../../internal/cqrs/until-aborted.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -50,7 +51,7 @@ async function read(
   using wait = boundedWait(call, MAX_WAIT_MS);
   try {
     const wanted = await untilVisible(freshness, query.view, request.consistencyToken, wait.signal);
-    const complete = freshness.sequences(query.view);
+    const complete = freshness.positions(query.view);
     const latestEventMs = freshness.latestEventMs(query.view);
     if (latestEventMs !== undefined) call.setResponseTrailer(LATEST_EVENT, new Date(latestEventMs).toISOString());
     const witness = createWitness(freshness.documents);
@@ -59,8 +60,7 @@ async function read(
       wait.signal,
     );
     if (answered === undefined) throw new DocumentsUnavailableError("the documents did not answer in time");
-    const { log } = freshness;
-    const consistencyToken = log === undefined ? "" : formatToken(log.id, mergeSequences(complete, wanted, witness.seen));
+    const consistencyToken = formatToken(mergePositions(complete, wanted, witness.seen));
     return { ...shown(answered.answer), consistencyToken };
   } catch (error) {
     throw statusErrorOf(error);

@@ -2,10 +2,12 @@ import { once } from "node:events";
 import { Client, status as Code, credentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { expect, it } from "vitest";
+import { introduce } from "../../internal/cqrs/testing/positions.ts";
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
 import { encode, failureOf, identity, pathOf } from "../../internal/grpc/testing/harness.ts";
+import { orderViews } from "../../internal/orders/projection/views.ts";
 import { startQueryService } from "./app.ts";
 import { createOpenStreams } from "./open-streams.ts";
 
@@ -13,7 +15,8 @@ const { watchOrder } = OrderQueryService.method;
 
 it("streams end with the server, and their clients know when to come back", async () => {
   await using documents = await openEmbeddedDocuments({ inMemory: true });
-  const service = await startQueryService({ host: "127.0.0.1", port: 0, partitions: 2 }, { documents, logger: pino({ level: "silent" }) });
+  await introduce(documents, orderViews, 2);
+  const service = await startQueryService({ host: "127.0.0.1", port: 0 }, { documents, logger: pino({ level: "silent" }) });
   service.setServing(true);
   const client = new Client(service.address, credentials.createInsecure());
   const request = encode(watchOrder.input, { orderId: "o-1" });

@@ -1,11 +1,12 @@
 /** The queries that stay open: watches and subscriptions. */
 
+import { mergePositions, type Positions, positionsOf, type Sequences } from "../../internal/cqrs/positions.ts";
 import { createDocumentWatch } from "../../internal/cqrs/query/document-watch.ts";
 import { createEventTail } from "../../internal/cqrs/query/event-tail.ts";
 import type { Freshness } from "../../internal/cqrs/query/freshness.ts";
 import { requestHash } from "../../internal/cqrs/query/page-token.ts";
 import { formatPosition, parsePosition, type Subscription } from "../../internal/cqrs/query/position-token.ts";
-import { formatToken, mergeSequences, type Sequences } from "../../internal/cqrs/query/token.ts";
+import { formatToken } from "../../internal/cqrs/query/token.ts";
 import {
   EventStart,
   type OrderQueryService,
@@ -28,17 +29,16 @@ import type { OpenStreams } from "./open-streams.ts";
 
 export interface StreamingOptions {
   readonly freshness: Freshness;
-  readonly partitions: number;
   readonly openStreams: OpenStreams;
 }
 
 type StreamingQueries = Pick<Implementation<typeof OrderQueryService>, "watchOrder" | "watchOrders" | "subscribeOrderEvents">;
 
-export function streamingQueries({ freshness, partitions, openStreams }: StreamingOptions): StreamingQueries {
+export function streamingQueries({ freshness, openStreams }: StreamingOptions): StreamingQueries {
   const { documents } = freshness;
-  const watch = createDocumentWatch({ documents, freshness, view: orders, partitions });
-  const events = createEventTail({ documents, freshness, view: orderHistory, partitions });
-  const eventsOfOrders = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders], partitions });
+  const watch = createDocumentWatch({ documents, freshness, view: orders });
+  const events = createEventTail({ documents, freshness, view: orderHistory });
+  const eventsOfOrders = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders] });
   const changed = changedOrders(documents, eventsOfOrders);
 
   return {
@@ -58,16 +58,18 @@ export function streamingQueries({ freshness, partitions, openStreams }: Streami
   }
 
   async function* orderStates(request: WatchOrderRequest, call: Call, signal: AbortSignal) {
+    await known(call);
     let seen = await visible(request.consistencyToken, call);
     for await (const { order, applied } of watchOrder(watch, request, signal)) {
-      seen = mergeSequences(seen, new Map(Object.entries(applied).map(([partition, sequence]) => [Number(partition), sequence])));
-      yield { ...(order && { order }), consistencyToken: tokenOf(seen) };
+      seen = mergePositions(seen, positionsOf(applied));
+      yield { ...(order && { order }), consistencyToken: formatToken(seen) };
     }
   }
 
   async function* orderChanges(request: WatchOrdersRequest, call: Call, signal: AbortSignal) {
-    const log = await known(call);
-    const subscription: Subscription = { log, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
+    await known(call);
+    const stream = freshness.stream(orderHistory);
+    const subscription: Subscription = { stream, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
     const from = request.position === "" ? eventsOfOrders.end() : parsePosition(request.position, subscription);
     const changes = watchOrders(changed, { filter: request.filter, from }, signal);
     yield placeOf(subscription, from);
@@ -77,13 +79,14 @@ export function streamingQueries({ freshness, partitions, openStreams }: Streami
   }
 
   async function* deliveries(request: SubscribeOrderEventsRequest, call: Call, signal: AbortSignal) {
-    const log = await known(call);
+    await known(call);
+    const stream = freshness.stream(orderHistory);
     const { start, position } = request;
     const what = { ...request, start: EventStart.UNSPECIFIED, position: "" };
-    const subscription: Subscription = { log, hash: requestHash(SubscribeOrderEventsRequestSchema, what) };
+    const subscription: Subscription = { stream, hash: requestHash(SubscribeOrderEventsRequestSchema, what) };
     const from = position === "" ? startOf(start) : parsePosition(position, subscription);
     yield placeOf(subscription, from);
-    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions }, signal)) {
+    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions: stream.partitions }, signal)) {
       yield { events: [...delivered.events], ...placeOf(subscription, delivered.position) };
     }
   }
@@ -92,21 +95,17 @@ export function streamingQueries({ freshness, partitions, openStreams }: Streami
     return start === EventStart.END ? events.end() : new Map();
   }
 
-  function tokenOf(sequences: Sequences): string {
-    return freshness.log === undefined ? "" : formatToken(freshness.log.id, sequences);
-  }
-
-  async function visible(token: string, call: Call): Promise<Sequences> {
+  async function visible(token: string, call: Call): Promise<Positions> {
     using wait = boundedWait(call, MAX_WAIT_MS);
     return await untilVisible(freshness, orders, token, wait.signal);
   }
 
-  async function known(call: Call) {
+  async function known(call: Call): Promise<void> {
     using wait = boundedWait(call, MAX_WAIT_MS);
-    return await freshness.known(wait.signal);
+    await freshness.known(wait.signal);
   }
 }
 
 function placeOf(subscription: Subscription, position: Sequences) {
-  return { position: formatPosition(subscription, position), consistencyToken: formatToken(subscription.log.id, position) };
+  return { position: formatPosition(subscription, position), consistencyToken: formatToken(new Map([[subscription.stream.id, position]])) };
 }

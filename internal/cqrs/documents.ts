@@ -16,13 +16,13 @@ export interface StoredDocument {
   readonly id: string;
   /** Rises by one with every write, from 1. */
   readonly revision: number;
-  /** Per partition, the partition sequence of the last event that was folded into it. */
+  /** Per stream and partition, the partition sequence of the last event that was folded into it. */
   readonly applied: Applied;
   readonly fields: Fields;
 }
 
-/** Partition to partition sequence. */
-export type Applied = Readonly<Record<number, number>>;
+/** Stream to partition to partition sequence. A stream is named by the id of its events topic. */
+export type Applied = Readonly<Record<string, Readonly<Record<number, number>>>>;
 
 /** An index: the fields in order; dots reach into documents. Every index ends in the document's id by itself. */
 export interface Index {
@@ -56,22 +56,25 @@ export interface WriteConflict {
 }
 
 /**
- * The names of checkpoints begin so that are none of a view, but tell those who watch that something has changed: their positions only count.
+ * The prefix of checkpoints that belong to no view: writing one tells those who watch checkpoints that something else has changed. Such a
+ * checkpoint always replaces the one before.
  */
 export const NEWS = "news/";
 
-/** How far a view is complete in a partition. */
+/** How far a view is complete in a partition of a stream. */
 export interface Checkpoint {
   readonly collection: string;
+  /** The stream that the positions count: the id of its events topic. */
+  readonly stream: string;
   readonly partition: number;
-  /** The log that the positions speak of. */
-  readonly logId: string;
   /** The offset of the next record to apply. */
   readonly nextOffset: number;
   /** The partition sequence of the last event applied. */
   readonly sequence: number;
   /** When that event was recorded, in milliseconds since 1970; 0 if there was none, or if nobody knows. */
   readonly eventTimeMs: number;
+  /** Tells the last record before the next offset from any other that may come to stand there; empty if there is none. */
+  readonly proof: string;
 }
 
 /** A condition on a field; dots reach into documents. On a field of an array "eq" and "in" hold if they hold for an element. */
@@ -113,14 +116,15 @@ export interface Documents extends AsyncDisposable {
 
   /**
    * Writes documents, each only at its expected revision, then the checkpoints, which are never visible before the documents. If any
-   * document conflicts, no checkpoint is written, and the other documents may be. A checkpoint that is behind the one there is changes
-   * nothing, unless it is of another log.
+   * document conflicts, no checkpoint is written, and the other documents may be. A checkpoint that is behind the one of its collection,
+   * stream and partition changes nothing.
    */
   write(writes: readonly DocumentWrite[], checkpoints: readonly Checkpoint[]): Promise<readonly WriteConflict[]>;
 
   /** @throws {SortKeyError} `after` does not fit `sort` */
   find(query: Find): Promise<Page>;
 
+  /** The checkpoints of a collection, in all streams and partitions. */
   checkpoints(collection: string): Promise<readonly Checkpoint[]>;
 
   /**

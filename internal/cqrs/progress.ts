@@ -1,13 +1,13 @@
 /** Positions that only rise, and those who wait for them: how callers wait for views without polling (P4). */
 
-/** Positions of views, per partition. */
+import type { StreamPlace } from "./positions.ts";
+
+/** Positions of views, per stream and partition. */
 export interface Progress {
-  /** Notes that a view is complete up to a partition sequence. Going back is ignored. */
-  advance(view: string, partition: number, sequence: number): void;
-  /** The partition sequence up to which a view is known to be complete. */
-  sequence(view: string, partition: number): number;
-  /** Waits until the views have reached a position or the signal aborts; resolves with the views that have not. */
-  reached(views: readonly string[], partition: number, sequence: number, signal: AbortSignal): Promise<readonly string[]>;
+  /** Notes that a view is complete up to a place. Going back is ignored. */
+  advance(view: string, place: StreamPlace): void;
+  /** Waits until the views have reached a place or the signal aborts; resolves with the views that have not. */
+  reached(views: readonly string[], place: StreamPlace, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 interface Waiting {
@@ -21,15 +21,14 @@ export function createProgress(): Progress {
   const waiting = new Map<string, Set<Waiting>>();
 
   return {
-    advance(view, partition, sequence) {
-      const place = placeOf(view, partition);
+    advance(view, { sequence, ...where }) {
+      const place = placeOf(view, where);
       if (sequence <= (sequences.get(place) ?? 0)) return;
       sequences.set(place, sequence);
       for (const waiter of waiting.get(place) ?? []) if (waiter.sequence <= sequence) waiter.wake();
     },
-    sequence: (view, partition) => sequences.get(placeOf(view, partition)) ?? 0,
-    async reached(views, partition, sequence, signal) {
-      const reached = await Promise.all(views.map((view) => wait(placeOf(view, partition), sequence, signal)));
+    async reached(views, { sequence, ...where }, signal) {
+      const reached = await Promise.all(views.map((view) => wait(placeOf(view, where), sequence, signal)));
       return views.filter((_, index) => !reached[index]);
     },
   };
@@ -54,6 +53,6 @@ export function createProgress(): Progress {
   }
 }
 
-function placeOf(view: string, partition: number): string {
-  return `${partition}/${view}`;
+function placeOf(view: string, { stream, partition }: Omit<StreamPlace, "sequence">): string {
+  return `${partition}/${stream}/${view}`;
 }

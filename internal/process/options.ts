@@ -33,7 +33,7 @@ export const stateOption = {
   state: text("folder of the local copy of the orders' state; it can be lost, and saves reading it again", "./state"),
 };
 
-export const partitionsOption = {
+const partitionsOption = {
   partitions: integer("partitions of every topic: the same for all processes, fixed once the topics exist", 1, 128, 8),
 };
 

@@ -158,8 +158,8 @@ function isAnswered({ result }: Attempt): boolean {
 
 /** The position in a token that names one partition. */
 function sequenceOf(token: string): bigint | undefined {
-  const { sequences } = fromBinary(ConsistencyTokenSchema, base64Decode(token));
-  return Object.values(sequences)[0] ?? 0n;
+  const { positions } = fromBinary(ConsistencyTokenSchema, base64Decode(token));
+  return positions[0]?.sequences[0] ?? 0n;
 }
 
 function hex(bytes: Uint8Array): string {

@@ -15,7 +15,8 @@ const invariants = { write: "I14", read: "I15", watch: "I16", list: "I17" } as c
 
 interface Expected {
   readonly document: object;
-  readonly applied: Readonly<Record<number, number>>;
+  /** Of the one stream that there is. */
+  readonly sequences: Readonly<Record<number, number>>;
 }
 
 export function checkDocuments({ events }: Evidence, collections: ReadonlyMap<string, readonly Document[]>): readonly string[] {
@@ -35,17 +36,19 @@ function fold(view: Projection, events: Evidence["events"]): ReadonlyMap<string,
   for (const { partition, event, metadata } of events) {
     for (const id of view.keys(event)) {
       const before = documents.get(id);
-      const applied = { ...before?.applied, [partition]: Number(metadata.sequence) };
-      documents.set(id, { document: view.fold(before?.document, id, event), applied });
+      const sequences = { ...before?.sequences, [partition]: Number(metadata.sequence) };
+      documents.set(id, { document: view.fold(before?.document, id, event), sequences });
     }
   }
   return documents;
 }
 
-function checkDocument(view: Projection, id: string, { document, applied }: Expected, found: Document | undefined): readonly string[] {
+function checkDocument(view: Projection, id: string, { document, sequences }: Expected, found: Document | undefined): readonly string[] {
   const name = `${view.name} ${id}`;
   if (found === undefined) return [`I13: ${name} is missing`];
   const { _id, _revision, _applied, ...fields } = found;
+  const [stream = ""] = Object.keys(_applied as object);
+  const applied = { [stream]: sequences };
   const wanted = view.encode(document, applied);
   const different = Object.keys({ ...wanted, ...fields }).filter((field) => !isDeepStrictEqual(plain(wanted[field]), plain(fields[field])));
   return [

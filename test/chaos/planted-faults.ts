@@ -132,8 +132,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a document is folded again",
     file: "internal/cqrs/projector/fold-document.ts",
-    find: "sequence <= (applied[partition] ?? 0) || failures.has(partition)",
-    replace: "failures.has(partition)",
+    find: "sequence <= appliedIn(applied, stream, partition) || (",
+    replace: "(",
     provoke: (scene) => killProjectors(scene, "checkpoints", "before"),
     breaks: /^I13:/,
   },
@@ -169,7 +169,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a query does not wait for its token",
     file: "cmd/query-service/consistency.ts",
-    find: "await freshness.waitFor(view, sequences, signal);",
+    find: "await freshness.waitFor(view, positions, signal);",
     replace: "await Promise.resolve(signal);",
     breaks: /^I14:/,
   },

@@ -74,13 +74,16 @@ it("an unknown order and a wrong state have their own reasons", async () => {
   expect(await failure(commands.call(recordPayment, early))).toMatchObject({ code: Code.FAILED_PRECONDITION, reason: "ORDER_NOT_PLACED" });
 });
 
-it("absurd page tokens and tokens of another log are refused with what to do", async () => {
+it("absurd page tokens and tokens of another stream are refused with what to do", async () => {
   for (const pageToken of ["nonsense", randomBytes(300).toString("base64url"), "A".repeat(4_000), "🦀"]) {
     const error = await failure(queries.call(listOrders, { pageToken }));
     expect(error).toMatchObject({ code: Code.INVALID_ARGUMENT });
     expect(error.message).toContain("page_token");
   }
-  const otherLog = base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { logId: randomUUID() })), "url");
+  const otherLog = base64Encode(
+    toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { positions: [{ stream: randomUUID(), sequences: [1n] }] })),
+    "url",
+  );
   for (const consistencyToken of ["nonsense", otherLog, randomBytes(300).toString("base64url")]) {
     const read = await failure(queries.call(getOrder, { orderId: "order", consistencyToken }));
     expect(read).toMatchObject({ code: Code.INVALID_ARGUMENT });

@@ -1,11 +1,12 @@
 /**
  * `npm run golden`: records the messages that have no file of today's schema version, and writes anew what the recorded bytes of all others
- * say. The bytes themselves it never changes.
+ * say. The bytes themselves it never changes. Of what is stored beside messages it records what has no file.
  */
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { encoded, type Family, families, goldenOf, goldenPath, readGolden, versionsOf } from "./golden.ts";
+import { readStored, samples, storedPath } from "./stored.ts";
 
 for (const family of families) record(family);
 
@@ -31,4 +32,8 @@ function record(family: Family): void {
       writeFileSync(path, `${JSON.stringify(golden, null, 2)}\n`);
     }
   }
+}
+
+for (const [name, sample] of Object.entries(samples)) {
+  if (readStored(name) === undefined) writeFileSync(storedPath(name), `${JSON.stringify(sample.write(), null, 2)}\n`);
 }

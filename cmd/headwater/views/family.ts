@@ -17,6 +17,7 @@ Commands:
   rollback   read the generation before again
   drop       give the generation before up
   verify     compare documents with a fold of their events
+  reset      remove all documents, to build all views from the first event
 
 headwater views <command> --help tells more.
 `,
@@ -29,5 +30,6 @@ headwater views <command> --help tells more.
     rollback: () => import("./change.ts").then(({ rollback }) => rollback),
     drop: () => import("./change.ts").then(({ drop }) => drop),
     verify: () => import("./verify.ts").then(({ verify }) => verify),
+    reset: () => import("./reset.ts").then(({ reset }) => reset),
   },
 };

@@ -161,7 +161,8 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       const outcome = await decided(metadata, partition, submission, wait.signal);
       if (outcome === undefined) return { partition, acceptedAtMs, stage: CommandStage.DECIDED, pendingViews: [] };
       if (wait.stage !== CommandStage.PROJECTED) return { partition, acceptedAtMs, stage: CommandStage.DECIDED, outcome, pendingViews: [] };
-      const pendingViews = await progress.reached(wait.views, partition, Number(outcome.sequence), wait.signal);
+      const place = { stream, partition, sequence: Number(outcome.sequence) };
+      const pendingViews = await progress.reached(wait.views, place, wait.signal);
       const stage = pendingViews.length === 0 ? CommandStage.PROJECTED : CommandStage.DECIDED;
       return { partition, acceptedAtMs, stage, outcome, pendingViews };
     } finally {
@@ -241,8 +242,9 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     checks.get(requestId)?.();
   }
 
-  function note({ view, partition, sequence }: ViewProgress): void {
-    progress.advance(view, partition, Number(sequence));
+  function note({ view, stream: counted, partition, sequence }: ViewProgress): void {
+    if (counted !== stream) return;
+    progress.advance(view, { stream, partition, sequence: Number(sequence) });
   }
 
   /** Asks again for outcomes whose reply seems to be lost. An inquiry is answered behind its command, so its answer is final. */

@@ -7,6 +7,7 @@ import { SEQUENCE_HEADER } from "./event-headers.ts";
 
 /** Where a record lies, and what is known of it without reading its value. */
 interface Delivery {
+  readonly stream: string;
   readonly partition: number;
   readonly offset: number;
   readonly aggregateId: string;
@@ -36,17 +37,18 @@ export type DeliveredEvent = ReadableEvent | UnreadableEvent;
  *
  * @throws {NewerEventError} newer code has begun to write: what it writes is for newer readers, and nothing to be parked
  */
-export function delivered(events: Pick<EventReader, "read">, record: LogRecord): DeliveredEvent {
+export function delivered(events: Pick<EventReader, "read">, stream: string, record: LogRecord): DeliveredEvent {
   const { partition, offset, key: aggregateId, timestampMs: recordedAtMs } = record;
   try {
     const event = events.read(record.value);
     const { metadata } = event;
     if (metadata === undefined) throw new TypeError("the event has no metadata");
-    return { partition, offset, aggregateId: metadata.aggregateId, recordedAtMs, sequence: Number(metadata.sequence), event, metadata };
+    const sequence = Number(metadata.sequence);
+    return { stream, partition, offset, aggregateId: metadata.aggregateId, recordedAtMs, sequence, event, metadata };
   } catch (error) {
     if (error instanceof NewerEventError) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    return { partition, offset, aggregateId, recordedAtMs, sequence: toldSequence(record), error: message };
+    return { stream, partition, offset, aggregateId, recordedAtMs, sequence: toldSequence(record), error: message };
   }
 }
 

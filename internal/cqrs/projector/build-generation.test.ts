@@ -44,7 +44,7 @@ async function started(views = orders.views): Promise<System> {
   const documents = await openEmbeddedDocuments({ inMemory: true });
   onTestFinished(() => documents[Symbol.asyncDispose]());
   startHandler(log);
-  const freshness = await startFreshness({ documents, views, partitions });
+  const freshness = await startFreshness({ documents, views });
   onTestFinished(() => freshness[Symbol.asyncDispose]());
   const catalogue = openCatalogue(documents);
   return {
@@ -173,7 +173,7 @@ it("a view that comes late is built without holding up the others, and says unti
   const system = await started();
   const first = startProjector(system.log, system.documents, "projector", { views: others });
   await writeUnseen(system, 4);
-  await expect.poll(() => system.freshness.sequences(others[0] as Projection).size, deadline).toBeGreaterThan(0);
+  await expect.poll(() => system.freshness.positions(others[0] as Projection).size, deadline).toBeGreaterThan(0);
   await first[Symbol.asyncDispose]();
   startProjector(system.log, system.documents);
   await expect.poll(() => system.freshness.collection(view), deadline).toBe(`${live}.b1`);

@@ -5,11 +5,13 @@
 
 import type { Checkpoint, Documents } from "../documents.ts";
 import type { DeliveredEvent, ReadableEvent } from "../event/delivered-event.ts";
+import { appliedIn } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import { createDocumentCache, type FoldedDocument } from "./document-cache.ts";
 import { type Fold, foldDocument } from "./fold-document.ts";
 import { createParkedKeys, NO_SEQUENCE, type ParkedKeys, type Place, queued } from "./parked-keys.ts";
-import { answered, PARKED, type ParkedKey, parkedId, parkedWrite } from "./parking.ts";
+import { answered, type ParkedKey, parkedId } from "./parking.ts";
+import { PARKED, parkedWrite } from "./stored-parked-keys.ts";
 
 /** Another projector may win a document's revision; it is loaded and folded again so often before something else must be wrong. */
 const MAX_CONFLICT_ROUNDS = 20;
@@ -131,7 +133,7 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
     const folds = route(view, events, new Map());
     const loaded = await cache.load(folds);
     const passed = folds.find(({ id, events: own }, index) =>
-      own.some((event) => id !== event.aggregateId && event.sequence <= (loaded[index]?.applied[event.partition] ?? 0)),
+      own.some((event) => id !== event.aggregateId && event.sequence <= appliedIn(loaded[index]?.applied, event.stream, event.partition)),
     );
     if (passed === undefined) return undefined;
     return `the document ${passed.id} has gone on with the events of others; rebuild the view to have these in it: headwater views rebuild ${view.name}`;
@@ -147,12 +149,12 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
     const folded: FoldedDocument[] = [];
     folds.forEach((each, index) => {
       const { view, id, events } = each;
-      const placeOf = ({ partition }: ReadableEvent): Place => ({ view, partition, scope: "document", key: id });
+      const placeOf = ({ stream, partition }: ReadableEvent): Place => ({ view, stream, partition, scope: "document", key: id });
       const result = foldDocument(each, loaded[index], (event) => parkedKeys.isSkipped(placeOf(event), event.sequence));
       if (result.folded !== undefined) folded.push(result.folded);
       for (const { event, error } of result.failures) {
         park(placeOf(event), event, error, parked);
-        for (const later of events) if (later.partition === event.partition) enqueue(placeOf(event), later, parked);
+        for (const later of events) if (isBeside(later, event)) enqueue(placeOf(event), later, parked);
       }
     });
     return { documents: folded, parked };
@@ -164,7 +166,7 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
     for (const event of events) {
       for (const id of documentsOf(view, event, parked)) {
         const readable = event as ReadableEvent;
-        if (enqueue({ view, partition: event.partition, scope: "document", key: id }, event, parked)) continue;
+        if (enqueue({ view, stream: event.stream, partition: event.partition, scope: "document", key: id }, event, parked)) continue;
         const own = folds.get(id) ?? { view, id, events: [] };
         folds.set(id, own);
         own.events.push(readable);
@@ -175,13 +177,13 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
 
   /** The documents that an event belongs to; none if it waits with its aggregate, or is no event. */
   function documentsOf(view: Projection, event: DeliveredEvent, parked: Map<string, ParkedKey>): readonly string[] {
-    const { partition, offset, aggregateId: key, sequence } = event;
+    const { stream, partition, offset, aggregateId: key, sequence } = event;
     if (sequence === undefined) {
-      const record: Place = { view, partition, scope: "record", key: String(offset) };
+      const record: Place = { view, stream, partition, scope: "record", key: String(offset) };
       if (!parkedKeys.isSkipped(record, NO_SEQUENCE)) park(record, event, "error" in event ? event.error : "", parked);
       return [];
     }
-    const place: Place = { view, partition, scope: "aggregate", key };
+    const place: Place = { view, stream, partition, scope: "aggregate", key };
     if (enqueue(place, event, parked) || parkedKeys.isSkipped(place, sequence)) return [];
     try {
       if ("error" in event) throw new TypeError(event.error);
@@ -208,6 +210,10 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
     if (after !== known) parked.set(entry.id, after);
     return true;
   }
+}
+
+function isBeside(one: ReadableEvent, other: ReadableEvent): boolean {
+  return one.partition === other.partition && one.stream === other.stream;
 }
 
 function restless(): Error {

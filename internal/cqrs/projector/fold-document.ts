@@ -2,6 +2,7 @@
 
 import type { Applied, Fields } from "../documents.ts";
 import type { ReadableEvent } from "../event/delivered-event.ts";
+import { appliedIn, appliedUpTo } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import type { CachedDocument, FoldedDocument, KnownDocument } from "./document-cache.ts";
 
@@ -22,7 +23,7 @@ export interface FoldFailure {
 export interface FoldResult {
   /** Absent if nothing changed. */
   readonly folded?: FoldedDocument;
-  /** The first of each partition that failed: it and those of its partition behind it are not in the document. */
+  /** The first of each partition of a stream that failed: it and those of its partition behind it are not in the document. */
   readonly failures: readonly FoldFailure[];
 }
 
@@ -53,21 +54,21 @@ function foldEach(
   encodes: boolean,
 ): State {
   let document = before?.document;
-  const applied: Record<number, number> = { ...before?.applied };
-  const failures = new Map<number, FoldFailure>();
+  const applied = copyOf(before?.applied);
+  const failures = new Map<string, FoldFailure>();
   let hasSkipped = false;
   for (const event of events) {
-    const { partition, sequence } = event;
-    if (sequence <= (applied[partition] ?? 0) || failures.has(partition)) continue;
+    const { stream, partition, sequence } = event;
+    if (sequence <= appliedIn(applied, stream, partition) || (failures.size > 0 && failures.has(placeOf(event)))) continue;
     try {
       const isLeftOut = isSkipped(event);
       const next = isLeftOut ? document : view.fold(document, id, event.event);
       hasSkipped ||= isLeftOut;
-      if (encodes && next !== undefined) view.encode(next, { ...applied, [partition]: sequence });
+      if (encodes && next !== undefined) view.encode(next, appliedUpTo(applied, event));
       document = next;
-      applied[partition] = sequence;
+      (applied[stream] ??= {})[partition] = sequence;
     } catch (error) {
-      failures.set(partition, { event, error: error instanceof Error ? error.message : String(error) });
+      failures.set(placeOf(event), { event, error: error instanceof Error ? error.message : String(error) });
     }
   }
   return { document, hasSkipped, applied, failures: [...failures.values()] };
@@ -81,10 +82,18 @@ function withFields({ view, id }: Fold, before: KnownDocument | undefined, state
 }
 
 function allFailed({ events }: Fold, applied: Applied, error: string): FoldResult {
-  const failures = new Map<number, FoldFailure>();
+  const failures = new Map<string, FoldFailure>();
   for (const event of events) {
-    const { partition, sequence } = event;
-    if (sequence > (applied[partition] ?? 0) && !failures.has(partition)) failures.set(partition, { event, error });
+    const { stream, partition, sequence } = event;
+    if (sequence > appliedIn(applied, stream, partition) && !failures.has(placeOf(event))) failures.set(placeOf(event), { event, error });
   }
   return { failures: [...failures.values()] };
+}
+
+function copyOf(applied: Applied = {}): Record<string, Record<number, number>> {
+  return Object.fromEntries(Object.entries(applied).map(([stream, sequences]) => [stream, { ...sequences }]));
+}
+
+function placeOf({ stream, partition }: ReadableEvent): string {
+  return `${stream}/${partition}`;
 }

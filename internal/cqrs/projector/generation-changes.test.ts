@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import {
   cancelBuild,
   dropPrevious,
+  follow,
   forgetAbandoned,
   introduce,
   noteBuild,
@@ -14,7 +15,15 @@ import {
 import { GenerationsError, type ViewGenerations } from "./generations.ts";
 
 const order = { version: 1, pace: 50, nowMs: 7 };
-const fresh: ViewGenerations = { view: "orders", revision: 3, live: { collection: "orders.v1", version: 1 }, abandoned: [], builds: 0 };
+const stream = { id: "stream-1", topic: "orders.events.v1", partitions: 8 };
+const fresh: ViewGenerations = {
+  view: "orders",
+  revision: 3,
+  streams: [stream],
+  live: { collection: "orders.v1", version: 1 },
+  abandoned: [],
+  builds: 0,
+};
 const building = startBuild(fresh, order);
 const name = building.building?.collection ?? "";
 
@@ -26,6 +35,13 @@ it("a build begins beside the live generation, under a name of its own", () => {
   });
   const next = startBuild(cancelBuild(building), order);
   expect(next).toMatchObject({ building: { collection: "orders.v1.b2" }, abandoned: ["orders.v1.b1"] });
+});
+
+it("a view follows one stream, with the partitions that it had", () => {
+  expect(follow({ ...fresh, streams: [] }, stream).streams).toEqual([stream]);
+  expect(follow(fresh, stream)).toBe(fresh);
+  expect(() => follow(fresh, { ...stream, id: "stream-2" })).toThrow("headwater views reset");
+  expect(() => follow(fresh, { ...stream, partitions: 12 })).toThrow("follows 8 partitions of orders.events.v1, and the log has 12");
 });
 
 it("a second build is refused while one is under way, and replaces one that failed", () => {

@@ -1,6 +1,7 @@
 /** What may become of a view's generations: pure changes of its entry in the catalogue, each refused where it does not fit. */
 
-import { type Build, type Generation, GenerationsError, type ViewGenerations } from "./generations.ts";
+import { GapError, REBUILD } from "./gap.ts";
+import { type Build, type FollowedStream, type Generation, GenerationsError, type ViewGenerations } from "./generations.ts";
 
 /** The share of its time that a build works unless it is told otherwise, in percent: as much as it leaves. */
 export const DEFAULT_PACE = 50;
@@ -35,6 +36,27 @@ export function introduce(entry: ViewGenerations, order: BuildOrder, isLate = fa
   const isNewer = entry.live.version < order.version && (entry.building?.version ?? 0) < order.version;
   if (isNewer) return startBuild(abandonBuild(entry), order);
   return entry.revision === 0 ? { ...entry } : entry;
+}
+
+/**
+ * Notes which stream a view follows.
+ *
+ * @throws {GapError} it follows another: its documents are not those of this stream
+ */
+export function follow(entry: ViewGenerations, stream: FollowedStream): ViewGenerations {
+  const [known] = entry.streams;
+  if (known === undefined) return { ...entry, streams: [stream] };
+  if (known.id !== stream.id) {
+    throw new GapError(
+      `the view ${entry.view} follows another stream of events (${known.id}, and ${stream.topic} of the log is ${stream.id}): ${REBUILD}`,
+    );
+  }
+  if (known.partitions !== stream.partitions) {
+    throw new GapError(
+      `the view ${entry.view} follows ${known.partitions} partitions of ${known.topic}, and the log has ${stream.partitions}: partitions must not be added, since keys then lie in others; move the events into new topics with headwater log export and import`,
+    );
+  }
+  return entry;
 }
 
 /** Holds the build. */

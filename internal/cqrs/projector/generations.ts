@@ -3,8 +3,10 @@
  * Each change is one guarded write of one document, so all processes see the same before and after it (P6).
  */
 
-import { type Checkpoint, type Collection, type Documents, type Fields, NEWS } from "../documents.ts";
+import { type Checkpoint, type Collection, type Documents, NEWS } from "../documents.ts";
+import type { Stream } from "../positions.ts";
 import type { Projection } from "../projection.ts";
+import { entryFromFields, fieldsFromEntry } from "./stored-generations.ts";
 
 /** Where the catalogue lies. Its name is state. */
 const GENERATIONS = "generations";
@@ -41,11 +43,19 @@ export interface Build extends Generation {
   readonly note: string;
 }
 
+/** A stream that a view follows. */
+export interface FollowedStream extends Stream {
+  /** The name of its events topic. */
+  readonly topic: string;
+}
+
 /** The catalogue's entry of a view. */
 export interface ViewGenerations {
   readonly view: string;
   /** The revision of the entry; 0 if there is none yet. */
   readonly revision: number;
+  /** What its generations follow; none before a projector has written it. */
+  readonly streams: readonly FollowedStream[];
   /** What queries read. */
   readonly live: Generation;
   /** What they read before; it is kept up to date, to go back to. */
@@ -124,7 +134,13 @@ export function announcedView({ collection }: Checkpoint): string | undefined {
 
 /** A view's entry before anybody has written one. */
 function beginning(view: Projection): ViewGenerations {
-  return { view: view.name, revision: 0, live: { collection: view.collection.name, version: view.version }, abandoned: [], builds: 0 };
+  const live = { collection: view.collection.name, version: view.version };
+  return { view: view.name, revision: 0, streams: [], live, abandoned: [], builds: 0 };
+}
+
+/** The collections of a view's generations. */
+export function collectionsOf({ live, previous, building }: ViewGenerations): readonly string[] {
+  return [live, previous, building].flatMap((generation) => generation?.collection ?? []);
 }
 
 /** A view as it is kept in one of its generations. */
@@ -141,21 +157,6 @@ export function keptGenerations(view: Projection, { live, previous }: ViewGenera
 const ANNOUNCED = `${NEWS}${GENERATIONS}/`;
 
 function announcement({ view, revision }: ViewGenerations): Checkpoint {
-  return { collection: ANNOUNCED + view, partition: 0, logId: GENERATIONS, nextOffset: revision, sequence: revision, eventTimeMs: 0 };
-}
-
-function fieldsFromEntry({ view, live, previous, building, abandoned, builds }: ViewGenerations): Fields {
-  return {
-    view,
-    live: { ...live },
-    ...(previous && { previous: { ...previous } }),
-    ...(building && { building: { ...building } }),
-    abandoned: [...abandoned],
-    builds,
-  };
-}
-
-/** They were written from an entry. */
-function entryFromFields(fields: Fields, revision: number): ViewGenerations {
-  return { ...(fields as unknown as Omit<ViewGenerations, "revision">), revision };
+  const position = { partition: 0, nextOffset: revision, sequence: revision, eventTimeMs: 0, proof: "" };
+  return { ...position, collection: ANNOUNCED + view, stream: GENERATIONS };
 }

@@ -61,7 +61,7 @@ it("a batch is folded while the one before is written, and written only after it
   released.resolve();
   await untilApplied(documents);
   expect(begun()).toBe(history.events.length / BATCH);
-  await expectFolds(documents, history);
+  await expectFolds(documents, log, history);
 });
 
 it("of a batch that was folded ahead of one whose write fails, nothing is written, and the next projector begins with both", async () => {
@@ -72,7 +72,7 @@ it("of a batch that was folded ahead of one whose write fails, nothing is writte
   await expect(projector.stopped).rejects.toThrow("the store is away");
   expect(begun()).toBe(1);
   await project(log, documents);
-  await expectFolds(documents, history);
+  await expectFolds(documents, log, history);
 });
 
 it("a batch that was folded ahead of one that another projector wrote meanwhile is folded again", async () => {
@@ -82,7 +82,7 @@ it("a batch that was folded ahead of one that another projector wrote meanwhile 
   await project(inAnotherGroup(log), documents);
   released.resolve();
   await untilApplied(documents);
-  await expectFolds(documents, history);
+  await expectFolds(documents, log, history);
 });
 
 it("what was folded ahead of an event that is parked then waits behind it", async () => {

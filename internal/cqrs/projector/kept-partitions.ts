@@ -3,17 +3,15 @@
 import type { Clock } from "../clock.ts";
 import type { Checkpoint, Documents } from "../documents.ts";
 import { type DeliveredEvent, delivered } from "../event/delivered-event.ts";
+import { recordProof } from "../event/record-proof.ts";
 import type { Consumer, Log, LogRecord } from "../log.ts";
+import type { StreamPlace } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import { timestampToMs } from "../time.ts";
 import type { EventReader } from "../upcasting.ts";
 import { createEventFolder, type DueEvents, type FoldedBatch } from "./event-folder.ts";
+import { GapError, REBUILD } from "./gap.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
-
-/** The log does not continue where the views are: events are missing, and to go on would corrupt every view. */
-export class GapError extends Error {
-  override readonly name = "GapError";
-}
 
 /** What is kept, and from where. */
 export interface PartitionsOptions {
@@ -30,10 +28,8 @@ export interface PartitionsOptions {
 }
 
 /** How far a generation is complete in a partition. */
-export interface AppliedPlace {
+export interface AppliedPlace extends StreamPlace {
   readonly generation: Projection;
-  readonly partition: number;
-  readonly sequence: number;
 }
 
 /** Where one generation stands in one partition. */
@@ -41,6 +37,7 @@ interface Place {
   nextOffset: number;
   sequence: number;
   eventTimeMs: number;
+  proof: string;
 }
 
 /** What is to be written. */
@@ -68,7 +65,8 @@ export interface Partitions {
 /** Of no partition yet. */
 export function createPartitions(options: PartitionsOptions, generations: readonly Projection[], consumer: Consumer): Partitions {
   const { log, documents, clock, events, topics, onApplied, onPartitions, signal } = options;
-  const read = (record: LogRecord): DeliveredEvent => delivered(events, record);
+  const stream = log.topicId(topics.events.name);
+  const read = (record: LogRecord): DeliveredEvent => delivered(events, stream, record);
   const folder = createEventFolder({ documents, now: () => clock.now() });
   /** Per partition, the place of each generation, in their order, as far as has been prepared. */
   const places = new Map<number, readonly Place[]>();
@@ -76,16 +74,15 @@ export function createPartitions(options: PartitionsOptions, generations: readon
   return {
     async takeOver(partition) {
       const found = await Promise.all(generations.map((generation) => documents.checkpoints(generation.collection.name)));
-      const taken = found.map((checkpoints) => placeOf(checkpoints, partition, log.id));
+      const taken = found.map((checkpoints) => placeOf(checkpoints, stream, partition));
       const end = (await log.ends(topics.events.name))[partition] ?? 0;
       if (taken.some((place) => place.nextOffset > end)) {
         throw new GapError(
           `partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`,
         );
       }
-      await folder.parkedKeys.takeOver(partition);
+      await folder.parkedKeys.takeOver(stream, partition);
       places.set(partition, taken);
-      // Even before the first event, the query side learns from the checkpoints which log the views follow.
       await documents.write(
         [],
         taken.map((place, index) => checkpointOf(index, partition, place)),
@@ -96,7 +93,7 @@ export function createPartitions(options: PartitionsOptions, generations: readon
     },
     release(partition) {
       places.delete(partition);
-      folder.parkedKeys.release(partition);
+      folder.parkedKeys.release(stream, partition);
       // Another projector writes these documents from now on; a stale one would only cost a conflict, but would stay in memory.
       folder.clear();
       onPartitions?.(new Set(places.keys()));
@@ -105,6 +102,7 @@ export function createPartitions(options: PartitionsOptions, generations: readon
       const arrived = records.map(read);
       const after = new Map<number, Place[]>();
       const due = generations.map((view, index): DueEvents => ({ view, events: dueEvents(arrived, index, after) }));
+      for (const [partition, next] of after) proveLast(records, partition, next);
       const checkpoints = [...after].flatMap(([partition, next]) => next.map((place, index) => checkpointOf(index, partition, place)));
       for (const [partition, next] of after) places.set(partition, next);
       return { folded: await folder.fold(due), checkpoints, applied: [...after].flatMap(appliedIn) };
@@ -152,25 +150,31 @@ export function createPartitions(options: PartitionsOptions, generations: readon
     });
   }
 
+  /** The generations that got on have all come to the last record. */
+  function proveLast(records: readonly LogRecord[], partition: number, next: readonly Place[]): void {
+    const last = records.findLast((record) => record.partition === partition);
+    if (last === undefined) return;
+    const proof = recordProof(last);
+    for (const place of next) if (place.nextOffset === last.offset + 1) place.proof = proof;
+  }
+
   function checkpointOf(index: number, partition: number, place: Place): Checkpoint {
-    return { collection: generations[index]?.collection.name ?? "", partition, logId: log.id, ...place };
+    return { collection: generations[index]?.collection.name ?? "", stream, partition, ...place };
   }
 
   function appliedIn([partition, standing]: readonly [number, readonly Place[]]): readonly AppliedPlace[] {
-    return generations.map((generation, index) => ({ generation, partition, sequence: standing[index]?.sequence ?? 0 }));
+    return generations.map((generation, index) => ({ generation, stream, partition, sequence: standing[index]?.sequence ?? 0 }));
   }
 }
 
-function placeOf(checkpoints: readonly Checkpoint[], partition: number, logId: string): Place {
+function placeOf(checkpoints: readonly Checkpoint[], stream: string, partition: number): Place {
+  const other = checkpoints.find((candidate) => candidate.stream !== stream);
+  if (other !== undefined)
+    throw new GapError(`the view ${other.collection} follows another stream of events (${other.stream}): ${REBUILD}`);
   const checkpoint = checkpoints.find((candidate) => candidate.partition === partition);
-  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0 };
-  if (checkpoint.logId !== logId) {
-    throw new Error(
-      `the view ${checkpoint.collection} follows another log (${checkpoint.logId}); remove its documents to build it from this one`,
-    );
-  }
-  const { nextOffset, sequence, eventTimeMs } = checkpoint;
-  return { nextOffset, sequence, eventTimeMs };
+  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0, proof: "" };
+  const { nextOffset, sequence, eventTimeMs, proof } = checkpoint;
+  return { nextOffset, sequence, eventTimeMs, proof };
 }
 
 /** Whether an event may wait in an entry. */

@@ -8,6 +8,7 @@ import { loadParked, loadParkedById, MAX_PARKED_KEYS, type ParkedKey, type Parke
 /** What has its events parked. */
 export interface Place {
   readonly view: Projection;
+  readonly stream: string;
   readonly partition: number;
   readonly scope: ParkedScope;
   readonly key: string;
@@ -28,8 +29,8 @@ export interface ParkedKeys {
   note(entries: Iterable<ParkedKey>): void;
   /** Reads entries again that others have changed. */
   reload(ids: readonly string[]): Promise<void>;
-  takeOver(partition: number): Promise<void>;
-  release(partition: number): void;
+  takeOver(stream: string, partition: number): Promise<void>;
+  release(stream: string, partition: number): void;
 }
 
 /** Creates the keys of no partition. */
@@ -47,13 +48,14 @@ export function createParkedKeys(documents: DocumentReader): ParkedKeys {
     isSkipped: (place, sequence) => skips.size > 0 && skips.has(skipOf(place.view.name, place, sequence)),
     parked(place, event, error, nowMs) {
       const id = idOf(place);
-      const { view, partition, scope, key } = place;
+      const { view, stream, partition, scope, key } = place;
       const { offset, aggregateId, recordedAtMs, sequence = NO_SEQUENCE } = event;
       const { request: _, ...before } = known.get(id) ?? { id, revision: 0, skipped: [], answers: [] };
       return {
         ...before,
         collection: view.collection.name,
         view: view.name,
+        stream,
         partition,
         scope,
         key,
@@ -70,9 +72,9 @@ export function createParkedKeys(documents: DocumentReader): ParkedKeys {
       const found = await loadParkedById(documents, ids);
       note(found.filter((entry) => entry !== undefined));
     },
-    async takeOver(partition) {
-      release(partition);
-      note(await loadParked(documents, partition));
+    async takeOver(stream, partition) {
+      release(stream, partition);
+      note(await loadParked(documents, stream, partition));
     },
     release,
   };
@@ -89,9 +91,9 @@ export function createParkedKeys(documents: DocumentReader): ParkedKeys {
     }
   }
 
-  function release(partition: number): void {
+  function release(stream: string, partition: number): void {
     for (const [id, entry] of known) {
-      if (entry.partition !== partition) continue;
+      if (entry.partition !== partition || entry.stream !== stream) continue;
       if (entry.state === "parked") waitingCount -= 1;
       known.delete(id);
     }
@@ -103,10 +105,12 @@ export function queued(entry: ParkedKey, sequence: number): ParkedKey {
   return sequence <= entry.queuedTo ? entry : { ...entry, depth: entry.depth + 1, queuedTo: sequence };
 }
 
-function idOf({ view, partition, scope, key }: Place): string {
-  return parkedId({ collection: view.collection.name, partition, scope, key });
+function idOf({ view, ...place }: Place): string {
+  return parkedId({ ...place, collection: view.collection.name });
 }
 
-function skipOf(view: string, { partition, scope, key }: Pick<ParkedKey, "partition" | "scope" | "key">, sequence: number): string {
-  return `${view}/${partition}/${scope}/${sequence}/${key}`;
+type SkippedPlace = Pick<ParkedKey, "stream" | "partition" | "scope" | "key">;
+
+function skipOf(view: string, { stream, partition, scope, key }: SkippedPlace, sequence: number): string {
+  return `${view}/${stream}/${partition}/${scope}/${sequence}/${key}`;
 }

@@ -3,18 +3,8 @@
  * (P7). The queue is not copied: the events stay in the log, and a key's entry says where to go on.
  */
 
-import {
-  type Checkpoint,
-  type Collection,
-  type Documents,
-  type DocumentWrite,
-  type Fields,
-  NEWS,
-  type StoredDocument,
-} from "../documents.ts";
-
-/** Where the entries lie. Its name is state. */
-export const PARKED = "parked";
+import { type Checkpoint, type Collection, type Condition, type Documents, NEWS, type SortKey } from "../documents.ts";
+import { PARKED, parkedFromStored, parkedWrite, storedState } from "./stored-parked-keys.ts";
 
 const PARKED_NEWS = `${NEWS}${PARKED}`;
 
@@ -23,7 +13,7 @@ export const parkedCollection: Collection = {
   name: PARKED,
   indexes: [
     { name: "partition", fields: ["partition", "state"] },
-    { name: "state", fields: ["state", "parkedAtMs"] },
+    { name: "state", fields: ["state", "parkedAt"] },
   ],
 };
 
@@ -42,7 +32,7 @@ export interface ParkedEvent {
   readonly sequence: number;
   readonly offset: number;
   readonly aggregateId: string;
-  /** Milliseconds since 1970. */
+  /** When it was appended, in milliseconds since 1970. */
   readonly recordedAtMs: number;
 }
 
@@ -70,6 +60,7 @@ export interface ParkedKey {
   /** The generation of the view. */
   readonly collection: string;
   readonly view: string;
+  readonly stream: string;
   readonly partition: number;
   readonly scope: ParkedScope;
   /** The document's or the aggregate's id, or the record's offset. */
@@ -98,28 +89,30 @@ const MAX_ANSWERS = 20;
 const PAGE = 500;
 
 /** The id of a key's entry. */
-export function parkedId({ collection, partition, scope, key }: Pick<ParkedKey, "collection" | "partition" | "scope" | "key">): string {
-  return `${collection}/${partition}/${scope}/${key}`;
+export function parkedId(place: Pick<ParkedKey, "collection" | "stream" | "partition" | "scope" | "key">): string {
+  const { collection, stream, partition, scope, key } = place;
+  return `${collection}/${stream}/${partition}/${scope}/${key}`;
 }
 
 /** Entries of a partition that matter to who folds its events: what waits, and what was left out. */
-export async function loadParked(documents: Pick<Documents, "find">, partition: number): Promise<readonly ParkedKey[]> {
+export async function loadParked(documents: Pick<Documents, "find">, stream: string, partition: number): Promise<readonly ParkedKey[]> {
   return findAll(documents, [
     { field: "partition", op: "eq", value: partition },
-    { field: "state", op: "in", value: ["parked", "skipped"] },
+    { field: "state", op: "in", value: [storedState("parked"), storedState("skipped")] },
+    { field: "stream", op: "eq", value: stream },
   ]);
 }
 
 /** Entries for people, those that wait or all, the longest waiting first. */
 export async function listParked(documents: Pick<Documents, "find">, { all = false } = {}): Promise<readonly ParkedKey[]> {
-  const states = all ? ["parked", "retried", "skipped", "dropped"] : ["parked"];
-  const found = await findAll(documents, [{ field: "state", op: "in", value: states }]);
+  const states = all ? (["parked", "retried", "skipped", "dropped"] as const) : (["parked"] as const);
+  const found = await findAll(documents, [{ field: "state", op: "in", value: states.map(storedState) }]);
   return found.toSorted((a, b) => a.parkedAtMs - b.parkedAtMs);
 }
 
-async function findAll(documents: Pick<Documents, "find">, where: Parameters<Documents["find"]>[0]["where"]): Promise<ParkedKey[]> {
+async function findAll(documents: Pick<Documents, "find">, where: readonly Condition[]): Promise<ParkedKey[]> {
   const entries: ParkedKey[] = [];
-  let after: { readonly after: NonNullable<Parameters<Documents["find"]>[0]["after"]> } | undefined;
+  let after: { readonly after: SortKey } | undefined;
   do {
     const page = await documents.find({ collection: PARKED, where, sort: [], limit: PAGE, ...after });
     entries.push(...page.documents.map(parkedFromStored));
@@ -141,11 +134,6 @@ export async function loadParkedById(
   ids: readonly string[],
 ): Promise<readonly (ParkedKey | undefined)[]> {
   return (await documents.load(PARKED, ids)).map((stored) => stored && parkedFromStored(stored));
-}
-
-/** The write of an entry; it then has the next revision. */
-export function parkedWrite({ id, revision, ...fields }: ParkedKey): DocumentWrite {
-  return { collection: PARKED, id, expectedRevision: revision, applied: {}, fields: fields as unknown as Fields };
 }
 
 /** Asks the projectors for something: the one that has the partition answers. */
@@ -174,12 +162,7 @@ export function answered(entry: ParkedKey, failure?: Pick<ParkedKey, "event" | "
   return { ...rest, state: skipped.length > 0 ? "skipped" : "retried", depth: 0, skipped, answers };
 }
 
-/** Each names another log, so that it replaces the one before, whatever the clocks of those who ask say. */
-function parkedAnnouncement({ id, revision, partition }: ParkedKey, { atMs }: ParkedRequest): Checkpoint {
-  return { collection: PARKED_NEWS, partition, logId: `${id}/${revision}`, nextOffset: atMs, sequence: atMs, eventTimeMs: 0 };
-}
-
-/** They were written from an entry. */
-function parkedFromStored({ id, revision, fields }: StoredDocument): ParkedKey {
-  return { ...(fields as unknown as Omit<ParkedKey, "id" | "revision">), id, revision };
+/** The time and the revision make it differ from the one before: a store tells nobody of a write that changes nothing. */
+function parkedAnnouncement({ revision, stream, partition }: ParkedKey, { atMs }: ParkedRequest): Checkpoint {
+  return { collection: PARKED_NEWS, stream, partition, nextOffset: atMs, sequence: revision, eventTimeMs: 0, proof: "" };
 }

@@ -37,7 +37,7 @@ export function createProgressTeller({ log, clock, topics, entries }: ProgressTe
   let cancelRepeat: Cancel = repeat();
   return {
     tell(places) {
-      for (const place of places) latest.set(`${place.partition}/${place.generation.collection.name}`, place);
+      for (const place of places) latest.set(`${place.stream}/${place.partition}/${place.generation.collection.name}`, place);
       publish(places);
     },
     close: () => cancelRepeat(),
@@ -47,8 +47,8 @@ export function createProgressTeller({ log, clock, topics, entries }: ProgressTe
     const live = new Set(entries().map((entry) => entry.live.collection));
     const records = [...places]
       .filter(({ generation }) => live.has(generation.collection.name))
-      .map(({ generation: { name: view }, partition, sequence }): NewRecord => {
-        const value = create(ViewProgressSchema, { view, partition, sequence: BigInt(sequence) });
+      .map(({ generation: { name: view }, stream, partition, sequence }): NewRecord => {
+        const value = create(ViewProgressSchema, { view, stream, partition, sequence: BigInt(sequence) });
         return { topic: topics.progress.name, partition: 0, key: view, value: toBinary(ViewProgressSchema, value) };
       });
     if (records.length > 0) log.append(records).catch(() => undefined);

@@ -10,10 +10,11 @@ import type { Projection } from "../projection.ts";
 import { untilAborted } from "../until-aborted.ts";
 import type { BuildEngine } from "./build-generation.ts";
 import { createBuilds } from "./builds.ts";
-import { DEFAULT_PACE, forgetAbandoned, introduce } from "./generation-changes.ts";
+import { DEFAULT_PACE, follow, forgetAbandoned, introduce } from "./generation-changes.ts";
 import {
   announcedView,
   type Catalogue,
+  collectionsOf,
   generationsCollection,
   keptGenerations,
   openCatalogue,
@@ -22,8 +23,6 @@ import {
 import { keepGenerations } from "./keep-generations.ts";
 import { dropParked, isParkedRequest, parkedCollection } from "./parking.ts";
 import { createProgressTeller, type ProgressTopic } from "./progress-teller.ts";
-
-export { GapError } from "./kept-partitions.ts";
 
 /** What a projector works with. */
 export interface ProjectorOptions extends BuildEngine {
@@ -38,7 +37,7 @@ export interface ProjectorOptions extends BuildEngine {
 /**
  * Runs until the signal aborts.
  *
- * @throws {GapError} the partition sequence has a gap
+ * @throws {GapError} the documents are not those of the log, or the partition sequence has a gap
  * @throws {FencedError} another projector has joined under this instance's name: this one must end
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
@@ -106,13 +105,15 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
 }
 
 /** Writes down the views that are new to the catalogue, and begins to build those that this code keeps in a newer version. */
-async function introduceAll({ documents, views, clock }: ProjectorOptions, catalogue: Catalogue): Promise<void> {
+async function introduceAll({ log, documents, topics, views, clock }: ProjectorOptions, catalogue: Catalogue): Promise<void> {
+  const topic = topics.events.name;
+  const stream = { id: log.topicId(topic), topic, partitions: log.partitions };
   const begun = await Promise.all(views.map(async ({ collection }) => (await documents.checkpoints(collection.name)).some(hasEvents)));
   const others = (await catalogue.load(views)).some(({ revision }) => revision > 0);
   for (const [index, view] of views.entries()) {
     const order = { version: view.version, pace: DEFAULT_PACE, nowMs: clock.now() };
     const isLate = others && begun.includes(true) && begun[index] === false;
-    await catalogue.announce(await catalogue.change(view, (entry) => introduce(entry, order, isLate)));
+    await catalogue.announce(await catalogue.change(view, (entry) => introduce(follow(entry, stream), order, isLate)));
   }
 }
 
@@ -136,10 +137,6 @@ async function removeAbandoned(
     await dropParked(documents, gone);
     await openCatalogue(documents).change(view, (each) => forgetAbandoned(each, gone));
   }
-}
-
-function collectionsOf({ live, previous, building }: ViewGenerations): readonly string[] {
-  return [live, previous, building].flatMap((generation) => generation?.collection ?? []);
 }
 
 function keptBy(views: readonly Projection[], entries: readonly ViewGenerations[]): readonly Projection[] {

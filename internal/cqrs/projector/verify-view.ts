@@ -3,10 +3,11 @@
  * position that it says it has, so nothing has to stand still. Documents that no event belongs to are looked for when all are compared.
  */
 
-import type { Documents, DocumentValue, SortKey, StoredDocument } from "../documents.ts";
+import type { Applied, Documents, DocumentValue, SortKey, StoredDocument } from "../documents.ts";
 import { type DeliveredEvent, delivered, type ReadableEvent } from "../event/delivered-event.ts";
 import type { Log, LogRecord } from "../log.ts";
 import { murmur2 } from "../partition.ts";
+import { appliedIn, appliedUpTo } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import type { EventReader } from "../upcasting.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
@@ -108,7 +109,7 @@ interface Window {
 /** A document as its events make it. */
 interface Expected {
   readonly document: object | undefined;
-  readonly applied: Readonly<Record<number, number>>;
+  readonly applied: Applied;
   /** Why it cannot be folded. */
   readonly problem?: string;
 }
@@ -126,7 +127,8 @@ async function foldPass(options: VerifyOptions, window: Window): Promise<Pass> {
   const { documents, log, view, topics, events, signal, maxDocuments = MAX_DOCUMENTS } = options;
   const ends = new Map((await documents.checkpoints(view.collection.name)).map((checkpoint) => [checkpoint.partition, checkpoint]));
   const parked = parkedPlaces(view, await listParked(documents, { all: true }));
-  const read = (record: LogRecord): DeliveredEvent => delivered(events, record);
+  const stream = log.topicId(topics.events.name);
+  const read = (record: LogRecord): DeliveredEvent => delivered(events, stream, record);
   const expected = new Map<string, Expected>();
   const isNew = onceEach();
   let { until } = window;
@@ -179,10 +181,11 @@ function foldInto(
   }
 }
 
-function folded(view: Projection, id: string, before: Expected | undefined, { event, partition, sequence }: ReadableEvent): Expected {
-  const applied = { ...before?.applied, [partition]: sequence };
+function folded(view: Projection, id: string, before: Expected | undefined, delivery: ReadableEvent): Expected {
+  const { partition, sequence } = delivery;
+  const applied = appliedUpTo(before?.applied, delivery);
   try {
-    return { document: view.fold(before?.document, id, event), applied };
+    return { document: view.fold(before?.document, id, delivery.event), applied };
   } catch (error) {
     const problem = `event ${sequence} of partition ${partition} cannot be applied: ${error instanceof Error ? error.message : String(error)}`;
     return { document: before?.document, applied, problem };
@@ -216,13 +219,14 @@ async function compare(options: VerifyOptions, pass: Pass, ids: readonly string[
 
 /** Folds what documents have taken in since the checkpoints that the pass ended at. */
 async function catchUp({ log, topics, view, events, signal }: VerifyOptions, pass: Pass, stored: ReadonlyMap<string, StoredDocument>) {
-  const read = (record: LogRecord): DeliveredEvent => delivered(events, record);
+  const stream = log.topicId(topics.events.name);
+  const read = (record: LogRecord): DeliveredEvent => delivered(events, stream, record);
   const isNew = onceEach(pass.ends);
   const ends = await log.ends(topics.events.name);
   for (const [partition, { nextOffset, sequence }] of pass.ends) {
-    const ahead = [...stored.values()].filter(({ applied }) => (applied[partition] ?? 0) > sequence);
+    const ahead = [...stored.values()].filter(({ applied }) => appliedIn(applied, stream, partition) > sequence);
     if (ahead.length === 0) continue;
-    const positions = new Map(ahead.map(({ id, applied }) => [id, applied[partition] ?? 0]));
+    const positions = new Map(ahead.map(({ id, applied }) => [id, appliedIn(applied, stream, partition)]));
     for await (const records of await log.tail({
       topic: topics.events.name,
       partition,

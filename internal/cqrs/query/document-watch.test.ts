@@ -5,6 +5,7 @@ import type { Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.
 import { type Documents, DocumentsUnavailableError } from "../documents.ts";
 import { partitionOf } from "../partition.ts";
 import type { View } from "../projection.ts";
+import { applied, checkpointAt, introduce } from "../testing/positions.ts";
 import { createDocumentWatch, type DocumentWatch, type Shown } from "./document-watch.ts";
 import { startFreshness } from "./freshness.ts";
 
@@ -26,7 +27,8 @@ let sequence: number;
 beforeEach(async () => {
   documents = await openEmbeddedDocuments({ inMemory: true });
   await documents.prepare([view.collection]);
-  const freshness = await startFreshness({ documents, views: [view], partitions });
+  await introduce(documents, [view], partitions);
+  const freshness = await startFreshness({ documents, views: [view] });
   onTestFinished(async () => {
     await freshness[Symbol.asyncDispose]();
     await documents[Symbol.asyncDispose]();
@@ -44,7 +46,7 @@ beforeEach(async () => {
       return found;
     },
   };
-  watch = createDocumentWatch({ documents: gated, freshness, view, partitions });
+  watch = createDocumentWatch({ documents: gated, freshness, view });
 });
 
 it("who follows sees what is there, and then what it becomes", async () => {
@@ -147,9 +149,14 @@ async function put(id: string, version: number): Promise<void> {
   sequence += 1;
   const partition = partitionOf(id, partitions);
   const fields = { orderId: id, version };
-  const write = { collection: view.collection.name, id, expectedRevision: version - 1, applied: { [partition]: sequence }, fields };
-  const checkpoint = { collection: view.collection.name, partition, logId: "log-1", nextOffset: sequence, sequence, eventTimeMs: 0 };
-  expect(await documents.write([write], [checkpoint])).toEqual([]);
+  const write = {
+    collection: view.collection.name,
+    id,
+    expectedRevision: version - 1,
+    applied: applied({ [partition]: sequence }),
+    fields,
+  };
+  expect(await documents.write([write], [checkpointAt(view, partition, sequence)])).toEqual([]);
 }
 
 async function versionOf(state: Promise<IteratorResult<Shown<Order>, unknown>>): Promise<number | undefined> {

@@ -8,6 +8,7 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type Bell, createBell } from "../bell.ts";
 import type { Applied, DocumentReader, StoredDocument } from "../documents.ts";
 import { partitionOf } from "../partition.ts";
+import { appliedIn } from "../positions.ts";
 import type { View } from "../projection.ts";
 import type { Freshness } from "./freshness.ts";
 
@@ -28,6 +29,7 @@ export interface DocumentWatch<Document> {
    * than the one before.
    *
    * @throws {DocumentsUnavailableError}
+   * @throws {NotYetVisibleError} nobody knows yet which stream the view follows
    */
   follow(id: string, signal: AbortSignal): AsyncGenerator<Shown<Document>>;
 }
@@ -35,13 +37,14 @@ export interface DocumentWatch<Document> {
 /** What documents are followed of. */
 export interface DocumentWatchOptions<Desc extends DescMessage> {
   readonly documents: Pick<DocumentReader, "load">;
-  readonly freshness: Pick<Freshness, "watch">;
+  readonly freshness: Pick<Freshness, "watch" | "stream">;
   readonly view: View<Desc>;
-  readonly partitions: number;
 }
 
 interface Follower<Document> {
   readonly bell: Bell;
+  /** The partition sequence that a document shows. */
+  readonly sequenceOf: (document: Pick<StoredDocument, "applied">) => number;
   /** What it has not taken yet. */
   next: Shown<Document> | undefined;
   failure: { readonly error: unknown } | undefined;
@@ -59,11 +62,12 @@ interface Place<Document> {
 /** Follows documents for as long as the freshness lives. */
 export function createDocumentWatch<Desc extends DescMessage>(options: DocumentWatchOptions<Desc>): DocumentWatch<MessageShape<Desc>> {
   type Document = MessageShape<Desc>;
-  const { documents, freshness, view, partitions } = options;
-  const places = Array.from({ length: partitions }, (): Place<Document> => ({ followers: new Map(), due: new Set(), isLoading: false }));
+  const { documents, freshness, view } = options;
+  /** By partition. */
+  const places = new Map<number, Place<Document>>();
 
   freshness.watch(view, (partition) => {
-    const place = places[partition];
+    const place = places.get(partition);
     if (place === undefined) return;
     for (const id of place.followers.keys()) place.due.add(id);
     void loadDue(place);
@@ -71,8 +75,16 @@ export function createDocumentWatch<Desc extends DescMessage>(options: DocumentW
 
   return {
     async *follow(id, signal) {
-      const place = placeOf(id);
-      const follower: Follower<Document> = { bell: createBell(), next: undefined, failure: undefined, sequence: undefined };
+      const stream = freshness.stream(view);
+      const partition = partitionOf(id, stream.partitions);
+      const place = placeOf(partition);
+      const follower: Follower<Document> = {
+        bell: createBell(),
+        sequenceOf: ({ applied }) => appliedIn(applied, stream.id, partition),
+        next: undefined,
+        failure: undefined,
+        sequence: undefined,
+      };
       const followers = place.followers.get(id) ?? new Set();
       place.followers.set(id, followers.add(follower));
       place.due.add(id);
@@ -92,9 +104,9 @@ export function createDocumentWatch<Desc extends DescMessage>(options: DocumentW
     },
   };
 
-  function placeOf(id: string): Place<Document> {
-    const place = places[partitionOf(id, partitions)];
-    if (place === undefined) throw new RangeError("there is no partition");
+  function placeOf(partition: number): Place<Document> {
+    const place = places.get(partition) ?? { followers: new Map(), due: new Set(), isLoading: false };
+    places.set(partition, place);
     return place;
   }
 
@@ -120,12 +132,11 @@ export function createDocumentWatch<Desc extends DescMessage>(options: DocumentW
   }
 
   function show(followers: readonly Follower<Document>[], stored: StoredDocument | undefined): void {
-    const sequence = Math.max(0, ...Object.values(stored?.applied ?? {}));
-    const behind = followers.filter((follower) => follower.sequence === undefined || follower.sequence < sequence);
+    const behind = followers.filter(({ sequence, sequenceOf }) => sequence === undefined || (stored && sequence < sequenceOf(stored)));
     if (behind.length === 0) return;
     const shown = { document: stored && view.decode(stored.fields), applied: stored?.applied ?? {} };
     for (const follower of behind) {
-      follower.sequence = sequence;
+      follower.sequence = stored === undefined ? 0 : follower.sequenceOf(stored);
       follower.next = shown;
       follower.bell.ring();
     }

@@ -5,6 +5,7 @@ import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Documents, DocumentsUnavailableError } from "../documents.ts";
 import type { Projection, View } from "../projection.ts";
+import { applied, checkpointAt, introduce } from "../testing/positions.ts";
 import { createEventTail, type EventChunk, type EventFilter, type EventTail, partitionField, sequenceField } from "./event-tail.ts";
 import { startFreshness } from "./freshness.ts";
 
@@ -20,7 +21,8 @@ let finds: number;
 beforeEach(async () => {
   documents = await openEmbeddedDocuments({ inMemory: true });
   await documents.prepare([history.collection]);
-  const freshness = await startFreshness({ documents, views: [other, history], partitions });
+  await introduce(documents, [other, history], partitions);
+  const freshness = await startFreshness({ documents, views: [other, history] });
   onTestFinished(async () => {
     await freshness[Symbol.asyncDispose]();
     await documents[Symbol.asyncDispose]();
@@ -32,8 +34,8 @@ beforeEach(async () => {
       return documents.find(query);
     },
   };
-  tail = createEventTail({ documents: counted, freshness, view: history, partitions });
-  bothTail = createEventTail({ documents: counted, freshness, view: history, alongside: [other], partitions });
+  tail = createEventTail({ documents: counted, freshness, view: history });
+  bothTail = createEventTail({ documents: counted, freshness, view: history, alongside: [other] });
 });
 
 it("all events of all partitions come once, in the order of each partition", async () => {
@@ -86,10 +88,7 @@ it("events that another view does not show are not there, if they are to be read
   await put(0, 1, 5);
   const events = bothTail.follow(new Map(), {}, forever);
   const waiting = next(events);
-  await documents.write(
-    [],
-    [{ collection: other.collection.name, partition: 0, logId: "log-1", nextOffset: 3, sequence: 3, eventTimeMs: 0 }],
-  );
+  await documents.write([], [checkpointAt(other, 0, 3)]);
   expect(sequencesIn([await waiting], 0)).toEqual(range(1, 3));
 });
 
@@ -131,12 +130,11 @@ async function put(partition: number, from: number, to: number, { checkpoint = t
     const metadata = { aggregateId: `order-${partition}`, version: sequence, sequence: BigInt(sequence) };
     const facts = { case: "lineRemoved", value: { lineId: "1" } } as const;
     const event = create(OrderEventSchema, { metadata, customerId: `c${sequence % 5}`, event: facts });
-    const applied = { [partition]: sequence };
+    const upTo = applied({ [partition]: sequence });
     const [id = ""] = history.keys(event);
-    return { collection: history.collection.name, id, expectedRevision: 0, applied, fields: history.encode(event, applied) };
+    return { collection: history.collection.name, id, expectedRevision: 0, applied: upTo, fields: history.encode(event, upTo) };
   });
-  const place = { collection: history.collection.name, partition, logId: "log-1", nextOffset: to, sequence: to, eventTimeMs: 0 };
-  expect(await documents.write(writes, checkpoint ? [place] : [])).toEqual([]);
+  expect(await documents.write(writes, checkpoint ? [checkpointAt(history, partition, to)] : [])).toEqual([]);
 }
 
 async function next(events: AsyncIterator<EventChunk<OrderEvent>>): Promise<EventChunk<OrderEvent>> {

@@ -5,10 +5,10 @@
 
 import { type Bell, createBell } from "../bell.ts";
 import { type Applied, type Condition, type DocumentReader, DocumentsUnavailableError, type Fields, type Find } from "../documents.ts";
+import type { Sequences } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import type { EventMessage } from "../upcasting.ts";
 import type { Freshness } from "./freshness.ts";
-import type { Sequences } from "./token.ts";
 
 /** Where an event's document has its partition, and its sequence there: the view needs an index of these two. */
 export const partitionField = "partition";
@@ -20,11 +20,13 @@ const MAX_EVENTS = 256;
 
 /** The field that such a view derives: the partition of the one event that a document was made by. */
 export function partitionOfEvent(applied: Applied): Fields {
-  return { [partitionField]: Number(Object.keys(applied)[0] ?? 0) };
+  const [sequences = {}] = Object.values(applied);
+  return { [partitionField]: Number(Object.keys(sequences)[0] ?? 0) };
 }
 
 /** A run of events of one partition. */
 export interface EventChunk<Event> {
+  readonly stream: string;
   readonly partition: number;
   readonly events: readonly Event[];
   /** Everything up to this sequence has been looked at. */
@@ -49,9 +51,9 @@ export interface EventFilter<Event> {
   readonly query: (partition: number) => Pick<Find, "where" | "sort">;
 }
 
-/** The events of a log, as a view has them. */
+/** The events of a stream, as a view has them. */
 export interface EventTail<Event> {
-  /** The position behind the last event that can be read now. */
+  /** The position behind the last event that can be read now. @throws {NotYetVisibleError} nobody knows yet which stream it is */
   end(): Sequences;
   /**
    * Chunks behind a position, then new ones as they come, until the signal aborts. Nothing is read before it is asked for.
@@ -64,27 +66,24 @@ export interface EventTail<Event> {
 /** What events are read of. */
 export interface EventTailOptions<Event extends EventMessage> {
   readonly documents: Pick<DocumentReader, "find">;
-  readonly freshness: Pick<Freshness, "watch" | "sequences">;
+  readonly freshness: Pick<Freshness, "watch" | "stream" | "positions">;
   readonly view: Omit<Projection, "decode"> & { decode(fields: Fields): Event };
   /** Other views that must show an event before it is read here. */
   readonly alongside?: readonly Projection[];
-  readonly partitions: number;
 }
 
 /** Reads events for as long as the freshness lives. */
 export function createEventTail<Event extends EventMessage>(options: EventTailOptions<Event>): EventTail<Event> {
-  const { documents, freshness, view, alongside = [], partitions } = options;
+  const { documents, freshness, view, alongside = [] } = options;
   const views = [view, ...alongside];
-  const allPartitions = Array.from({ length: partitions }, (_, partition) => partition);
   /** The last read of each partition. Not more: what was read before another is never given out after it. */
   const lastReads = new Map<number, { readonly after: number; readonly chunk: Promise<EventChunk<Event>> }>();
-  const endOf = (partition: number): number => Math.min(...views.map((each) => freshness.sequences(each).get(partition) ?? 0));
 
   return {
-    end: () => new Map(allPartitions.map((partition) => [partition, endOf(partition)])),
+    end: () => new Map(allPartitions().map((partition) => [partition, endOf(partition)])),
     async *follow(from, selection, signal) {
       const positions = new Map(from);
-      const due = new Set(selection.partitions ?? allPartitions);
+      const due = new Set(selection.partitions ?? allPartitions());
       const followed = new Set(due);
       const bell = createBell();
       using _watches = watchAll(followed, due, bell);
@@ -105,6 +104,15 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
       }
     },
   };
+
+  function allPartitions(): readonly number[] {
+    return Array.from({ length: freshness.stream(view).partitions }, (_, partition) => partition);
+  }
+
+  function endOf(partition: number): number {
+    const { id } = freshness.stream(view);
+    return Math.min(...views.map((each) => freshness.positions(each).get(id)?.get(partition) ?? 0));
+  }
 
   function watchAll(followed: ReadonlySet<number>, due: Set<number>, bell: Bell): Disposable {
     const stack = new DisposableStack();
@@ -146,6 +154,7 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
   }
 
   async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<EventChunk<Event>> {
+    const { id: stream } = freshness.stream(view);
     const end = endOf(partition);
     const range: readonly Condition[] = [
       { field: sequenceField, op: "gt", value: after },
@@ -154,6 +163,6 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
     const found = await documents.find({ collection: view.collection.name, where: [...where, ...range], sort, limit: MAX_EVENTS });
     const events = found.documents.map(({ fields }) => view.decode(fields));
     const last = Number(events.at(-1)?.metadata?.sequence ?? end);
-    return { partition, events, sequence: found.next === undefined ? end : last, end };
+    return { stream, partition, events, sequence: found.next === undefined ? end : last, end };
   }
 }

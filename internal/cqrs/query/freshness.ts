@@ -4,10 +4,11 @@
  */
 
 import type { Checkpoint, DocumentReader, Documents } from "../documents.ts";
+import type { Positions, Stream } from "../positions.ts";
 import { createProgress } from "../progress.ts";
 import type { Projection } from "../projection.ts";
 import { announcedView, openCatalogue } from "../projector/generations.ts";
-import type { Sequences, TokenLog } from "./token.ts";
+import { untilAborted } from "../until-aborted.ts";
 
 /** A view cannot show a token's position yet; the same read may succeed a moment later. */
 export class NotYetVisibleError extends Error {
@@ -16,28 +17,34 @@ export class NotYetVisibleError extends Error {
 
 /** The progress of the views, as the query side knows it. */
 export interface Freshness extends AsyncDisposable {
-  /** The log that the views follow; undefined until a projector has written its first checkpoint. */
-  readonly log: TokenLog | undefined;
+  /** The streams that the views follow; none until a projector has written down what it follows. */
+  readonly streams: readonly Stream[];
   /**
    * The same, waiting for it.
    *
    * @throws {NotYetVisibleError} the signal aborted first
    */
-  known(signal: AbortSignal): Promise<TokenLog>;
+  known(signal: AbortSignal): Promise<readonly Stream[]>;
+  /**
+   * The stream that a view follows.
+   *
+   * @throws {NotYetVisibleError} nobody knows yet
+   */
+  stream(view: Projection): Stream;
   /** The documents, in which each view's collection is that of its live generation, whichever that is by now. */
   readonly documents: DocumentReader;
   /** The name of the collection that a view is read from now. */
   collection(view: Projection): string;
-  /** The position up to which a view is complete, per partition. It never goes back. */
-  sequences(view: Projection): Sequences;
+  /** The positions up to which a view is complete. They never go back. */
+  positions(view: Projection): Positions;
   /** When the newest event that a view shows was recorded, in milliseconds since 1970; undefined if there is none. */
   latestEventMs(view: Projection): number | undefined;
   /**
-   * Waits until a view shows everything up to a position.
+   * Waits until a view shows everything up to a position, in the streams that it follows.
    *
    * @throws {NotYetVisibleError} the signal aborted first
    */
-  waitFor(view: Projection, sequences: Sequences, signal: AbortSignal): Promise<void>;
+  waitFor(view: Projection, positions: Positions, signal: AbortSignal): Promise<void>;
   /** Calls the listener with the partition whenever a view gets on, until the result is disposed of. */
   watch(view: Projection, listener: (partition: number) => void): Disposable;
 }
@@ -46,7 +53,6 @@ export interface Freshness extends AsyncDisposable {
 export interface FreshnessOptions {
   readonly documents: Documents;
   readonly views: readonly Projection[];
-  readonly partitions: number;
   /** Told of what failed behind the callers: the catalogue of generations could not be read. It is read again with the next change. */
   readonly onError?: (error: unknown) => void;
 }
@@ -54,65 +60,72 @@ export interface FreshnessOptions {
 /** What is known of one generation. */
 interface Generation {
   readonly collection: string;
-  /** Per partition. */
-  readonly checkpoints: Map<number, Checkpoint>;
+  /** By stream and partition. */
+  readonly checkpoints: Map<string, Checkpoint>;
 }
 
 /** What is known of one view. */
 interface ViewState {
   readonly view: Projection;
+  /** What it follows; none if that is not known yet. */
+  streams: readonly Stream[];
   live: Generation;
   /** The generation that is to be read as soon as it shows no less. */
   next: Generation | undefined;
   /** What was asked for since the last checkpoint. */
-  sequences: Sequences | undefined;
+  positions: Positions | undefined;
   readonly listeners: Set<(partition: number) => void>;
 }
 
 /** Follows the checkpoints of the views until it is disposed of. */
-export async function startFreshness({ documents, views, partitions, onError }: FreshnessOptions): Promise<Freshness> {
+export async function startFreshness({ documents, views, onError }: FreshnessOptions): Promise<Freshness> {
   const catalogue = openCatalogue(documents);
   const progress = createProgress();
   const stopped = new AbortController();
-  const firstCheckpoint = Promise.withResolvers<TokenLog>();
+  const anyStream = Promise.withResolvers<void>();
   const states = new Map(views.map((view) => [view.name, stateOf(view)]));
   const byCollection = new Map(views.map((view) => [view.collection.name, view]));
   const latestEvents = new Map<string, number>();
-  let log: TokenLog | undefined;
+  let streams: readonly Stream[] = [];
   let refreshing = Promise.resolve();
 
   await documents.watchCheckpoints(note, stopped.signal);
   await refresh(views);
 
   return {
-    get log() {
-      return log;
+    get streams() {
+      return streams;
     },
     async known(signal) {
-      if (log !== undefined) return log;
-      const aborted = new Promise<undefined>((resolve) => {
-        if (signal.aborted) resolve(undefined);
-        signal.addEventListener("abort", () => resolve(undefined));
-      });
-      const found = await Promise.race([firstCheckpoint.promise, aborted]);
-      if (found === undefined) throw new NotYetVisibleError("no view has been built yet; is a projector running?");
-      return found;
+      if (streams.length === 0) await untilAborted(anyStream.promise, signal);
+      if (streams.length === 0) throw new NotYetVisibleError("no view has been built yet; is a projector running?");
+      return streams;
+    },
+    stream(view) {
+      const [stream] = known(view).streams;
+      if (stream === undefined) throw new NotYetVisibleError(`the view ${view.name} has not been built yet; is a projector running?`);
+      return stream;
     },
     documents: {
       load: (collection, ids) => documents.load(liveCollection(collection), ids),
       find: (query) => documents.find({ ...query, collection: liveCollection(query.collection) }),
     },
     collection: (view) => liveCollection(view.collection.name),
-    sequences(view) {
+    positions(view) {
       const state = known(view);
-      state.sequences ??= sequencesOf(view);
-      return state.sequences;
+      state.positions ??= positionsOf(state.live);
+      return state.positions;
     },
     latestEventMs: (view) => latestEvents.get(view.name),
-    async waitFor(view, sequences, signal) {
-      const waits = [...sequences].map(([partition, sequence]) => progress.reached([view.name], partition, sequence, signal));
-      const pending = (await Promise.all(waits)).flat();
-      if (pending.length > 0) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
+    async waitFor(view, positions, signal) {
+      const { streams: followed } = known(view);
+      // Before that is known, it may be any of them.
+      const ids = followed.length === 0 ? [...positions.keys()] : followed.map(({ id }) => id);
+      const places = ids.flatMap((stream) =>
+        [...(positions.get(stream) ?? [])].map(([partition, sequence]) => ({ stream, partition, sequence })),
+      );
+      const pending = await Promise.all(places.map((place) => progress.reached([view.name], place, signal)));
+      if (pending.flat().length > 0) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
     },
     watch(view, listener) {
       // Listeners are told apart even if someone passes the same function twice.
@@ -149,11 +162,12 @@ export async function startFreshness({ documents, views, partitions, onError }: 
     if (changed.size > 0) refreshing = refreshing.then(() => refresh([...changed]).catch((error: unknown) => onError?.(error)));
   }
 
-  /** Reads which generations are live, and where they stand. */
+  /** Reads what views follow, which generations are live, and where they stand. */
   async function refresh(wanted: readonly Projection[]): Promise<void> {
-    for (const { view: name, live } of await catalogue.load(wanted)) {
+    for (const { view: name, streams: followed, live } of await catalogue.load(wanted)) {
       const state = states.get(name);
       if (state === undefined) continue;
+      followStreams(state, followed);
       const isRead = state.live.collection === live.collection;
       state.next = isRead ? undefined : { collection: live.collection, checkpoints: new Map() };
       for (const checkpoint of await documents.checkpoints(live.collection)) noteIn(state, checkpoint);
@@ -161,11 +175,17 @@ export async function startFreshness({ documents, views, partitions, onError }: 
     }
   }
 
+  function followStreams(state: ViewState, followed: readonly Stream[]): void {
+    state.streams = followed;
+    const all = new Map([...states.values()].flatMap((each) => each.streams.map(({ id, partitions }) => [id, { id, partitions }])));
+    streams = [...all.values()];
+    if (streams.length > 0) anyStream.resolve();
+  }
+
   function noteIn(state: ViewState, checkpoint: Checkpoint): void {
-    const { partition, collection } = checkpoint;
-    const generation = [state.live, state.next].find((each) => each?.collection === collection);
-    if (generation === undefined || isBehind(checkpoint, generation.checkpoints.get(partition))) return;
-    generation.checkpoints.set(partition, checkpoint);
+    const generation = [state.live, state.next].find((each) => each?.collection === checkpoint.collection);
+    if (generation === undefined || isBehind(checkpoint, generation.checkpoints.get(placeOf(checkpoint)))) return;
+    generation.checkpoints.set(placeOf(checkpoint), checkpoint);
     if (generation === state.live) show(state, checkpoint);
     goOver(state);
   }
@@ -174,8 +194,8 @@ export async function startFreshness({ documents, views, partitions, onError }: 
   function goOver(state: ViewState): void {
     const { live, next } = state;
     if (next === undefined) return;
-    for (const [partition, checkpoint] of live.checkpoints) {
-      if (checkpoint.sequence > (next.checkpoints.get(partition)?.sequence ?? 0)) return;
+    for (const [place, checkpoint] of live.checkpoints) {
+      if (checkpoint.sequence > (next.checkpoints.get(place)?.sequence ?? 0)) return;
     }
     state.live = next;
     state.next = undefined;
@@ -184,30 +204,27 @@ export async function startFreshness({ documents, views, partitions, onError }: 
 
   function show(state: ViewState, checkpoint: Checkpoint): void {
     const { name } = state.view;
-    const { partition, sequence, eventTimeMs } = checkpoint;
-    if (log === undefined) {
-      log = { id: checkpoint.logId, partitions };
-      firstCheckpoint.resolve(log);
-    }
-    progress.advance(name, partition, sequence);
-    state.sequences = undefined;
-    const latest = Math.max(latestEvents.get(name) ?? 0, eventTimeMs);
+    progress.advance(name, checkpoint);
+    state.positions = undefined;
+    const latest = Math.max(latestEvents.get(name) ?? 0, checkpoint.eventTimeMs);
     if (latest > 0) latestEvents.set(name, latest);
-    for (const listener of state.listeners) listener(partition);
-  }
-
-  function sequencesOf(view: Projection): Sequences {
-    const partitionsNow = Array.from(
-      { length: partitions },
-      (_, partition) => [partition, progress.sequence(view.name, partition)] as const,
-    );
-    return new Map(partitionsNow.filter(([, sequence]) => sequence > 0));
+    for (const listener of state.listeners) listener(checkpoint.partition);
   }
 }
 
 function stateOf(view: Projection): ViewState {
   const live: Generation = { collection: view.collection.name, checkpoints: new Map() };
-  return { view, live, next: undefined, sequences: undefined, listeners: new Set() };
+  return { view, streams: [], live, next: undefined, positions: undefined, listeners: new Set() };
+}
+
+function positionsOf({ checkpoints }: Generation): Positions {
+  const begun = [...checkpoints.values()].filter(({ sequence }) => sequence > 0);
+  const byStream = Map.groupBy(begun, ({ stream }) => stream);
+  return new Map([...byStream].map(([stream, own]) => [stream, new Map(own.map(({ partition, sequence }) => [partition, sequence]))]));
+}
+
+function placeOf({ stream, partition }: Checkpoint): string {
+  return `${stream}/${partition}`;
 }
 
 function isBehind(checkpoint: Checkpoint, known: Checkpoint | undefined): boolean {

@@ -44,7 +44,10 @@ describe("an absurd page token is refused with a PageTokenError", () => {
   it.each<[string, string]>([
     ["no base64", "%%%"],
     ["white space", " \n"],
-    ["another kind of token", base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { logId: "log" })), "url")],
+    [
+      "another kind of token",
+      base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { positions: [{ stream: "stream" }] })), "url"),
+    ],
     ["too long", formatPageToken(list, ["x".repeat(maxPageTokenLength)])],
     ["no JSON", forged("{")],
     ["empty JSON", forged("")],

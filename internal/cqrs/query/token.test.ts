@@ -3,59 +3,90 @@ import { base64Encode } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ConsistencyTokenSchema } from "../../gen/headwater/cqrs/v1/token_pb.ts";
-import { formatToken, mergeSequences, parseToken, TokenError } from "./token.ts";
+import { anyPositions, streams } from "../testing/positions.ts";
+import { formatToken, OtherStreamError, parseToken, TokenError } from "./token.ts";
 
-const log = { id: "log-1", partitions: 8 };
+const [stream, other] = streams;
 
-const sequences = fc
-  .array(fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))
-  .map((entries) => new Map(entries));
+/** What a token with a position in every partition may have at most: it travels in headers and addresses. */
+const MAX_LENGTH = 2_048;
 
-it("a token holds the positions that it was made of", () => {
+it("a token holds the positions that it was made of, in any number of streams", () => {
   fc.assert(
-    fc.property(sequences, (positions) => {
-      expect(parseToken(formatToken(log.id, positions), log)).toEqual(positions);
+    fc.property(anyPositions, (positions) => {
+      expect(parseToken(formatToken(positions), streams)).toEqual(positions);
     }),
   );
 });
 
 it("equal positions make equal tokens, and those at the start are left out", () => {
-  const token = formatToken(
-    log.id,
-    new Map([
-      [1, 5],
-      [0, 3],
-      [2, 0],
-    ]),
-  );
-  expect(token).toBe(
-    formatToken(
-      log.id,
+  const one = new Map([
+    [other.id, new Map([[7, 1]])],
+    [
+      stream.id,
+      new Map([
+        [1, 5],
+        [0, 3],
+        [2, 0],
+      ]),
+    ],
+  ]);
+  const another = new Map([
+    [
+      stream.id,
       new Map([
         [0, 3],
         [1, 5],
       ]),
-    ),
+    ],
+    [other.id, new Map([[7, 1]])],
+  ]);
+  expect(formatToken(one)).toBe(formatToken(another));
+  expect(formatToken(one)).toMatch(/^[A-Za-z0-9_-]+$/);
+});
+
+it("no token asks for nothing, and of no position there is none", () => {
+  expect(parseToken("", streams)).toEqual(new Map());
+  expect(formatToken(new Map())).toBe("");
+  expect(formatToken(new Map([[stream.id, new Map([[1, 0]])]]))).toBe("");
+});
+
+it("a token of another stream is refused, whatever else it counts", () => {
+  const foreign = new Map([["stream-3", new Map([[0, 1]])]]);
+  expect(() => parseToken(formatToken(foreign), streams)).toThrow(OtherStreamError);
+  expect(() => parseToken(formatToken(new Map([...foreign, [stream.id, new Map([[0, 1]])]])), streams)).toThrow("drop it and read again");
+});
+
+it("with 128 partitions it is short, also if one of them is missing, and a second stream fits into what requests take", () => {
+  const id = "12345678-1234-1234-1234-123456789012";
+  const all = new Map(Array.from({ length: 128 }, (_, partition) => [partition, Number.MAX_SAFE_INTEGER]));
+  const but = new Map([...all].slice(1));
+  for (const sequences of [all, but]) expect(formatToken(new Map([[id, sequences]])).length).toBeLessThanOrEqual(MAX_LENGTH);
+  const both = formatToken(
+    new Map([
+      [id, all],
+      [`${id}2`, all],
+    ]),
   );
-  expect(token).toMatch(/^[A-Za-z0-9_-]+$/);
-});
-
-it("no token asks for nothing", () => {
-  expect(parseToken("", log)).toEqual(new Map());
-});
-
-it("a token of another log is refused", () => {
-  expect(() => parseToken(formatToken("log-2", new Map([[0, 1]])), log)).toThrow("another log");
+  expect(both.length).toBeLessThanOrEqual(4_096);
 });
 
 it.each([
-  ["a partition that is not there", { 8: 1n }],
-  ["a negative partition", { [-1]: 1n }],
-  ["a negative sequence", { 0: -1n }],
-  ["a sequence that no number holds exactly", { 0: 2n ** 53n }],
-])("a token with %s is refused", (_, positions) => {
-  const token = create(ConsistencyTokenSchema, { logId: log.id, sequences: positions });
-  expect(() => parseToken(base64Encode(toBinary(ConsistencyTokenSchema, token), "url"), log)).toThrow(TokenError);
+  ["a partition that is not there", { partitions: [8], sequences: [1n] }],
+  ["more partitions than there are", { partitions: [], sequences: Array.from({ length: 9 }, () => 1n) }],
+  ["a negative partition", { partitions: [-1], sequences: [1n] }],
+  ["a partition twice", { partitions: [1, 1], sequences: [1n, 2n] }],
+  ["a partition without a sequence", { partitions: [1, 2], sequences: [1n] }],
+  ["a negative sequence", { partitions: [], sequences: [-1n] }],
+  ["a sequence that no number holds exactly", { partitions: [], sequences: [2n ** 53n] }],
+])("a token with %s is refused", (_, position) => {
+  expect(() => parseToken(forged([{ stream: stream.id, ...position }]), streams)).toThrow(TokenError);
+});
+
+it("a token with a stream twice is refused, and one with none", () => {
+  const position = { stream: stream.id, sequences: [1n] };
+  expect(() => parseToken(forged([position, position]), streams)).toThrow(TokenError);
+  expect(() => parseToken("KgA", streams)).toThrow(TokenError);
 });
 
 it("any other text is refused as such, and never breaks anything", () => {
@@ -63,16 +94,16 @@ it("any other text is refused as such, and never breaks anything", () => {
   const bytes = fc.uint8Array({ minLength: 1 }).map((value) => base64Encode(value, "url"));
   fc.assert(
     fc.property(fc.oneof(text, bytes), (garbage) => {
-      expect(() => parseToken(garbage, log)).toThrow(TokenError);
+      expect(() => parseToken(garbage, streams)).toThrow(TokenError);
     }),
   );
 });
 
 it("a token that was cut or changed gives valid positions or a token error", () => {
-  const mutation = fc.tuple(sequences, fc.nat(), fc.constantFrom("", "A", "_", "=", "!", "é"));
+  const mutation = fc.tuple(anyPositions, fc.nat(), fc.constantFrom("", "A", "_", "=", "!", "é"));
   fc.assert(
     fc.property(mutation, ([positions, place, replacement]) => {
-      const token = formatToken(log.id, positions);
+      const token = formatToken(positions);
       const index = place % token.length;
       const changed = token.slice(0, index) + replacement + token.slice(index + 1);
       const refused = refusal(changed);
@@ -81,21 +112,13 @@ it("a token that was cut or changed gives valid positions or a token error", () 
   );
 });
 
-it("merging keeps the later of each position", () => {
-  fc.assert(
-    fc.property(sequences, sequences, (a, b) => {
-      const merged = mergeSequences(a, b);
-      expect(merged).toEqual(mergeSequences(b, a));
-      for (const partition of [...a.keys(), ...b.keys()]) {
-        expect(merged.get(partition)).toBe(Math.max(a.get(partition) ?? 0, b.get(partition) ?? 0));
-      }
-    }),
-  );
-});
+function forged(positions: readonly { stream: string; partitions?: number[]; sequences: bigint[] }[]): string {
+  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { positions: [...positions] })), "url");
+}
 
 function refusal(token: string): unknown {
   try {
-    parseToken(token, log);
+    parseToken(token, streams);
     return undefined;
   } catch (error) {
     return error;

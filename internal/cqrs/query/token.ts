@@ -1,94 +1,105 @@
 /**
- * Consistency tokens: what a reader must have applied, per partition, to show what a writer saw (P4). Opaque to clients.
+ * Consistency tokens: what a reader must have applied, per stream and partition, to show what a writer saw (P4). Opaque to clients.
  *
  * A token counts in partition sequences, not in offsets: see docs/decisions/sequence-instead-of-offset.md.
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
-import { ConsistencyTokenSchema } from "../../gen/headwater/cqrs/v1/token_pb.ts";
-
-/** Partition to partition sequence. Partitions that do not matter are absent. */
-export type Sequences = ReadonlyMap<number, number>;
+import { ConsistencyTokenSchema, type StreamPosition, type StreamPositionSchema } from "../../gen/headwater/cqrs/v1/token_pb.ts";
+import { noPositions, type Positions, type Sequences, type Stream } from "../positions.ts";
 
 /** A token that cannot be honoured, with a message that says what to do. */
 export class TokenError extends Error {
-  override readonly name = "TokenError";
+  override readonly name: string = "TokenError";
 }
 
-/** The log that tokens are checked against. */
-export interface TokenLog {
-  readonly id: string;
-  readonly partitions: number;
+/** A token that counts a stream which is not here: a client has to drop it. */
+export class OtherStreamError extends TokenError {
+  override readonly name = "OtherStreamError";
 }
 
-/** A token is asked for far more often than positions change: each set of them is encoded once per log. */
-const formatted = new WeakMap<Sequences, { readonly logId: string; readonly token: string }>();
+/** A token is asked for far more often than positions change: each set of them is encoded once. */
+const formatted = new WeakMap<Positions, string>();
 
-/** The token of a position in a log. The sequences must not change afterwards. */
-export function formatToken(logId: string, sequences: Sequences): string {
-  const known = formatted.get(sequences);
-  if (known?.logId === logId) return known.token;
-  const token = encode(logId, sequences);
-  formatted.set(sequences, { logId, token });
+/** The token of positions, which must not change afterwards; the empty one if there are none. */
+export function formatToken(positions: Positions): string {
+  const known = formatted.get(positions);
+  if (known !== undefined) return known;
+  const token = encode(positions);
+  formatted.set(positions, token);
   return token;
 }
 
 /**
- * The sequences of a token; none for an empty one.
+ * The positions of a token; none for an empty one.
  *
- * @throws {TokenError} it is not a token, or one of another log
+ * @throws {OtherStreamError} it counts a stream that is not among these
+ * @throws {TokenError} it is not a token
  */
-export function parseToken(text: string, log: TokenLog): Sequences {
-  if (text === "") return new Map();
-  const token = decode(text);
-  if (token.logId !== log.id) {
-    throw new TokenError("consistency_token belongs to another log (another cluster, or data that was reset); drop it and read again");
+export function parseToken(text: string, streams: readonly Stream[]): Positions {
+  if (text === "") return noPositions;
+  const positions = new Map<string, Sequences>();
+  for (const position of decode(text).positions) {
+    const stream = streams.find(({ id }) => id === position.stream);
+    if (stream === undefined) {
+      throw new OtherStreamError(
+        "consistency_token counts another stream of events (another cluster, or topics that were created again); drop it and read again",
+      );
+    }
+    const sequences = sequencesOf(position, stream);
+    if (sequences === undefined || positions.has(stream.id)) {
+      throw new TokenError("consistency_token names a position that its stream cannot have; pass tokens on unchanged");
+    }
+    positions.set(stream.id, sequences);
   }
-  const sequences = sequencesOf(token.sequences, log);
-  if (sequences !== undefined) return sequences;
-  throw new TokenError("consistency_token names a position that this log cannot have; pass tokens on unchanged");
+  if (positions.size === 0) throw notAToken();
+  return positions;
 }
 
-/** Positions as a token holds them; undefined if the log cannot have them. */
-export function sequencesOf(entries: Readonly<Record<number, bigint>>, log: TokenLog): Sequences | undefined {
-  const sequences = new Map<number, number>();
-  for (const [key, value] of Object.entries(entries)) {
-    const partition = Number(key);
-    if (partition < 0 || partition >= log.partitions || value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
-    sequences.set(partition, Number(value));
+/** Positions as a token holds them; undefined if the stream cannot have them. */
+export function sequencesOf({ partitions, sequences }: StreamPosition, stream: Stream): Sequences | undefined {
+  if (partitions.length > 0 && partitions.length !== sequences.length) return undefined;
+  const found = new Map<number, number>();
+  for (const [index, sequence] of sequences.entries()) {
+    const partition = partitions[index] ?? index;
+    if (partition < 0 || partition >= stream.partitions || found.has(partition)) return undefined;
+    if (sequence < 0n || sequence > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
+    found.set(partition, Number(sequence));
   }
-  return sequences;
+  return found;
 }
 
 /** Positions as a token holds them, in one order, whatever order they came in. */
-export function tokenSequences(sequences: Sequences): Record<number, bigint> {
-  const sorted = [...sequences].filter(([, sequence]) => sequence > 0).sort(([a], [b]) => a - b);
-  return Object.fromEntries(sorted.map(([partition, sequence]) => [partition, BigInt(sequence)]));
+export function streamPosition(stream: string, sequences: Sequences): MessageInitShape<typeof StreamPositionSchema> {
+  const sorted = begunPartitions(sequences);
+  const isDense = sorted.every((partition, index) => partition === index);
+  return {
+    stream,
+    partitions: isDense ? [] : [...sorted],
+    sequences: sorted.map((partition) => BigInt(sequences.get(partition) ?? 0)),
+  };
 }
 
-/** The later of each position. The first set itself, if the others add nothing to it. */
-export function mergeSequences(first: Sequences, ...others: readonly Sequences[]): Sequences {
-  let merged: Map<number, number> | undefined;
-  for (const sequences of others) {
-    for (const [partition, sequence] of sequences) {
-      if (sequence <= ((merged ?? first).get(partition) ?? 0)) continue;
-      merged ??= new Map(first);
-      merged.set(partition, sequence);
-    }
-  }
-  return merged ?? first;
+/** The partitions in which a position has begun, ascending. */
+function begunPartitions(sequences: Sequences): readonly number[] {
+  return [...sequences.keys()].filter((partition) => (sequences.get(partition) ?? 0) > 0).toSorted((a, b) => a - b);
 }
 
-function encode(logId: string, sequences: Sequences): string {
-  const token = create(ConsistencyTokenSchema, { logId, sequences: tokenSequences(sequences) });
-  return base64Encode(toBinary(ConsistencyTokenSchema, token), "url");
+function encode(positions: Positions): string {
+  const begun = [...positions].filter(([, sequences]) => begunPartitions(sequences).length > 0);
+  const sorted = begun.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([stream, sequences]) => streamPosition(stream, sequences));
+  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { positions: sorted })), "url");
 }
 
 function decode(text: string) {
   try {
     return fromBinary(ConsistencyTokenSchema, base64Decode(text));
   } catch (cause) {
-    throw new TokenError("consistency_token is not a token of this service; pass the one from a receipt or an answer unchanged", { cause });
+    throw notAToken(cause);
   }
+}
+
+function notAToken(cause?: unknown): TokenError {
+  return new TokenError("consistency_token is not a token of this service; pass the one from a receipt or an answer unchanged", { cause });
 }

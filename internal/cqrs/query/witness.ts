@@ -1,18 +1,17 @@
 import type { DocumentReader, StoredDocument } from "../documents.ts";
-import { mergeSequences, type Sequences } from "./token.ts";
+import { mergePositions, noPositions, type Positions, positionsOf } from "../positions.ts";
 
 /** Documents that note the positions of what they show, so that a token can promise not to show less later (P4). */
 export interface Witness extends DocumentReader {
-  /** The latest position, per partition, of all documents shown so far. */
-  readonly seen: Sequences;
+  /** The latest position, per stream and partition, of all documents shown so far. */
+  readonly seen: Positions;
 }
 
 /** Wraps the documents of one request. */
 export function createWitness(documents: DocumentReader): Witness {
-  let seen: Sequences = new Map();
+  let seen = noPositions;
   const note = (document: StoredDocument | undefined): void => {
-    if (document === undefined) return;
-    seen = mergeSequences(seen, new Map(Object.entries(document.applied).map(([partition, sequence]) => [Number(partition), sequence])));
+    if (document !== undefined) seen = mergePositions(seen, positionsOf(document.applied));
   };
   return {
     get seen() {

@@ -1,7 +1,18 @@
 /** What the parts of the document contract share. */
 
 import { expect } from "vitest";
-import type { Checkpoint, Collection, Condition, Documents, DocumentWrite, Fields, Find, SortKey, StoredDocument } from "../documents.ts";
+import type {
+  Applied,
+  Checkpoint,
+  Collection,
+  Condition,
+  Documents,
+  DocumentWrite,
+  Fields,
+  Find,
+  SortKey,
+  StoredDocument,
+} from "../documents.ts";
 import { type OrderValues, orderFields } from "./documents-model.ts";
 
 /** A new, empty store and the connections that a test needs. Disposing of it closes and removes everything. */
@@ -49,7 +60,7 @@ export function order(id: string, values: OrderValues): DocumentWrite {
 }
 
 /** Creates a document. */
-export function created(id: string, fields: Fields, applied: Readonly<Record<number, number>> = { 0: 1 }): DocumentWrite {
+export function created(id: string, fields: Fields, applied: Applied = { stream: { 0: 1 } }): DocumentWrite {
   return { collection: orders.name, id, expectedRevision: 0, applied, fields };
 }
 

@@ -1,7 +1,7 @@
 /** What every adapter of the document port must do. An adapter is what passes it. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Checkpoint } from "../documents.ts";
+import { type Checkpoint, NEWS } from "../documents.ts";
 import { describeFinding, describePaging } from "./documents-contract-finding.ts";
 import {
   all,
@@ -59,9 +59,9 @@ function describeWriting({ documents }: Context) {
       nested: { list: [1, [2], { deep: "x" }], empty: {} },
       none: [],
     };
-    await write(documents(), [created("a", fields, { 0: 7, 12: 9_007_199_254_740_991 })]);
+    await write(documents(), [created("a", fields, { one: { 0: 7, 12: 9_007_199_254_740_991 }, "o-t_h3r": { 0: 1 } })]);
     expect(await documents().load(orders.name, ["a"])).toEqual([
-      { id: "a", revision: 1, applied: { 0: 7, 12: 9_007_199_254_740_991 }, fields },
+      { id: "a", revision: 1, applied: { one: { 0: 7, 12: 9_007_199_254_740_991 }, "o-t_h3r": { 0: 1 } }, fields },
     ]);
   });
 
@@ -73,8 +73,10 @@ function describeWriting({ documents }: Context) {
 
   it("every write raises the revision by one and replaces the fields", async () => {
     await write(documents(), [created("a", { first: 1 })]);
-    await write(documents(), [{ ...created("a", { second: 2 }, { 0: 2 }), expectedRevision: 1 }]);
-    expect(await documents().load(orders.name, ["a"])).toEqual([{ id: "a", revision: 2, applied: { 0: 2 }, fields: { second: 2 } }]);
+    await write(documents(), [{ ...created("a", { second: 2 }, { one: { 0: 2 } }), expectedRevision: 1 }]);
+    expect(await documents().load(orders.name, ["a"])).toEqual([
+      { id: "a", revision: 2, applied: { one: { 0: 2 } }, fields: { second: 2 } },
+    ]);
   });
 
   it("documents come in the order of the ids asked for", async () => {
@@ -112,7 +114,8 @@ function describeWriting({ documents }: Context) {
 
 function describeCheckpoints({ documents, store }: Context) {
   const checkpoint = (partition: number, sequence: number, collection = orders.name): Checkpoint => {
-    return { collection, partition, logId: "log", nextOffset: sequence * 2, sequence, eventTimeMs: 1_767_225_600_000 + sequence };
+    const position = { nextOffset: sequence * 2, sequence, eventTimeMs: 1_767_225_600_000 + sequence, proof: `proof-${sequence}` };
+    return { collection, stream: "stream", partition, ...position };
   };
 
   it("a checkpoint is the farthest that was written, per collection and partition", async () => {
@@ -124,11 +127,19 @@ function describeCheckpoints({ documents, store }: Context) {
     expect(await documents().checkpoints(newCollection().name)).toEqual([]);
   });
 
-  it("a checkpoint of another log takes the place of one, wherever it is", async () => {
-    await documents().write([], [{ ...checkpoint(0, 5), logId: "$log" }]);
-    const other = { ...checkpoint(0, 0), eventTimeMs: 0 };
-    await documents().write([], [other]);
-    expect(await documents().checkpoints(orders.name)).toEqual([other]);
+  it("checkpoints of different streams stand beside each other", async () => {
+    const other = { ...checkpoint(0, 2), stream: "$other" };
+    await documents().write([], [checkpoint(0, 5), other]);
+    await documents().write([], [{ ...other, nextOffset: 5, sequence: 3 }]);
+    const found = await documents().checkpoints(orders.name);
+    expect(found.toSorted((a, b) => b.sequence - a.sequence)).toEqual([checkpoint(0, 5), { ...other, nextOffset: 5, sequence: 3 }]);
+  });
+
+  it("news replaces what was told before, wherever that was", async () => {
+    const collection = `${NEWS}${orders.name}`;
+    await documents().write([], [checkpoint(0, 5, collection)]);
+    await documents().write([], [checkpoint(0, 2, collection)]);
+    expect(await documents().checkpoints(collection)).toEqual([checkpoint(0, 2, collection)]);
   });
 
   it("a write with a conflict writes no checkpoint", async () => {
@@ -213,7 +224,7 @@ function describePreparing({ documents, store }: Context) {
 
 function describeDropping({ documents, store }: Context) {
   const checkpoint = (collection: string, sequence = 1) => {
-    return { collection, partition: 0, logId: "log", nextOffset: sequence, sequence, eventTimeMs: 1 };
+    return { collection, stream: "stream", partition: 0, nextOffset: sequence, sequence, eventTimeMs: 1, proof: "" };
   };
   const paid = (id: string, collection = orders.name) => {
     return { ...order(id, { customerId: "ada", status: "PAID", total: 1, day: 1, words: ["red"] }), collection };
@@ -253,7 +264,7 @@ function describeDurability(open: () => Promise<DocumentsUnderTest>) {
   it("keeps documents and checkpoints", async ({ skip }) => {
     await using store = await open();
     if (store.reopen === undefined) return skip("the documents do not outlive the store");
-    const checkpoint = { collection: orders.name, partition: 0, logId: "log", nextOffset: 1, sequence: 1, eventTimeMs: 1 };
+    const checkpoint = { collection: orders.name, stream: "stream", partition: 0, nextOffset: 1, sequence: 1, eventTimeMs: 1, proof: "a" };
     await store.documents.prepare([orders]);
     await write(store.documents, [created("a", { words: ["kept"] })], [checkpoint]);
     const reopened = await store.reopen();

@@ -174,7 +174,7 @@ export function describeParking(store: string, open: () => Promise<ViewsUnderTes
       const [again] = await listParked(documents);
       await requestParked(documents, again as ParkedKey, { action: "retry", reason: "", by: "me", atMs: 1 });
       // Who watches is told of it all the same.
-      expect(await documents.checkpoints(`${NEWS}parked`)).toMatchObject([{ sequence: 1 }]);
+      expect(await documents.checkpoints(`${NEWS}parked`)).toMatchObject([{ nextOffset: 1 }]);
       startProjector(log, documents, "projector");
       await expect.poll(() => listParked(documents), deadline).toEqual([]);
       expect(await versionOf(documents, poisoned)).toBe(3);

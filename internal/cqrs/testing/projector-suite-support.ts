@@ -1,9 +1,10 @@
 /** Projectors that die, and logs that are read in other ways. */
 
-import type { OrderHistory } from "../../../test/support/order-histories.ts";
 import { orders, startProjector } from "../../../test/support/order-runtime.ts";
 import { type Checkpoint, type Documents, DocumentsUnavailableError } from "../documents.ts";
+import { recordProof } from "../event/record-proof.ts";
 import type { Consumer, Log } from "../log.ts";
+import { presentRecords } from "../present-records.ts";
 import type { Projection } from "../projection.ts";
 import { startBuild } from "../projector/generation-changes.ts";
 import { inGeneration, openCatalogue } from "../projector/generations.ts";
@@ -105,23 +106,35 @@ async function untilProjected(log: Log, documents: Documents, signal: AbortSigna
   }
 }
 
-/** Sets the checkpoint of each view in each partition to a place before or at its end: which, the numbers choose. */
-export async function goBack(documents: Documents, log: Log, { logged }: OrderHistory, places: readonly number[]): Promise<void> {
-  const checkpoints = orders.views.flatMap(({ collection }, view) =>
-    Array.from({ length: log.partitions }, (_, partition): Checkpoint => {
-      const own = logged.filter((placed) => placed.partition === partition);
-      const nextOffset = (places[view * log.partitions + partition] ?? 0) % (own.length + 1);
-      const sequence = Math.max(0, ...own.slice(0, nextOffset).map((placed) => placed.sequence));
-      return { collection: collection.name, partition, logId: log.id, nextOffset, sequence, eventTimeMs: 0 };
-    }),
-  );
-  // A store may let a checkpoint go back only where it goes over to another log.
-  for (const logId of ["another", log.id]) {
-    await documents.write(
-      [],
-      checkpoints.map((checkpoint) => ({ ...checkpoint, logId })),
-    );
+/**
+ * The documents as a projector finds them that died before it wrote its last checkpoints: the checkpoint of each view in each partition is at
+ * a place before or at its end, which the numbers choose, until it is written again.
+ */
+export async function atEarlierCheckpoints(documents: Documents, log: Log, places: readonly number[]): Promise<Documents> {
+  const stream = log.topicId(orders.topics.events.name);
+  const current = new Map<string, Checkpoint>();
+  const keyOf = ({ collection, partition }: Checkpoint): string => `${collection}/${partition}`;
+  for (let partition = 0; partition < log.partitions; partition += 1) {
+    const records = (await Array.fromAsync(presentRecords(log, { topic: orders.topics.events.name, partition }))).flat();
+    const sequences = records.map((record) => Number(orders.events.read(record.value).metadata?.sequence));
+    for (const [view, { collection }] of orders.views.entries()) {
+      const nextOffset = (places[view * log.partitions + partition] ?? 0) % (records.length + 1);
+      const last = records[nextOffset - 1];
+      const proof = last === undefined ? "" : recordProof(last);
+      const sequence = Math.max(0, ...sequences.slice(0, nextOffset));
+      const checkpoint = { collection: collection.name, stream, partition, nextOffset, sequence, eventTimeMs: 0, proof };
+      current.set(keyOf(checkpoint), checkpoint);
+    }
   }
+  return {
+    ...documents,
+    checkpoints: async (collection) => [...current.values()].filter((checkpoint) => checkpoint.collection === collection),
+    async write(writes, checkpoints) {
+      const conflicts = await documents.write(writes, checkpoints);
+      if (conflicts.length === 0) for (const checkpoint of checkpoints) current.set(keyOf(checkpoint), checkpoint);
+      return conflicts;
+    },
+  };
 }
 
 /** The log as a projector sees it that shares no partition with the others, because it does not know of them. */

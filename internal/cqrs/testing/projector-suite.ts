@@ -6,8 +6,18 @@ import { type OrderHistory, orderHistories, recordOf, shortHistory } from "../..
 import { newOrderLog, orders, startProjector } from "../../../test/support/order-runtime.ts";
 import type { Documents } from "../documents.ts";
 import type { Log } from "../log.ts";
-import { GapError } from "../projector/projector.ts";
-import { type Death, goBack, inAnotherGroup, inBatches, project, startRebuild, untilRebuilt, without } from "./projector-suite-support.ts";
+import { GapError } from "../projector/gap.ts";
+import { checkpointAt } from "./positions.ts";
+import {
+  atEarlierCheckpoints,
+  type Death,
+  inAnotherGroup,
+  inBatches,
+  project,
+  startRebuild,
+  untilRebuilt,
+  without,
+} from "./projector-suite-support.ts";
 import { expectFolds, expectPrefixes, storedViews } from "./view-checker.ts";
 
 /** An empty store of the views. */
@@ -82,7 +92,7 @@ function describeFolds(given: Given): void {
   it("every view is the fold of its events, however they are cut into batches", async () => {
     await always(given, batches, async ({ log, documents, history }, sizes) => {
       await project(inBatches(log, sizes), documents);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
     });
   });
 
@@ -91,24 +101,23 @@ function describeFolds(given: Given): void {
     await always(given, fc.tuple(places, batches), async ({ log, documents, history }, [offsets, sizes]) => {
       await project(log, documents);
       const before = await storedViews(documents);
-      await goBack(documents, log, history, offsets);
-      await project(inBatches(log, sizes), documents);
+      await project(inBatches(log, sizes), await atEarlierCheckpoints(documents, log, offsets));
       expect(await storedViews(documents)).toEqual(before);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
     });
   });
 
   it("two projectors that both believe to own every partition do no harm", async () => {
     await always(given, fc.tuple(batches, batches), async ({ log, documents, history }, [one, other]) => {
       await Promise.all([project(inBatches(log, one), documents), project(inAnotherGroup(inBatches(log, other)), documents)]);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
     });
   });
 
   it("a document that is not the fold of its events would be found", async () => {
     await given(shortHistory(PARTITIONS), async ({ log, documents, history }) => {
       await project(log, documents);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
       const collection = orders.views[0]?.collection.name ?? "";
       const { documents: found } = await documents.find({ collection, where: [], sort: [], limit: 1 });
       const writes = found.map(({ revision, ...document }) => ({ ...document, collection, expectedRevision: revision }));
@@ -116,8 +125,8 @@ function describeFolds(given: Given): void {
         writes.map((write) => ({ ...write, fields: { ...write.fields, version: 77 } })),
         [],
       );
-      await expect(expectFolds(documents, history)).rejects.toThrow("deeply equal");
-      await expect(expectPrefixes(documents, history)).rejects.toThrow("deeply equal");
+      await expect(expectFolds(documents, log, history)).rejects.toThrow("deeply equal");
+      await expect(expectPrefixes(documents, log, history)).rejects.toThrow("deeply equal");
     });
   });
 
@@ -126,13 +135,13 @@ function describeFolds(given: Given): void {
     const shorter = { events: whole.events.slice(0, -1), logged: whole.events.slice(0, -1) };
     await given(whole, async ({ log, documents }) => {
       await project(log, documents);
-      await expect(expectFolds(documents, shorter)).rejects.toThrow("deeply equal");
-      await expect(expectPrefixes(documents, shorter)).rejects.toThrow("deeply equal");
+      await expect(expectFolds(documents, log, shorter)).rejects.toThrow("deeply equal");
+      await expect(expectPrefixes(documents, log, shorter)).rejects.toThrow("deeply equal");
     });
     await given(shorter, async ({ log, documents }) => {
       await project(log, documents);
-      await expectPrefixes(documents, whole);
-      await expect(expectFolds(documents, whole)).rejects.toThrow("deeply equal");
+      await expectPrefixes(documents, log, whole);
+      await expect(expectFolds(documents, log, whole)).rejects.toThrow("deeply equal");
     });
   });
 }
@@ -145,9 +154,9 @@ function describeDeaths(given: Given): void {
       for (let afterWrites = 0; afterWrites < writes; afterWrites += 1) {
         const documents = await empty();
         expect(await project(log, documents, { afterWrites, order: afterWrites })).toEqual({ died: true, writes: afterWrites });
-        await expectPrefixes(documents, history);
+        await expectPrefixes(documents, log, history);
         await project(log, documents);
-        await expectFolds(documents, history);
+        await expectFolds(documents, log, history);
       }
     });
   });
@@ -156,10 +165,10 @@ function describeDeaths(given: Given): void {
     await always(given, fc.tuple(deaths, batches), async ({ log, documents, history }, [all, sizes]) => {
       for (const each of all) {
         await project(inBatches(log, sizes), documents, each);
-        await expectPrefixes(documents, history);
+        await expectPrefixes(documents, log, history);
       }
       await project(inBatches(log, sizes), documents);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
     });
   });
 
@@ -170,7 +179,7 @@ function describeDeaths(given: Given): void {
         await project(own, documents);
       };
       await Promise.all([projectAll(inBatches(log, sizes), one), projectAll(inAnotherGroup(log), other)]);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
     });
   });
 }
@@ -189,11 +198,12 @@ function describeRebuilds(given: Given): void {
         await project(log, documents);
         await expectFolds(
           documents,
+          log,
           history,
           orders.views.map((view) => (view.name === build.name ? build : view)),
         );
         // The one before is kept up to date, to be gone back to.
-        await expectFolds(documents, history);
+        await expectFolds(documents, log, history);
       });
     });
     await fc.assert(property, { numRuns: REBUILDS, interruptAfterTimeLimit: TIME_LIMIT_MS });
@@ -206,18 +216,31 @@ function describeRefusals(given: Given): void {
       await expect(startProjector(without(log, 1), documents).stopped).rejects.toThrow(GapError);
       expect((await storedViews(documents)).flatMap(({ stored }) => stored)).toEqual([]);
       await project(log, documents);
-      await expectFolds(documents, history);
+      await expectFolds(documents, log, history);
     });
   });
 
-  it("views of another log are refused", async () => {
+  it("documents that have come to another stream are refused", async () => {
     await given(shortHistory(PARTITIONS), async ({ log, documents }) => {
       const [view] = orders.views;
       if (view === undefined) throw new Error("there is no view");
       await documents.prepare([view.collection]);
-      const checkpoint = { collection: view.collection.name, partition: 0, nextOffset: 3, sequence: 3, eventTimeMs: 0 };
-      await documents.write([], [{ ...checkpoint, logId: "another" }]);
-      await expect(startProjector(log, documents).stopped).rejects.toThrow("another log");
+      await documents.write([], [checkpointAt(view, 0, 3)]);
+      await expect(startProjector(log, documents).stopped).rejects.toThrow("headwater views reset");
+    });
+  });
+
+  it("views are refused that follow another stream, or another number of partitions", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents, history, empty }) => {
+      await project(log, documents);
+      await using other = await newOrderLog(PARTITIONS);
+      await expect(startProjector(other, documents).stopped).rejects.toThrow("headwater views reset");
+      await expect(startProjector({ ...log, partitions: PARTITIONS + 1 }, documents).stopped).rejects.toThrow(
+        "partitions must not be added",
+      );
+      const emptied = await empty();
+      await project(log, emptied);
+      await expectFolds(emptied, log, history);
     });
   });
 }

@@ -3,27 +3,25 @@
  * A multikey index is a table of its entries, which triggers keep, so that no write can forget it.
  */
 
-import type { Index } from "../../cqrs/documents.ts";
+import { type Index, NEWS } from "../../cqrs/documents.ts";
 
 /** The tables that are there before any collection. */
 export const baseSchema = `
   CREATE TABLE IF NOT EXISTS indexes (collection TEXT, name TEXT, definition TEXT NOT NULL, PRIMARY KEY (collection, name)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS checkpoints (
-    collection TEXT, partition INTEGER, log_id TEXT NOT NULL, next_offset INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    event_time_ms INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (collection, partition)
+    collection TEXT, stream TEXT, partition INTEGER, next_offset INTEGER NOT NULL, sequence INTEGER NOT NULL, event_time_ms INTEGER NOT NULL,
+    proof TEXT NOT NULL,
+    PRIMARY KEY (collection, stream, partition)
   ) WITHOUT ROWID;
 `;
 
-/** What files of an earlier version lack. */
-export const addEventTime = "ALTER TABLE checkpoints ADD COLUMN event_time_ms INTEGER NOT NULL DEFAULT 0";
-
-/** A checkpoint only ever advances, unless it goes over to another log. */
+/** A checkpoint only ever advances, unless it is news. */
 export const advanceCheckpointSql = `
-  INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)
+  INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO UPDATE SET
-    log_id = excluded.log_id, next_offset = excluded.next_offset, sequence = excluded.sequence, event_time_ms = excluded.event_time_ms
-  WHERE log_id <> excluded.log_id OR next_offset < excluded.next_offset
+    next_offset = excluded.next_offset, sequence = excluded.sequence, event_time_ms = excluded.event_time_ms,
+    proof = excluded.proof
+  WHERE next_offset < excluded.next_offset OR collection GLOB '${NEWS}*'
 `;
 
 /** The table of a collection, quoted. */

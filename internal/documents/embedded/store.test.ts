@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Collection, Condition, Fields, Find } from "../../cqrs/documents.ts";
 import type { RowWrite } from "./protocol.ts";
@@ -132,30 +131,6 @@ describe("a multikey index", () => {
     redeclare("status", false);
     expect(store.find(find({ where: [tag] })).rows).toHaveLength(1);
   });
-});
-
-it("a file of an earlier version keeps its checkpoints, whose events are of an unknown time", () => {
-  const directory = mkdtempSync(join(tmpdir(), "headwater-store-"));
-  const path = join(directory, "documents.sqlite");
-  const earlier = new DatabaseSync(path);
-  earlier.exec(`
-    CREATE TABLE checkpoints (
-      collection TEXT, partition INTEGER, log_id TEXT NOT NULL, next_offset INTEGER NOT NULL, sequence INTEGER NOT NULL,
-      PRIMARY KEY (collection, partition)
-    ) WITHOUT ROWID;
-    INSERT INTO checkpoints VALUES ('orders.v1', 0, 'log', 7, 5)`);
-  earlier.close();
-  const later = openStore({ path, readOnly: false });
-  try {
-    const checkpoint = { collection: orders.name, partition: 0, logId: "log", nextOffset: 7, sequence: 5, eventTimeMs: 0 };
-    expect(later.checkpoints(orders.name)).toEqual([checkpoint]);
-    const next = { ...checkpoint, nextOffset: 8, sequence: 6, eventTimeMs: 9 };
-    later.write([], [next]);
-    expect(later.checkpoints(orders.name)).toEqual([next]);
-  } finally {
-    later.close();
-    rmSync(directory, { recursive: true });
-  }
 });
 
 it("a reader sees what another connection prepares and writes after it was opened", () => {

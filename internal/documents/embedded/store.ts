@@ -5,7 +5,6 @@ import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../c
 import { findRows, type Run, type Values } from "./find-plan.ts";
 import type { Row, RowPage, RowWrite } from "./protocol.ts";
 import {
-  addEventTime,
   advanceCheckpointSql,
   baseSchema,
   createDocumentsSql,
@@ -38,7 +37,6 @@ export function openStore({ path, readOnly }: { readonly path: string; readonly 
       // commits ago, and the projector goes on from there. So a commit need not wait for the disk.
       db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
       db.exec(baseSchema);
-      if (!hasEventTime(db)) db.exec(addEventTime);
     }
     db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = ${mmapBytes}; PRAGMA temp_store = MEMORY;`);
     return new SqliteStore(db, readOnly ? "BEGIN" : "BEGIN IMMEDIATE");
@@ -46,10 +44,6 @@ export function openStore({ path, readOnly }: { readonly path: string; readonly 
     db.close();
     throw error;
   }
-}
-
-function hasEventTime(db: DatabaseSync): boolean {
-  return db.prepare("SELECT 1 FROM pragma_table_info('checkpoints') WHERE name = 'event_time_ms'").get() !== undefined;
 }
 
 /** Another process that opens the same file makes us wait for its transactions, which are short. */
@@ -88,8 +82,8 @@ class SqliteStore implements Store {
     this.#commit = db.prepare("COMMIT");
     this.#schemaVersion = db.prepare("PRAGMA schema_version");
     this.#loadCheckpoints = db.prepare(
-      `SELECT collection, partition, log_id AS logId, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs
-       FROM checkpoints WHERE collection = ? ORDER BY partition`,
+      `SELECT collection, stream, partition, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs, proof
+       FROM checkpoints WHERE collection = ? ORDER BY stream, partition`,
     );
     this.#writeCheckpoint = db.prepare(advanceCheckpointSql);
   }
@@ -159,8 +153,8 @@ class SqliteStore implements Store {
       if (changes === 0) conflicts.push({ collection, id });
     }
     if (conflicts.length > 0) return conflicts;
-    for (const { collection, partition, logId, nextOffset, sequence, eventTimeMs } of checkpoints) {
-      this.#writeCheckpoint.run(collection, partition, logId, nextOffset, sequence, eventTimeMs);
+    for (const { collection, stream, partition, nextOffset, sequence, eventTimeMs, proof } of checkpoints) {
+      this.#writeCheckpoint.run(collection, stream, partition, nextOffset, sequence, eventTimeMs, proof);
     }
     return conflicts;
   }

@@ -120,13 +120,13 @@ function write(partition: number, sequence: number) {
     collection: orders.name,
     id: idOf(partition, sequence),
     expectedRevision: 0,
-    applied: { [partition]: sequence },
+    applied: { stream: { [partition]: sequence } },
     fields: { writer: partition },
   };
 }
 
 function checkpoint(partition: number, sequence: number): Checkpoint {
-  return { collection: orders.name, partition, logId: "log", nextOffset: sequence * 2, sequence, eventTimeMs: 0 };
+  return { collection: orders.name, stream: "stream", partition, nextOffset: sequence * 2, sequence, eventTimeMs: 0, proof: "" };
 }
 
 /** Writes one document after the other, each with its checkpoint, and repeats what was not acknowledged, as a projector does. */

@@ -1,8 +1,8 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { Condition } from "../../cqrs/documents.ts";
 import { partitionOf } from "../../cqrs/partition.ts";
+import type { Sequences } from "../../cqrs/positions.ts";
 import { type EventSelection, type EventTail, partitionField, sequenceField } from "../../cqrs/query/event-tail.ts";
-import type { Sequences } from "../../cqrs/query/token.ts";
 import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import type { SubscribeOrderEventsRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orderHistory } from "../projection/order-history.ts";

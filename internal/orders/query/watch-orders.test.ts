@@ -7,7 +7,6 @@ import {
   openGateway,
   openOrderLog,
   orderIn,
-  partitions,
   placeOrder,
   startHandler,
   startProjector,
@@ -42,7 +41,7 @@ beforeEach(async () => {
   startHandler(log);
   await documents.prepare(orderViews.map(({ collection }) => collection));
   startProjector(log, documents);
-  const freshness = await startFreshness({ documents, views: orderViews, partitions });
+  const freshness = await startFreshness({ documents, views: orderViews });
   onTestFinished(() => freshness[Symbol.asyncDispose]());
   isAway = false;
   const failing: Pick<Documents, "load"> = {
@@ -51,7 +50,7 @@ beforeEach(async () => {
       return documents.load(collection, ids);
     },
   };
-  const tail = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders], partitions });
+  const tail = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders] });
   changed = changedOrders(failing, tail);
 });
 

@@ -1,8 +1,8 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { Condition, DocumentReader, StoredDocument } from "../../cqrs/documents.ts";
+import { appliedIn, type Sequences } from "../../cqrs/positions.ts";
 import type { EventChunk, EventTail } from "../../cqrs/query/event-tail.ts";
 import { matches } from "../../cqrs/query/matches.ts";
-import type { Sequences } from "../../cqrs/query/token.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { OrderChangeSchema, OrderFilter } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -83,8 +83,8 @@ async function* changesOf(
 }
 
 /** A chunk that could be read already has a later event of it: then the order is shown once, there. */
-function changesAgain({ applied }: StoredDocument, { partition, sequence, end }: EventChunk<OrderEvent>): boolean {
-  const last = applied[partition] ?? 0;
+function changesAgain({ applied }: StoredDocument, { stream, partition, sequence, end }: EventChunk<OrderEvent>): boolean {
+  const last = appliedIn(applied, stream, partition);
   return last > sequence && last <= end;
 }
 

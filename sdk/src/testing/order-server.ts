@@ -95,9 +95,12 @@ export async function startOrderServer(store: OrderStore, port = 0): Promise<Ord
   };
 }
 
-/** A token of one partition, as the server would give it. */
-export function tokenOf(sequences: Record<number, bigint>, logId = "test-log"): string {
-  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { logId, sequences })), "url");
+/** A token of one stream, as the server would give it. */
+export function tokenOf(sequences: Record<number, bigint>, stream = "test-stream"): string {
+  const begun = Object.keys(sequences).map(Number);
+  const partitions = begun.every((partition, index) => partition === index) ? [] : begun;
+  const position = { stream, partitions, sequences: Object.values(sequences) };
+  return base64Encode(toBinary(ConsistencyTokenSchema, create(ConsistencyTokenSchema, { positions: [position] })), "url");
 }
 
 /** A refusal as the contract has it. */

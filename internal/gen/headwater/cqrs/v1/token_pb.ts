@@ -10,27 +10,55 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEimwEKEENvbnNpc3RlbmN5VG9rZW4SDgoGbG9nX2lkGAEgASgJEkUKCXNlcXVlbmNlcxgCIAMoCzIyLmhlYWR3YXRlci5jcXJzLnYxLkNvbnNpc3RlbmN5VG9rZW4uU2VxdWVuY2VzRW50cnkaMAoOU2VxdWVuY2VzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgDOgI4ASIpCglQYWdlVG9rZW4SDQoFcXVlcnkYASABKAwSDQoFYWZ0ZXIYAiABKAkiqwEKDVBvc2l0aW9uVG9rZW4SDgoGbG9nX2lkGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoDBJCCglzZXF1ZW5jZXMYAyADKAsyLy5oZWFkd2F0ZXIuY3Fycy52MS5Qb3NpdGlvblRva2VuLlNlcXVlbmNlc0VudHJ5GjAKDlNlcXVlbmNlc0VudHJ5EgsKA2tleRgBIAEoBRINCgV2YWx1ZRgCIAEoAzoCOAFiBnByb3RvMw");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb24iKQoJUGFnZVRva2VuEg0KBXF1ZXJ5GAEgASgMEg0KBWFmdGVyGAIgASgJIloKDVBvc2l0aW9uVG9rZW4SMwoIcG9zaXRpb24YASABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5TdHJlYW1Qb3NpdGlvbhIUCgxzdWJzY3JpcHRpb24YAiABKAxiBnByb3RvMw");
 
 /**
- * What a consistency token holds. Clients treat a token as opaque: they keep it and pass it on.
+ * Positions in one stream of events.
+ *
+ * @generated from message headwater.cqrs.v1.StreamPosition
+ */
+export type StreamPosition = Message<"headwater.cqrs.v1.StreamPosition"> & {
+  /**
+   * The stream that they count: the id of its events topic. A topic that is deleted and created again under its name gets another id.
+   *
+   * @generated from field: string stream = 1;
+   */
+  stream: string;
+
+  /**
+   * The partitions that have a position, ascending. Empty: all from 0 on, as many as there are sequences.
+   *
+   * @generated from field: repeated int32 partitions = 2;
+   */
+  partitions: number[];
+
+  /**
+   * The partition sequence of each, in the same order.
+   *
+   * @generated from field: repeated int64 sequences = 3;
+   */
+  sequences: bigint[];
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.StreamPosition.
+ * Use `create(StreamPositionSchema)` to create a new message.
+ */
+export const StreamPositionSchema: GenMessage<StreamPosition> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_token, 0);
+
+/**
+ * What a consistency token holds: what a reader must have applied. Clients treat a token as opaque: they keep it and pass it on.
  *
  * @generated from message headwater.cqrs.v1.ConsistencyToken
  */
 export type ConsistencyToken = Message<"headwater.cqrs.v1.ConsistencyToken"> & {
   /**
-   * The log that it speaks of; a token of another log is refused.
+   * At most one for each stream. A token of a stream that a service does not know is refused.
    *
-   * @generated from field: string log_id = 1;
+   * @generated from field: repeated headwater.cqrs.v1.StreamPosition positions = 1;
    */
-  logId: string;
-
-  /**
-   * Partition to the partition sequence that a reader must have applied.
-   *
-   * @generated from field: map<int32, int64> sequences = 2;
-   */
-  sequences: { [key: number]: bigint };
+  positions: StreamPosition[];
 };
 
 /**
@@ -38,7 +66,7 @@ export type ConsistencyToken = Message<"headwater.cqrs.v1.ConsistencyToken"> & {
  * Use `create(ConsistencyTokenSchema)` to create a new message.
  */
 export const ConsistencyTokenSchema: GenMessage<ConsistencyToken> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_token, 0);
+  messageDesc(file_headwater_cqrs_v1_token, 1);
 
 /**
  * What a page token holds: where the next page starts, and for which query. Clients treat it as opaque.
@@ -66,7 +94,7 @@ export type PageToken = Message<"headwater.cqrs.v1.PageToken"> & {
  * Use `create(PageTokenSchema)` to create a new message.
  */
 export const PageTokenSchema: GenMessage<PageToken> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_token, 1);
+  messageDesc(file_headwater_cqrs_v1_token, 2);
 
 /**
  * What the position of a subscription holds: up to where its events have been delivered. Clients treat it as opaque.
@@ -75,11 +103,11 @@ export const PageTokenSchema: GenMessage<PageToken> = /*@__PURE__*/
  */
 export type PositionToken = Message<"headwater.cqrs.v1.PositionToken"> & {
   /**
-   * The log that it speaks of; a position in another log is refused.
+   * A position in another stream is refused.
    *
-   * @generated from field: string log_id = 1;
+   * @generated from field: headwater.cqrs.v1.StreamPosition position = 1;
    */
-  logId: string;
+  position?: StreamPosition | undefined;
 
   /**
    * A hash of what is subscribed to: a position of another subscription is refused.
@@ -87,13 +115,6 @@ export type PositionToken = Message<"headwater.cqrs.v1.PositionToken"> & {
    * @generated from field: bytes subscription = 2;
    */
   subscription: Uint8Array;
-
-  /**
-   * Partition to the partition sequence up to which all is delivered.
-   *
-   * @generated from field: map<int32, int64> sequences = 3;
-   */
-  sequences: { [key: number]: bigint };
 };
 
 /**
@@ -101,5 +122,5 @@ export type PositionToken = Message<"headwater.cqrs.v1.PositionToken"> & {
  * Use `create(PositionTokenSchema)` to create a new message.
  */
 export const PositionTokenSchema: GenMessage<PositionToken> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_token, 2);
+  messageDesc(file_headwater_cqrs_v1_token, 3);
 

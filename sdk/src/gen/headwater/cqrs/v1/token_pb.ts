@@ -10,27 +10,55 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEimwEKEENvbnNpc3RlbmN5VG9rZW4SDgoGbG9nX2lkGAEgASgJEkUKCXNlcXVlbmNlcxgCIAMoCzIyLmhlYWR3YXRlci5jcXJzLnYxLkNvbnNpc3RlbmN5VG9rZW4uU2VxdWVuY2VzRW50cnkaMAoOU2VxdWVuY2VzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgDOgI4AWIGcHJvdG8z");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb25iBnByb3RvMw");
 
 /**
- * What a consistency token holds. Clients treat a token as opaque: they keep it and pass it on.
+ * Positions in one stream of events.
+ *
+ * @generated from message headwater.cqrs.v1.StreamPosition
+ */
+export type StreamPosition = Message<"headwater.cqrs.v1.StreamPosition"> & {
+  /**
+   * The stream that they count: the id of its events topic. A topic that is deleted and created again under its name gets another id.
+   *
+   * @generated from field: string stream = 1;
+   */
+  stream: string;
+
+  /**
+   * The partitions that have a position, ascending. Empty: all from 0 on, as many as there are sequences.
+   *
+   * @generated from field: repeated int32 partitions = 2;
+   */
+  partitions: number[];
+
+  /**
+   * The partition sequence of each, in the same order.
+   *
+   * @generated from field: repeated int64 sequences = 3;
+   */
+  sequences: bigint[];
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.StreamPosition.
+ * Use `create(StreamPositionSchema)` to create a new message.
+ */
+export const StreamPositionSchema: GenMessage<StreamPosition> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_token, 0);
+
+/**
+ * What a consistency token holds: what a reader must have applied. Clients treat a token as opaque: they keep it and pass it on.
  *
  * @generated from message headwater.cqrs.v1.ConsistencyToken
  */
 export type ConsistencyToken = Message<"headwater.cqrs.v1.ConsistencyToken"> & {
   /**
-   * The log that it speaks of; a token of another log is refused.
+   * At most one for each stream. A token of a stream that a service does not know is refused.
    *
-   * @generated from field: string log_id = 1;
+   * @generated from field: repeated headwater.cqrs.v1.StreamPosition positions = 1;
    */
-  logId: string;
-
-  /**
-   * Partition to the partition sequence that a reader must have applied.
-   *
-   * @generated from field: map<int32, int64> sequences = 2;
-   */
-  sequences: { [key: number]: bigint };
+  positions: StreamPosition[];
 };
 
 /**
@@ -38,5 +66,5 @@ export type ConsistencyToken = Message<"headwater.cqrs.v1.ConsistencyToken"> & {
  * Use `create(ConsistencyTokenSchema)` to create a new message.
  */
 export const ConsistencyTokenSchema: GenMessage<ConsistencyToken> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_token, 0);
+  messageDesc(file_headwater_cqrs_v1_token, 1);
 
