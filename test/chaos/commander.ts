@@ -32,12 +32,11 @@ const SETTLE_DEADLINE_MS = 15_000;
 
 export function createCommander(history: ClientHistory, addresses: readonly string[], stopped: AbortSignal): Commander {
   const clients = addresses.map(createGrpcClient);
-  const sent: Sent[] = [];
   return { prepare, call, untilKnown, ask, execute, settle };
 
   function prepare(orderId: string, command: Parameters<typeof sentOf>[1], options: SendOptions): Sent {
     const prepared = sentOf(orderId, command, options);
-    sent.push(prepared);
+    history.sent.push(prepared);
     return prepared;
   }
 
@@ -88,7 +87,7 @@ export function createCommander(history: ClientHistory, addresses: readonly stri
   async function settle(deadlineMs: number): Promise<number> {
     const endMs = performance.now() + deadlineMs;
     const known = new Set(history.attempts.filter(isFinal).map(({ commandId }) => commandId));
-    const open = [...new Map(sent.filter(({ commandId }) => !known.has(commandId)).map((each) => [each.commandId, each])).values()];
+    const open = [...new Map(history.sent.filter(({ commandId }) => !known.has(commandId)).map((each) => [each.commandId, each])).values()];
     const left = await Promise.all(
       open.map(async (command, index) => {
         for (let round = index; performance.now() < endMs; round += 1) {

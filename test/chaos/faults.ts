@@ -5,17 +5,24 @@ import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";
 import { losses } from "../support/kafka-proxy.ts";
 import type { Api } from "../support/kafka-wire.ts";
+import type { MongoMember } from "../support/mongo-server.ts";
+import type { SetBack } from "./history.ts";
 import { commandServicePoints, handlerPoints, type Point, projectorPoints } from "./points.ts";
 import type { Random } from "./random.ts";
 import type { ChaosServers } from "./servers.ts";
-import type { ChaosSystem, SupervisedName, SupervisedProcess } from "./system.ts";
+import type { SupervisedName, SupervisedProcess } from "./supervise.ts";
+import { removeFolder } from "./supervise.ts";
+import type { ChaosSystem } from "./system.ts";
 
 export interface Scene {
   readonly servers: ChaosServers;
   readonly system: ChaosSystem;
   readonly partitions: number;
+  readonly database: string;
   /** Servers that are down or frozen now, so that a second fault of the same kind does not meet the first. */
   readonly busy: Set<string>;
+  /** When documents were set back. */
+  readonly setBacks: SetBack[];
   /** Told of each bad record that is in the log. */
   readonly onPoison: () => void;
 }
@@ -42,7 +49,7 @@ const transactional: readonly Api[] = ["AddPartitionsToTxn", "Produce", "AddOffs
 const group: readonly Api[] = ["JoinGroup", "SyncGroup", "Heartbeat", "FindCoordinator", "OffsetFetch"];
 const opening: readonly Api[] = ["InitProducerId", "Metadata", "ListOffsets", "JoinGroup", "SyncGroup", "FindCoordinator"];
 
-export const faults: readonly Fault[] = [
+export const processFaults: readonly Fault[] = [
   ended("command-handler", "SIGKILL", 8),
   ended("command-handler", "SIGTERM", 3),
   ended("command-service", "SIGKILL", 4),
@@ -65,7 +72,7 @@ export const faults: readonly Fault[] = [
     weight: 2,
     begin({ system }, random) {
       const handler = random.pick(system.named("command-handler"));
-      return { text: handler.instance, over: handler.killWithoutState().then(() => true) };
+      return { text: handler.instance, over: handler.killAndChange(removeFolder).then(() => true) };
     },
   },
   {
@@ -103,10 +110,11 @@ export const faults: readonly Fault[] = [
     weight: 3,
     begin(scene, random) {
       const downMs = random.integer(100, 4_000);
-      return serverFault(scene, "mongod", `down for ${downMs} ms`, async () => {
-        await scene.servers.mongo.kill();
+      return serverFault(scene, "mongod", `the primary, down for ${downMs} ms`, async () => {
+        const member = await primaryOf(scene);
+        await member.kill();
         await delay(downMs);
-        await scene.servers.mongo.restart();
+        await member.restart();
       });
     },
   },
@@ -114,10 +122,12 @@ export const faults: readonly Fault[] = [
     name: "freeze mongod",
     weight: 1,
     begin(scene, random) {
-      const forMs = random.integer(500, 5_000);
-      return serverFault(scene, "mongod", `for ${forMs} ms`, () => freeze(scene.servers.mongo.pid, forMs));
+      const forMs = random.integer(500, 8_000);
+      return serverFault(scene, "mongod", `the primary for ${forMs} ms`, async () => freeze((await primaryOf(scene)).pid, forMs));
     },
   },
+  reset("Kafka", (servers) => servers.proxies),
+  reset("MongoDB", (servers) => servers.mongoProxies),
   lost("command-handler", transactional, 9),
   lost("command-service", ["Produce"], 4),
   lost("command-(handler|service)|projector", ["Fetch"], 3),
@@ -153,6 +163,32 @@ export const faults: readonly Fault[] = [
   },
   { name: "bad records", weight: 3, begin: (scene, random) => ({ text: "", over: poison(scene, random) }) },
 ];
+
+/** Every connection of one of the two is reset, several times. */
+function reset(server: string, proxiesOf: (servers: ChaosServers) => readonly { reset(): void }[]): Fault {
+  return {
+    name: `reset connections to ${server}`,
+    weight: server === "Kafka" ? 2 : 0,
+    begin({ servers }, random) {
+      const times = random.integer(1, 6);
+      const over = (async () => {
+        for (let time = 0; time < times; time += 1) {
+          for (const proxy of proxiesOf(servers)) proxy.reset();
+          await delay(random.integer(100, 900));
+        }
+        return true;
+      })();
+      return { text: `${times} times`, over };
+    },
+  };
+}
+
+/** Who takes writes; where there is nobody now, any member. */
+async function primaryOf({ servers: { mongo } }: Scene): Promise<MongoMember> {
+  const member = (await mongo.primary()) ?? mongo.members[0];
+  if (member === undefined) throw new Error("the replica set has no members of ours");
+  return member;
+}
 
 function ended(name: SupervisedName, signal: "SIGTERM" | "SIGKILL", weight: number): Fault {
   return {
@@ -243,7 +279,7 @@ function textOf({ instance }: SupervisedProcess, { operation, moment }: Point): 
   return `${instance}, ${moment} ${operation}`;
 }
 
-function serverFault({ busy }: Scene, server: string, text: string, run: () => Promise<void>): Begun {
+export function serverFault({ busy }: Scene, server: string, text: string, run: () => Promise<void>): Begun {
   if (busy.has(server)) return { text, over: Promise.resolve(false) };
   busy.add(server);
   const over = run()

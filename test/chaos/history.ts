@@ -2,6 +2,7 @@
 
 import type { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import type { Order } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
+import type { Sent } from "./commands.ts";
 
 /** What a caller was told about one attempt of a command. */
 export type Result =
@@ -98,6 +99,8 @@ export interface SetBack {
 }
 
 export interface ClientHistory {
+  /** Every command that was prepared, whatever became of it. */
+  readonly sent: Sent[];
   readonly attempts: Attempt[];
   readonly reads: Read[];
   readonly sights: Sight[];
@@ -111,6 +114,7 @@ export interface ClientHistory {
 
 export function emptyHistory(): ClientHistory {
   return {
+    sent: [],
     attempts: [],
     reads: [],
     sights: [],

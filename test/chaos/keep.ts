@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { evidenceOf, positionKey } from "./evidence.ts";
-import type { Report } from "./run.ts";
+import type { EraReport } from "./run.ts";
 
 const folder = join(import.meta.dirname, "..", "..", ".cache", "chaos");
 
 /** Writes faults, violations, events, positions, batches and calls, one a line, and returns where. */
-export async function keep({ found, struck, violations, endings }: Report, seed: number): Promise<string> {
+export async function keep({ found, struck, violations, endings }: EraReport, name: string): Promise<string> {
   const { partitions, events, commands } = evidenceOf(found.log, found.partitions);
-  const place = join(folder, String(seed));
+  const place = join(folder, name);
   await mkdir(place, { recursive: true });
   const records = new Map(
     partitions.flatMap((each) => each.events.map((record, index) => [`${each.partition}/${index}`, record] as const)),
@@ -48,9 +48,9 @@ export async function keep({ found, struck, violations, endings }: Report, seed:
     batches: found.batches.flatMap((batches, index) => batches.map((batch) => ({ file: index, ...batch }))),
     calls: found.history.attempts.map((attempt) => ({ ...attempt, fingerprint: Buffer.from(attempt.fingerprint).toString("hex") })),
   };
-  for (const [name, lines] of Object.entries(files)) {
+  for (const [file, lines] of Object.entries(files)) {
     const text = lines.map((line) => JSON.stringify(line, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value)));
-    await writeFile(join(place, `${name}.jsonl`), `${text.join("\n")}\n`);
+    await writeFile(join(place, `${file}.jsonl`), `${text.join("\n")}\n`);
   }
   return place;
 }

@@ -1,28 +1,39 @@
 import { parseArgs } from "node:util";
 import { keep } from "./keep.ts";
+import { faults } from "./nemesis.ts";
 import { runPlanted } from "./planted.ts";
 import { plantedFaults } from "./planted-faults.ts";
 import { formatReport } from "./report.ts";
 import { run } from "./run.ts";
 
-const help = `Breaks a running system in every way we know, for as many faults as wanted, and then holds every promise against what is left.
+const help = `Breaks a running system in every way we know, for as many faults as wanted,
+and then holds every promise against what is left.
 
 Usage: npm run chaos -- [options]
 
 Options:
-  --brokers <1|3>        3: everything replicated three times (default 1)
-  --faults <n>           how many faults (default 200)
-  --seed <n>             chooses the faults and commands (default: any, printed)
-  --rate <n>             commands per second (default 100)
-  --pace <ms>            between two faults, at most (default 5000)
-  --planted              instead: plants one bug after the other, and tells by which invariant each was caught
-  --only <text>          only planted bugs with this in their name
+  --brokers <1|3>    3: everything in Kafka is replicated three times (default 1)
+  --members <1|3>    of MongoDB's replica set; of three, a primary that ends is
+                     replaced (default: as many as brokers)
+  --faults <n>       how many faults, in all eras together (default 200)
+  --eras <n>         between two eras the log becomes another one: its topics are
+                     made again, or all of Kafka is set back (default 3)
+  --seed <n>         chooses the faults and commands (default: any, printed)
+  --rate <n>         commands per second (default 100)
+  --pace <ms>        between two faults, at most (default 5000)
+  --only <text>      only faults, or planted faults, with this in their name
+  --planted          instead: plants one fault in the code after the other, and
+                     tells by which invariant each was caught
+  --list             names all faults and planted faults
   --help
 `;
 
 const { values: options } = parseArgs({
   options: {
     brokers: { type: "string", default: "1" },
+    members: { type: "string" },
+    eras: { type: "string", default: "3" },
+    list: { type: "boolean", default: false },
     faults: { type: "string", default: "200" },
     seed: { type: "string", default: String(Date.now() % 2 ** 31) },
     rate: { type: "string", default: "100" },
@@ -36,6 +47,7 @@ const { values: options } = parseArgs({
 const seed = Number(options.seed);
 
 if (options.help) process.stdout.write(help);
+else if (options.list) list();
 else if (options.planted) await proveChecker();
 else await runChaos();
 
@@ -43,6 +55,9 @@ async function runChaos(): Promise<void> {
   say(`seed ${seed}`);
   const report = await run({
     brokers: Number(options.brokers),
+    members: Number(options.members ?? options.brokers),
+    eras: Number(options.eras),
+    only: options.only,
     faults: Number(options.faults),
     seed,
     sessions: 64,
@@ -51,9 +66,10 @@ async function runChaos(): Promise<void> {
     progress: (line) => say(`${new Date().toISOString().slice(11, 19)} ${line}`),
   });
   say(formatReport(report));
-  if (report.violations.length === 0) return;
-  say(`what it left is in ${await keep(report, seed)}`);
-  process.exitCode = 1;
+  for (const [index, era] of report.eras.entries()) {
+    if (era.violations.length > 0) say(`what era ${index + 1} left is in ${await keep(era, `${seed}-${index + 1}`)}`);
+  }
+  if (report.violations.length > 0) process.exitCode = 1;
 }
 
 async function proveChecker(): Promise<void> {
@@ -71,6 +87,11 @@ async function proveChecker(): Promise<void> {
     say(`${caught.length > 0 ? "caught" : "MISSED"}: ${fault.name} (${others.join(", ")})\n  ${caught[0] ?? violations[0] ?? ""}`);
     if (caught.length === 0) process.exitCode = 1;
   }
+}
+
+function list(): void {
+  say(`faults\n${faults.map(({ name }) => `  ${name}`).join("\n")}`);
+  say(`planted faults\n${plantedFaults.map(({ name }) => `  ${name}`).join("\n")}`);
 }
 
 function say(line: string): void {

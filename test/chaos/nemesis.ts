@@ -1,7 +1,8 @@
 /** Chooses faults by a seed and lets them happen, sometimes one on top of another, sometimes with time to recover in between. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { type Fault, faults, type Scene } from "./faults.ts";
+import { type Fault, processFaults, type Scene } from "./faults.ts";
+import { operatorFaults } from "./operator-faults.ts";
 import { createRandom, type Random } from "./random.ts";
 
 /** A fault that happened. */
@@ -20,8 +21,12 @@ export interface NemesisOptions {
   /** Between two faults, at most. */
   readonly paceMs: number;
   readonly scene: Scene;
+  /** Only those whose name has this in it. */
+  readonly only: string;
   readonly onStruck: (struck: Struck, count: number) => void;
 }
+
+export const faults: readonly Fault[] = [...processFaults, ...operatorFaults];
 
 /** Never more than so many faults that last. */
 const MAX_AT_ONCE = 3;
@@ -30,12 +35,12 @@ const MAX_AT_ONCE = 3;
 const MEASURED = 0.3;
 const CALM_MS = { before: 5_000, after: 12_000 } as const;
 
-export async function runNemesis({ seed, faults: wanted, paceMs, scene, onStruck }: NemesisOptions): Promise<readonly Struck[]> {
+export async function runNemesis({ seed, faults: wanted, paceMs, only, scene, onStruck }: NemesisOptions): Promise<readonly Struck[]> {
   const random = createRandom(seed);
   const struck: Struck[] = [];
   const lasting = new Set<Promise<void>>();
   while (struck.length + lasting.size < wanted) {
-    const fault = choose(random);
+    const fault = choose(random, only);
     // The choices of a fault do not depend on what happened before it.
     const choices = createRandom(random.integer(0, 2 ** 31));
     const isMeasured = random.chance(MEASURED) && fault.name === "kill command-handler";
@@ -64,11 +69,12 @@ export async function runNemesis({ seed, faults: wanted, paceMs, scene, onStruck
   }
 }
 
-function choose(random: Random): Fault {
-  let left = random.next() * faults.reduce((sum, { weight }) => sum + weight, 0);
-  const found = faults.find(({ weight }) => {
+function choose(random: Random, only: string): Fault {
+  const among = faults.filter(({ name }) => name.includes(only));
+  let left = random.next() * among.reduce((sum, { weight }) => sum + weight, 0);
+  const found = among.find(({ weight }) => {
     left -= weight;
     return left < 0;
   });
-  return found ?? random.pick(faults);
+  return found ?? random.pick(among);
 }

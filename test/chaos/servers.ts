@@ -1,8 +1,9 @@
-/** Brokers behind proxies, and a mongod. */
+/** Brokers and the members of a replica set, all behind proxies. */
 
 import { type KafkaProxy, startProxy } from "../support/kafka-proxy.ts";
 import { type KafkaBroker, startKafkaCluster } from "../support/kafka-server.ts";
 import { type MongoServer, startMongo } from "../support/mongo-server.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 export interface ChaosServers extends AsyncDisposable {
   readonly brokers: readonly KafkaBroker[];
@@ -10,17 +11,33 @@ export interface ChaosServers extends AsyncDisposable {
   /** Where clients begin: the proxies. */
   readonly addresses: readonly string[];
   readonly mongo: MongoServer;
+  readonly mongoProxies: readonly TcpProxy[];
 }
 
-export async function startServers(brokers: number): Promise<ChaosServers> {
+export interface ServersOptions {
+  readonly brokers: number;
+  /** Of the replica set. Default: one. */
+  readonly members?: number;
+}
+
+export async function startServers({ brokers, members = 1 }: ServersOptions): Promise<ChaosServers> {
   await using stack = new AsyncDisposableStack();
   const proxies: KafkaProxy[] = [];
-  const advertise = async (address: string): Promise<string> => {
+  const mongoProxies: TcpProxy[] = [];
+  const advertiseKafka = async (address: string): Promise<string> => {
     const proxy = stack.use(await startProxy(address));
     proxies.push(proxy);
     return proxy.address;
   };
-  const [kafka, mongo] = await Promise.allSettled([startKafkaCluster(brokers, { advertise }), startMongo()]);
+  const advertiseMongo = async (address: string): Promise<string> => {
+    const proxy = stack.use(await startTcpProxy(address));
+    mongoProxies.push(proxy);
+    return proxy.address;
+  };
+  const [kafka, mongo] = await Promise.allSettled([
+    startKafkaCluster(brokers, { advertise: advertiseKafka }),
+    startMongo({ members, advertise: advertiseMongo }),
+  ]);
   if (kafka.status === "fulfilled") stack.use(kafka.value);
   if (mongo.status === "fulfilled") stack.use(mongo.value);
   if (kafka.status === "rejected") throw kafka.reason;
@@ -31,6 +48,7 @@ export async function startServers(brokers: number): Promise<ChaosServers> {
     proxies,
     addresses: proxies.map(({ address }) => address),
     mongo: mongo.value,
+    mongoProxies,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

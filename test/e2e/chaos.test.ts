@@ -9,7 +9,7 @@ import type { Attempt, Delivered, Read } from "../chaos/history.ts";
 import { type Found, judge } from "../chaos/judge.ts";
 import { formatReport } from "../chaos/report.ts";
 import { isFinal } from "../chaos/results.ts";
-import { type Report, run } from "../chaos/run.ts";
+import { type EraReport, type Report, run } from "../chaos/run.ts";
 import { kafka, mongo } from "../support/servers.ts";
 
 const FAULTS = 25;
@@ -58,9 +58,14 @@ const tampered: Readonly<Record<string, (found: Found) => Found>> = {
 describe.skipIf(kafka?.kind !== "program" || mongo?.kind !== "program")("chaos", () => {
   const seed = Date.now() % 2 ** 31;
   let report: Report;
+  /** The first one, whose log is whole. */
+  let era: EraReport;
 
   beforeAll(async () => {
-    report = await run({ brokers: 1, faults: FAULTS, seed, sessions: 48, commandsPerSecond: 80, paceMs: 5_000, progress: () => undefined });
+    const load = { seed, sessions: 48, commandsPerSecond: 80 };
+    report = await run({ ...load, brokers: 1, members: 1, faults: FAULTS, eras: 1, paceMs: 4_000, only: "", progress: () => undefined });
+    const [first] = report.eras;
+    era = checked(first);
   }, TIMEOUT_MS);
   afterAll(() => process.stdout.write(`chaos, seed ${seed}: ${formatReport(report)}\n`));
 
@@ -69,20 +74,20 @@ describe.skipIf(kafka?.kind !== "program" || mongo?.kind !== "program")("chaos",
   });
 
   it("leaves most commands decided, and none unknown for ever", () => {
-    expect(report.struck).toHaveLength(FAULTS);
-    expect(report.account.decided).toBeGreaterThan(500);
-    expect(report.unknown).toBe(0);
+    expect(report.eras.flatMap(({ struck }) => struck).length).toBeGreaterThanOrEqual(FAULTS);
+    expect(era.account.decided).toBeGreaterThan(300);
+    expect(report.eras.map(({ unknown }) => unknown)).toEqual([0]);
   });
 
   it("has a load of which most commands are accepted", () => {
-    const answers = report.history.attempts.filter(isFinal);
+    const answers = era.history.attempts.filter(isFinal);
     const rejected = answers.filter(({ result }) => result.kind === "rejected");
     expect(rejected.length / answers.length).toBeLessThan(0.3);
   });
 
   it.each(Object.keys(tampered))("%s would have been found", (name) => {
     const [, invariant = ""] = /^(I\d+) /.exec(name) ?? [];
-    const { violations } = judge(tampered[name]?.(report.found) ?? report.found);
+    const { violations } = judge(tampered[name]?.(era.found) ?? era.found);
     expect(violations.map((violation) => violation.slice(0, violation.indexOf(":")))).toContain(invariant);
   });
 });

@@ -48,6 +48,8 @@ export interface TestProcessOptions extends Servers {
   readonly environment?: Readonly<Record<string, string>>;
   /** Options of Node, such as a module to load first. */
   readonly nodeArgs?: readonly string[];
+  /** How long it may take to start. */
+  readonly deadlineMs?: number;
 }
 
 let count = 0;
@@ -66,7 +68,7 @@ export async function startProcess(name: ProcessName, options: TestProcessOption
   let running: GuardedProcess;
   const start = async (): Promise<void> => {
     running = startGuarded(process.execPath, args, folder, environment);
-    await untilRunning(name, running);
+    await untilRunning(name, running, options.deadlineMs ?? START_DEADLINE_MS);
   };
   const remove = async (): Promise<void> => {
     await running.end("SIGTERM");
@@ -121,13 +123,13 @@ export async function startSystem(servers: Servers, options: Omit<TestProcessOpt
 }
 
 /** It says so after its first good check, so it is healthy then. */
-async function untilRunning(name: ProcessName, started: GuardedProcess): Promise<void> {
+async function untilRunning(name: ProcessName, started: GuardedProcess, deadlineMs: number): Promise<void> {
   let hasEnded = false;
   void started.exited.then(() => (hasEnded = true));
-  const deadline = Date.now() + START_DEADLINE_MS;
+  const deadline = Date.now() + deadlineMs;
   while (!new RegExp(`^${name} (serves|works)`, "m").test(started.output())) {
     if (hasEnded) throw new Error(`${name} ended at its start:\n${started.output()}`);
-    if (Date.now() > deadline) throw new Error(`${name} did not start in ${START_DEADLINE_MS} ms:\n${started.output()}`);
+    if (Date.now() > deadline) throw new Error(`${name} did not start in ${deadlineMs} ms:\n${started.output()}`);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }

@@ -1,0 +1,38 @@
+/** What an operator does to the documents themselves: takes a copy, drops them, puts a copy back. */
+
+import { type Document, MongoClient } from "mongodb";
+
+/** All documents of all collections, by the name of the collection. */
+export type DocumentsCopy = ReadonlyMap<string, readonly Document[]>;
+
+/** Of the views and of the runtime, as a majority has them. */
+export function copyDocuments(uri: string, database: string): Promise<DocumentsCopy> {
+  return withDatabase(uri, database, async (db) => {
+    const collections = await db.listCollections().toArray();
+    return new Map(await Promise.all(collections.map(async ({ name }) => [name, await db.collection(name).find().toArray()] as const)));
+  });
+}
+
+export function dropDocuments(uri: string, database: string): Promise<void> {
+  return withDatabase(uri, database, async (db) => void (await db.dropDatabase({ writeConcern: { w: "majority" } })));
+}
+
+/** In the place of what is there. The checkpoints and all that the runtime keeps for itself come last, as the documents that they speak of must. */
+export function putDocumentsBack(uri: string, database: string, copy: DocumentsCopy): Promise<void> {
+  return withDatabase(uri, database, async (db) => {
+    await db.dropDatabase({ writeConcern: { w: "majority" } });
+    const isOwn = (name: string): number => Number(name.startsWith("_"));
+    for (const [name, documents] of [...copy].toSorted(([a], [b]) => isOwn(a) - isOwn(b))) {
+      if (documents.length > 0) await db.collection(name).insertMany([...documents], { writeConcern: { w: "majority", journal: true } });
+    }
+  });
+}
+
+async function withDatabase<Result>(
+  uri: string,
+  database: string,
+  act: (db: ReturnType<MongoClient["db"]>) => Promise<Result>,
+): Promise<Result> {
+  await using client = new MongoClient(uri, { readConcern: { level: "majority" }, readPreference: "primary" });
+  return await act(client.db(database));
+}
