@@ -48,6 +48,8 @@ export interface TestProcessOptions extends Servers {
   readonly environment?: Readonly<Record<string, string>>;
   /** Options of Node, such as a module to load first. */
   readonly nodeArgs?: readonly string[];
+  /** What runs the command in its place, such as within a limit. */
+  readonly wrap?: (command: readonly string[]) => readonly string[];
   /** How long it may take to start. */
   readonly deadlineMs?: number;
 }
@@ -64,10 +66,11 @@ export async function startProcess(name: ProcessName, options: TestProcessOption
     HEADWATER_INSTANCE: options.instance ?? `${name}-${count}`,
     ...options.environment,
   };
-  const args = [...(options.nodeArgs ?? []), join(root, "cmd", name, "main.ts"), portFlags[name], String(port)];
+  const command = [process.execPath, ...(options.nodeArgs ?? []), join(root, "cmd", name, "main.ts"), portFlags[name], String(port)];
+  const [program = "", ...args] = options.wrap?.(command) ?? command;
   let running: GuardedProcess;
   const start = async (): Promise<void> => {
-    running = startGuarded(process.execPath, args, folder, environment);
+    running = startGuarded(program, args, folder, environment);
     await untilRunning(name, running, options.deadlineMs ?? START_DEADLINE_MS);
   };
   const remove = async (): Promise<void> => {
