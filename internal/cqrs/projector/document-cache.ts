@@ -49,6 +49,8 @@ export interface DocumentCache {
     checkpoints: readonly Checkpoint[],
     others?: readonly DocumentWrite[],
   ): Promise<ReadonlySet<string>>;
+  /** Forgets documents, to load them as they are by now. */
+  forget(places: readonly DocumentPlace[]): void;
   clear(): void;
 }
 
@@ -105,6 +107,9 @@ export function createDocumentCache(documents: Documents): DocumentCache {
         cache.delete(key);
       }
       return conflicting;
+    },
+    forget(places) {
+      for (const { view, id } of places) cache.delete(keyOf(view, id));
     },
     clear: () => cache.clear(),
   };

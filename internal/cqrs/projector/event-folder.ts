@@ -7,14 +7,12 @@ import type { Checkpoint, Documents } from "../documents.ts";
 import type { DeliveredEvent, ReadableEvent } from "../event/delivered-event.ts";
 import { appliedIn } from "../positions.ts";
 import type { Projection } from "../projection.ts";
+import { type ContentionOptions, createContention } from "./contention.ts";
 import { createDocumentCache, type FoldedDocument } from "./document-cache.ts";
 import { type Fold, foldDocument } from "./fold-document.ts";
 import { createParkedKeys, NO_SEQUENCE, type ParkedKeys, type Place, queued } from "./parked-keys.ts";
 import { answered, type ParkedKey, parkedId } from "./parking.ts";
 import { PARKED, parkedWrite } from "./stored-parked-keys.ts";
-
-/** Another projector may win a document's revision; it is loaded and folded again so often before something else must be wrong. */
-const MAX_CONFLICT_ROUNDS = 20;
 
 /** What a generation has not applied yet, in the order of the log. */
 export interface DueEvents {
@@ -39,57 +37,68 @@ export interface EventFolder {
 }
 
 /** What events are folded into. */
-export interface EventFolderOptions {
+export interface EventFolderOptions extends ContentionOptions {
   readonly documents: Documents;
-  /** In milliseconds since 1970. */
-  readonly now: () => number;
 }
 
 /** A batch as it was folded. */
 export interface FoldedBatch {
   readonly due: readonly DueEvents[];
   readonly round: Round;
-  /** How many surprises there had been. */
-  readonly surprises: number;
+  /** What is folded only when it is written: the documents that were contended. */
+  readonly late: ReadonlySet<Fold>;
+  /** How often anything had been parked. */
+  readonly parkings: number;
 }
 
 /** What one round would write. */
 interface Round {
+  /** The documents and their events, folded or not. */
+  readonly folds: readonly Fold[];
   readonly documents: readonly FoldedDocument[];
   /** By id. */
   readonly parked: ReadonlyMap<string, ParkedKey>;
 }
 
 /** Creates a folder of events. */
-export function createEventFolder({ documents, now }: EventFolderOptions): EventFolder {
+export function createEventFolder({ documents, clock, instance }: EventFolderOptions): EventFolder {
   const cache = createDocumentCache(documents);
   const parkedKeys = createParkedKeys(documents);
-  /** Counts what was written otherwise than it was folded, and what was parked: on top of that, what was folded before is folded again. */
-  let surprises = 0;
+  const contention = createContention({ clock, instance });
+  const keyOf = ({ view, id }: Fold | FoldedDocument): string => cache.keyOf(view, id);
+  const isContended = (each: Fold | FoldedDocument): boolean => contention.has(keyOf(each));
+  /** Counts what was parked: where its keys wait, what was folded before is folded again. */
+  let parkings = 0;
 
   return {
     parkedKeys,
     clear: () => cache.clear(),
     async fold(due) {
-      const before = surprises;
-      return { due, round: await fold(due, new Set()), surprises: before };
+      const before = parkings;
+      const parked = new Map<string, ParkedKey>();
+      const folds = routeAll(due, parked);
+      const late = new Set(folds.filter(isContended));
+      const early = late.size === 0 ? folds : folds.filter((each) => !late.has(each));
+      return { due, round: { ...(await foldEach(early, parked)), folds }, late, parkings: before };
     },
-    async write({ due, round: ahead, surprises: before }, checkpoints) {
+    async write(batch, checkpoints) {
+      const { due } = batch;
       /** Documents that are written once: whether now or before a crash that lost the checkpoint makes no difference. */
       const written = new Set<string>();
-      let next = surprises === before ? ahead : await fold(due, written);
-      for (let round = 0; round < MAX_CONFLICT_ROUNDS; round += 1) {
+      const attempts = contention.begin();
+      let next = parkings === batch.parkings ? await completed(batch) : await foldAll(due, written);
+      for (;;) {
         const { documents: folded, parked } = next;
         const conflicts = await cache.write(folded, checkpoints, [...parked.values()].map(parkedWrite));
-        for (const { view, id } of folded) if (view.writeOnce) written.add(cache.keyOf(view, id));
+        for (const each of folded) if (each.view.writeOnce) written.add(keyOf(each));
         const entries = Map.groupBy(parked.values(), ({ id }) => conflicts.has(`${PARKED}/${id}`));
         parkedKeys.note((entries.get(false) ?? []).map((entry) => ({ ...entry, revision: entry.revision + 1 })));
-        if (round > 0 || conflicts.size + parked.size > 0) surprises += 1;
+        parkings += parked.size;
         if (conflicts.size === 0) return;
+        await attempts.failed(conflicts);
         await parkedKeys.reload((entries.get(true) ?? []).map(({ id }) => id));
-        next = await fold(due, written);
+        next = parked.size > 0 ? await foldAll(due, written) : await foldAgain(next, conflicts, written);
       }
-      throw restless();
     },
     async retry(view, entry, events) {
       const { id, event, skipped, request } = entry;
@@ -102,19 +111,37 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
       parkedKeys.note([{ ...entry, state: "retried", skipped: leftOut }]);
       const passed = await findPassed(view, entry, events);
       if (passed !== undefined) return store([answered(entry, { ...entry, error: passed })]);
-      for (let round = 0; round < MAX_CONFLICT_ROUNDS; round += 1) {
+      const attempts = contention.begin();
+      for (;;) {
         const only = entry.scope === "document" ? entry.key : undefined;
-        const { documents: folded, parked } = await fold([{ view, events }], new Set(), only);
+        const { documents: folded, parked } = await foldAll([{ view, events }], new Set(), only);
         // The documents first: an entry that says "done" before they are would let later events pass.
         const conflicts = await cache.write(folded, []);
-        const open = folded.filter((each) => !each.view.writeOnce && conflicts.has(cache.keyOf(each.view, each.id)));
-        if (open.length > 0) continue;
+        const open = folded.filter((each) => !each.view.writeOnce && conflicts.has(keyOf(each)));
+        if (open.length > 0) {
+          await attempts.failed(open.map(keyOf));
+          continue;
+        }
         const { [id]: failure, ...others } = Object.fromEntries(parked);
         return store([...Object.values(others), answered(entry, failure)]);
       }
-      throw restless();
     },
   };
+
+  /** With the documents that are folded late, and those that have become contended meanwhile, folded on what is stored now. */
+  async function completed({ round, late }: FoldedBatch): Promise<Round> {
+    const folds = round.folds.filter((each) => late.has(each) || isContended(each));
+    if (folds.length === 0) return round;
+    cache.forget(folds);
+    const latest = await foldEach(folds, new Map(round.parked));
+    return { ...latest, folds: round.folds, documents: [...round.documents.filter((each) => !isContended(each)), ...latest.documents] };
+  }
+
+  /** The documents that were not written, on what is stored by now. */
+  function foldAgain({ folds }: Round, conflicts: ReadonlySet<string>, written: ReadonlySet<string>): Promise<Round> {
+    const open = folds.filter((each) => conflicts.has(keyOf(each)) && !written.has(keyOf(each)));
+    return foldEach(open, new Map());
+  }
 
   /** An entry that somebody else has changed meanwhile is read again, and so is dealt with again. */
   async function store(entries: readonly ParkedKey[]): Promise<void> {
@@ -140,11 +167,14 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
   }
 
   /** Of the documents, `only` one or all. */
-  async function fold(due: readonly DueEvents[], written: ReadonlySet<string>, only?: string): Promise<Round> {
+  function foldAll(due: readonly DueEvents[], written: ReadonlySet<string>, only?: string): Promise<Round> {
     const parked = new Map<string, ParkedKey>();
-    const folds = due
-      .flatMap(({ view, events }) => route(view, events, parked))
-      .filter(({ view, id }) => (only === undefined || id === only) && !written.has(cache.keyOf(view, id)));
+    const folds = routeAll(due, parked).filter((each) => (only === undefined || each.id === only) && !written.has(keyOf(each)));
+    return foldEach(folds, parked);
+  }
+
+  /** Folds each document, and parks what fails beside what was parked before. */
+  async function foldEach(folds: readonly Fold[], parked: Map<string, ParkedKey>): Promise<Round> {
     const loaded = await cache.load(folds);
     const folded: FoldedDocument[] = [];
     folds.forEach((each, index) => {
@@ -157,7 +187,11 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
         for (const later of events) if (isBeside(later, event)) enqueue(placeOf(event), later, parked);
       }
     });
-    return { documents: folded, parked };
+    return { folds, documents: folded, parked };
+  }
+
+  function routeAll(due: readonly DueEvents[], parked: Map<string, ParkedKey>): readonly Fold[] {
+    return due.flatMap(({ view, events }) => route(view, events, parked));
   }
 
   /** Sorts a view's events by document; those of parked keys queue up behind the one that failed. */
@@ -195,7 +229,7 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
   }
 
   function park(place: Place, event: DeliveredEvent, error: string, parked: Map<string, ParkedKey>): void {
-    const entry = parkedKeys.parked(place, event, error, now());
+    const entry = parkedKeys.parked(place, event, error, clock.now());
     if (!parked.has(entry.id)) parked.set(entry.id, entry);
   }
 
@@ -214,8 +248,4 @@ export function createEventFolder({ documents, now }: EventFolderOptions): Event
 
 function isBeside(one: ReadableEvent, other: ReadableEvent): boolean {
   return one.partition === other.partition && one.stream === other.stream;
-}
-
-function restless(): Error {
-  return new Error(`documents kept changing under the projector for ${MAX_CONFLICT_ROUNDS} rounds`);
 }

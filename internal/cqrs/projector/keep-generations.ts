@@ -26,7 +26,6 @@ const POLL_WAIT_MS = 5_000;
 /** What is kept, from where, and as whom. */
 export interface KeepOptions extends PartitionsOptions {
   readonly group: string;
-  readonly instance: string;
   /** How many events one batch takes at most. Default 1,000. */
   readonly batchEvents?: number;
   /** The generations to keep. Asked again when `changes` has rung. */

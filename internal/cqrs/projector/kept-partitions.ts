@@ -18,6 +18,8 @@ export interface PartitionsOptions {
   readonly log: Log;
   readonly documents: Documents;
   readonly clock: Clock;
+  /** A name that no other projector has. */
+  readonly instance: string;
   readonly events: Pick<EventReader, "read">;
   readonly topics: { readonly events: { readonly name: string } };
   readonly signal: AbortSignal;
@@ -64,10 +66,10 @@ export interface Partitions {
 
 /** Of no partition yet. */
 export function createPartitions(options: PartitionsOptions, generations: readonly Projection[], consumer: Consumer): Partitions {
-  const { log, documents, clock, events, topics, onApplied, onPartitions, signal } = options;
+  const { log, documents, clock, instance, events, topics, onApplied, onPartitions, signal } = options;
   const stream = log.topicId(topics.events.name);
   const read = (record: LogRecord): DeliveredEvent => delivered(events, stream, record);
-  const folder = createEventFolder({ documents, now: () => clock.now() });
+  const folder = createEventFolder({ documents, clock, instance });
   /** Per partition, the place of each generation, in their order, as far as has been prepared. */
   const places = new Map<number, readonly Place[]>();
 

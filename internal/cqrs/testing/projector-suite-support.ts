@@ -19,6 +19,11 @@ export interface Death {
 
 const neverDies: Death = { afterWrites: Number.POSITIVE_INFINITY, order: 0 };
 
+/** How a projector runs. */
+export interface Run extends Partial<Death> {
+  readonly instance?: string;
+}
+
 /** So small that every batch is written while the next is folded, however few events it has. */
 const BATCH_EVENTS = 4;
 
@@ -28,10 +33,10 @@ const ASK_AGAIN_MS = 2;
 export async function project(
   log: Log,
   documents: Documents,
-  death = neverDies,
+  { instance = "projector", ...death }: Run = {},
 ): Promise<{ readonly died: boolean; readonly writes: number }> {
-  const store = dying(documents, death);
-  const projector = startProjector(log, store.documents, "projector", { batchEvents: BATCH_EVENTS });
+  const store = dying(documents, { ...neverDies, ...death });
+  const projector = startProjector(log, store.documents, instance, { batchEvents: BATCH_EVENTS });
   const watching = new AbortController();
   const projected = untilProjected(log, documents, watching.signal);
   try {

@@ -29,6 +29,9 @@ export interface ViewsUnderTest extends AsyncDisposable {
 /** Enough for documents that several partitions write. */
 const PARTITIONS = 2;
 
+/** One for each projector of many. */
+const MANY_PARTITIONS = 6;
+
 const RUNS = 10;
 
 /** Each takes a second or two: who decides that a build is complete looks twice a second. */
@@ -36,6 +39,9 @@ const REBUILDS = 3;
 
 /** A slow machine tries fewer histories, and a failure is shrunk for so long at most. */
 const TIME_LIMIT_MS = 30_000;
+
+/** What tries everything tries it on a slow machine too. */
+const EXHAUSTIVE_MS = 300_000;
 
 const batches = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 4 });
 const death: fc.Arbitrary<Death> = fc.record({ afterWrites: fc.nat({ max: 150 }), order: fc.nat() });
@@ -49,8 +55,8 @@ export function describeProjector(name: string, open: () => Promise<ViewsUnderTe
       views = await open();
     });
     afterAll(() => views[Symbol.asyncDispose]());
-    const given: Given = async (history, run) => {
-      await using log = await newOrderLog(PARTITIONS);
+    const given: Given = async (history, run, partitions = PARTITIONS) => {
+      await using log = await newOrderLog(partitions);
       await log.append(history.logged.map(recordOf));
       const empty = async () => {
         await views.empty();
@@ -74,7 +80,7 @@ interface Situation {
 }
 
 /** Runs with a history in a log of its own, and no documents. */
-type Given = (history: OrderHistory, run: (situation: Situation) => Promise<void>) => Promise<void>;
+type Given = (history: OrderHistory, run: (situation: Situation) => Promise<void>, partitions?: number) => Promise<void>;
 
 /** Holds whatever the history and the circumstances. A failure prints the seed. */
 function always<Circumstances>(
@@ -82,10 +88,18 @@ function always<Circumstances>(
   circumstances: fc.Arbitrary<Circumstances>,
   run: (situation: Situation, circumstances: Circumstances) => Promise<void>,
 ): Promise<void> {
-  const property = fc.asyncProperty(orderHistories(PARTITIONS), circumstances, (history, drawn) =>
+  return assertFor(RUNS, fc.tuple(orderHistories(PARTITIONS), circumstances), ([history, drawn]) =>
     given(history, (situation) => run(situation, drawn)),
   );
-  return fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: TIME_LIMIT_MS });
+}
+
+/** Nothing is begun when the time is up, and what was begun is finished: otherwise it would go on in the next test's store. */
+function assertFor<Drawn>(numRuns: number, arbitrary: fc.Arbitrary<Drawn>, run: (drawn: Drawn) => Promise<void>): Promise<void> {
+  const endsAtMs = performance.now() + TIME_LIMIT_MS;
+  const property = fc.asyncProperty(arbitrary, async (drawn) => {
+    if (performance.now() < endsAtMs) await run(drawn);
+  });
+  return fc.assert(property, { numRuns });
 }
 
 function describeFolds(given: Given): void {
@@ -112,6 +126,15 @@ function describeFolds(given: Given): void {
       await Promise.all([project(inBatches(log, one), documents), project(inAnotherGroup(inBatches(log, other)), documents)]);
       await expectFolds(documents, log, history);
     });
+  });
+
+  it("a projector for each partition, all of them at once, share the documents of all", async () => {
+    const share = async ({ log, documents, history }: Situation): Promise<void> => {
+      const projectors = Array.from({ length: MANY_PARTITIONS }, (_, index) => project(log, documents, { instance: `projector-${index}` }));
+      await Promise.all(projectors);
+      await expectFolds(documents, log, history);
+    };
+    await assertFor(RUNS, orderHistories(MANY_PARTITIONS), (history) => given(history, share, MANY_PARTITIONS));
   });
 
   it("a document that is not the fold of its events would be found", async () => {
@@ -147,7 +170,7 @@ function describeFolds(given: Given): void {
 }
 
 function describeDeaths(given: Given): void {
-  it("a projector that dies after any of its writes is continued by the next", async () => {
+  it("a projector that dies after any of its writes is continued by the next", { timeout: EXHAUSTIVE_MS }, async () => {
     await given(shortHistory(PARTITIONS), async ({ log, documents: first, history, empty }) => {
       const { writes } = await project(log, first);
       expect(writes).toBeGreaterThan(history.events.length);
@@ -187,7 +210,7 @@ function describeDeaths(given: Given): void {
 function describeRebuilds(given: Given): void {
   it("a view that is rebuilt while events come, by projectors that die meanwhile, is the fold of all of them", async () => {
     const drawn = fc.tuple(deaths, batches, fc.nat(), fc.nat());
-    const property = fc.asyncProperty(orderHistories(PARTITIONS), drawn, async (history, [all, sizes, place, cut]) => {
+    await assertFor(REBUILDS, fc.tuple(orderHistories(PARTITIONS), drawn), async ([history, [all, sizes, place, cut]]) => {
       const { logged } = history;
       const first = logged.slice(0, cut % logged.length);
       await given({ ...history, logged: first }, async ({ log, documents }) => {
@@ -206,7 +229,6 @@ function describeRebuilds(given: Given): void {
         await expectFolds(documents, log, history);
       });
     });
-    await fc.assert(property, { numRuns: REBUILDS, interruptAfterTimeLimit: TIME_LIMIT_MS });
   });
 }
 
