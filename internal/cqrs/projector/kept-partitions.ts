@@ -12,6 +12,7 @@ import type { EventReader } from "../upcasting.ts";
 import { createEventFolder, type DueEvents, type FoldedBatch } from "./event-folder.ts";
 import { GapError, REBUILD } from "./gap.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
+import { provePlace } from "./prove-place.ts";
 
 /** What is kept, and from where. */
 export interface PartitionsOptions {
@@ -40,6 +41,13 @@ interface Place {
   sequence: number;
   eventTimeMs: number;
   proof: string;
+}
+
+/** An event at a new offset whose sequence has been applied already. */
+interface Doubt {
+  readonly offset: number;
+  /** Where its generation stood before the batch. */
+  readonly place: Place;
 }
 
 /** What is to be written. */
@@ -77,12 +85,9 @@ export function createPartitions(options: PartitionsOptions, generations: readon
     async takeOver(partition) {
       const found = await Promise.all(generations.map((generation) => documents.checkpoints(generation.collection.name)));
       const taken = found.map((checkpoints) => placeOf(checkpoints, stream, partition));
+      const distinct = new Map(taken.map((place) => [`${place.nextOffset}/${place.proof}`, place]));
+      for (const place of distinct.values()) await prove(partition, place);
       const end = (await log.ends(topics.events.name))[partition] ?? 0;
-      if (taken.some((place) => place.nextOffset > end)) {
-        throw new GapError(
-          `partition ${partition} ends at offset ${end}, before what the views have applied: the log is older than the documents`,
-        );
-      }
       await folder.parkedKeys.takeOver(stream, partition);
       places.set(partition, taken);
       await documents.write(
@@ -103,7 +108,9 @@ export function createPartitions(options: PartitionsOptions, generations: readon
     async prepare(records) {
       const arrived = records.map(read);
       const after = new Map<number, Place[]>();
-      const due = generations.map((view, index): DueEvents => ({ view, events: dueEvents(arrived, index, after) }));
+      const doubts = new Map<number, Doubt>();
+      const due = generations.map((view, index): DueEvents => ({ view, events: dueEvents(arrived, index, after, doubts) }));
+      for (const [partition, doubt] of doubts) await prove(partition, before(records, partition, doubt));
       for (const [partition, next] of after) proveLast(records, partition, next);
       const checkpoints = [...after].flatMap(([partition, next]) => next.map((place, index) => checkpointOf(index, partition, place)));
       for (const [partition, next] of after) places.set(partition, next);
@@ -122,14 +129,37 @@ export function createPartitions(options: PartitionsOptions, generations: readon
         if (generation === undefined || place === undefined) continue;
         const stretch = { topic: topics.events.name, partition: entry.partition, from: entry.event.offset, to: place.nextOffset, signal };
         const waiting: DeliveredEvent[] = [];
-        for await (const records of await log.tail(stretch)) waiting.push(...records.map(read).filter(waitsIn(entry, generation)));
+        let isFirst = true;
+        for await (const records of await log.tail(stretch)) {
+          if (isFirst) checkParkedEvent(entry, records[0]);
+          isFirst = false;
+          waiting.push(...records.map(read).filter(waitsIn(entry, generation)));
+        }
         await folder.retry(generation, entry, waiting);
       }
     },
   };
 
-  /** The events that a generation has not applied, in order; notes in `after` where it will be. */
-  function dueEvents(arrived: readonly DeliveredEvent[], index: number, after: Map<number, Place[]>): readonly DeliveredEvent[] {
+  async function prove(partition: number, { nextOffset, proof }: Pick<Place, "nextOffset" | "proof">): Promise<void> {
+    await provePlace(log, { topic: topics.events.name, partition, nextOffset, proof });
+  }
+
+  /** The place before the first event of a batch that seems to have come before. */
+  function before(records: readonly LogRecord[], partition: number, { offset, place }: Doubt): Pick<Place, "nextOffset" | "proof"> {
+    const last = records.findLast((record) => record.partition === partition && record.offset < offset);
+    return last === undefined ? place : { nextOffset: last.offset + 1, proof: recordProof(last) };
+  }
+
+  /**
+   * The events that a generation has not applied, in order; notes in `after` where it will be. An event may be in the log twice, or the log
+   * may have lost its end and have other events under the same sequences now: that is noted as a doubt.
+   */
+  function dueEvents(
+    arrived: readonly DeliveredEvent[],
+    index: number,
+    after: Map<number, Place[]>,
+    doubts: Map<number, Doubt>,
+  ): readonly DeliveredEvent[] {
     return arrived.filter((event) => {
       const { partition, offset, sequence } = event;
       const taken = places.get(partition);
@@ -140,12 +170,15 @@ export function createPartitions(options: PartitionsOptions, generations: readon
       if (place === undefined || offset < place.nextOffset) return false;
       if (sequence !== undefined && sequence > place.sequence + 1) {
         throw new GapError(
-          `partition ${partition} goes from event ${place.sequence} to ${sequence} at offset ${offset}: events are missing`,
+          `partition ${partition} goes from event ${place.sequence} to ${sequence} at offset ${offset}: events are missing. If the log was restored, ${REBUILD}`,
         );
       }
       place.nextOffset = offset + 1;
       if (sequence === undefined) return true;
-      if (sequence <= place.sequence) return false;
+      if (sequence <= place.sequence) {
+        if (!doubts.has(partition)) doubts.set(partition, { offset, place: taken[index] ?? place });
+        return false;
+      }
       place.sequence = sequence;
       if ("metadata" in event && event.metadata.recordedAt !== undefined) place.eventTimeMs = timestampToMs(event.metadata.recordedAt);
       return true;
@@ -177,6 +210,12 @@ function placeOf(checkpoints: readonly Checkpoint[], stream: string, partition: 
   if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0, proof: "" };
   const { nextOffset, sequence, eventTimeMs, proof } = checkpoint;
   return { nextOffset, sequence, eventTimeMs, proof };
+}
+
+/** @throws {GapError} the event that was parked is not where it was */
+function checkParkedEvent({ id, event }: ParkedKey, record: LogRecord | undefined): void {
+  if (record?.offset === event.offset && record.timestampMs === event.recordedAtMs) return;
+  throw new GapError(`at offset ${event.offset} is not the event any more that parked ${id}: ${REBUILD}`);
 }
 
 /** Whether an event may wait in an entry. */

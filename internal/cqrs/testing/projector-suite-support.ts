@@ -3,7 +3,7 @@
 import { orders, startProjector } from "../../../test/support/order-runtime.ts";
 import { type Checkpoint, type Documents, DocumentsUnavailableError } from "../documents.ts";
 import { recordProof } from "../event/record-proof.ts";
-import type { Consumer, Log } from "../log.ts";
+import type { Consumer, Log, LogRecord } from "../log.ts";
 import { presentRecords } from "../present-records.ts";
 import type { Projection } from "../projection.ts";
 import { startBuild } from "../projector/generation-changes.ts";
@@ -100,7 +100,8 @@ export async function untilRebuilt(log: Log, documents: Documents, build: Projec
   while (!(await isLive())) await Promise.race([projector.stopped, new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS))]);
 }
 
-async function untilProjected(log: Log, documents: Documents, signal: AbortSignal): Promise<void> {
+/** Waits until the checkpoints are at the end of the log. */
+export async function untilProjected(log: Log, documents: Documents, signal: AbortSignal): Promise<void> {
   const ends = await log.ends(orders.topics.events.name);
   while (!signal.aborted) {
     const found = await Promise.all(orders.views.map((view) => documents.checkpoints(view.collection.name)));
@@ -163,6 +164,25 @@ export function without(log: Log, offset: number): Log {
     const found = await poll(limits);
     return { ...found, records: found.records.filter((record) => record.offset !== offset) };
   });
+}
+
+/** The log, whose records have been appended at other times, once it is told to change: as if its end had been lost and decided again. */
+export function withOtherTimes(log: Log): { readonly log: Log; readonly change: () => void } {
+  let isChanged = false;
+  return {
+    change: () => void (isChanged = true),
+    log: {
+      ...log,
+      async tail(options) {
+        const records = await log.tail(options);
+        return isChanged ? later(records) : records;
+      },
+    },
+  };
+}
+
+async function* later(batches: AsyncIterable<readonly LogRecord[]>): AsyncGenerator<readonly LogRecord[]> {
+  for await (const records of batches) yield records.map((record) => ({ ...record, timestampMs: record.timestampMs + 1 }));
 }
 
 type Poll = Consumer["poll"];

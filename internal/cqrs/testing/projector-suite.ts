@@ -15,7 +15,9 @@ import {
   inBatches,
   project,
   startRebuild,
+  untilProjected,
   untilRebuilt,
+  withOtherTimes,
   without,
 } from "./projector-suite-support.ts";
 import { expectFolds, expectPrefixes, storedViews } from "./view-checker.ts";
@@ -239,6 +241,39 @@ function describeRefusals(given: Given): void {
       expect((await storedViews(documents)).flatMap(({ stored }) => stored)).toEqual([]);
       await project(log, documents);
       await expectFolds(documents, log, history);
+    });
+  });
+
+  it("a log that was set back and has gone on otherwise is refused, whether it has come as far as the documents or farther", async () => {
+    const history = shortHistory(PARTITIONS);
+    await given({ ...history, logged: history.events.slice(0, -2) }, async ({ log, documents }) => {
+      await project(log, documents);
+      for (const length of [history.events.length - 2, history.events.length]) {
+        // The same events as to their ids, their sequences and their offsets, but decided at another time.
+        await using redone = await newOrderLog(PARTITIONS);
+        await redone.append(history.events.slice(0, length).map(recordOf));
+        const restored = { ...redone, topicId: (topic: string) => log.topicId(topic) };
+        await expect(startProjector(restored, documents).stopped).rejects.toThrow(/has another record at offset \d+ than the views/);
+      }
+    });
+  });
+
+  it("a log that loses its end under a running projector, and goes on otherwise, is noticed at the first sequence that comes again", async () => {
+    const { events } = shortHistory(PARTITIONS);
+    const [first] = events;
+    if (first === undefined) throw new Error("there is no event");
+    await given({ events, logged: [...events, first] }, async ({ log, documents }) => {
+      // What comes again is as it was: it was appended twice.
+      await project(log, documents);
+      await expectFolds(documents, log, { events, logged: events });
+    });
+    await given({ events, logged: events }, async ({ log, documents }) => {
+      const changed = withOtherTimes(log);
+      const projector = startProjector(changed.log, documents);
+      await untilProjected(log, documents, new AbortController().signal);
+      changed.change();
+      await log.append([recordOf(first)]);
+      await expect(projector.stopped).rejects.toThrow(GapError);
     });
   });
 
