@@ -4,7 +4,6 @@ import { type GrpcServer, startGrpcServer } from "../../internal/grpc/server.ts"
 import { errorDomain } from "../../internal/orders/error-domain.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import type { Logger } from "../../internal/platform/logging.ts";
-import { createOpenStreams } from "./open-streams.ts";
 import { orderQueryService } from "./service.ts";
 
 export interface QueryServiceConfig {
@@ -21,8 +20,7 @@ export async function startQueryService(
   const onError = (err: unknown): void =>
     logger.warn({ err }, "which generations are live could not be read; it is read again with their next change");
   const freshness = await startFreshness({ documents, views: orderViews, onError });
-  const openStreams = createOpenStreams();
-  const service = orderQueryService({ freshness, openStreams });
+  const service = orderQueryService({ freshness });
   const server: GrpcServer = await startGrpcServer({ ...address, services: [service], errorDomain, logger });
   return {
     address: server.address,
@@ -31,7 +29,6 @@ export async function startQueryService(
     /** The collections that queries read now, with the indexes that they need. */
     collections: (): readonly Collection[] => orderViews.map((view) => ({ ...view.collection, name: freshness.collection(view) })),
     async [Symbol.asyncDispose]() {
-      openStreams.endAll();
       await server[Symbol.asyncDispose]();
       await freshness[Symbol.asyncDispose]();
     },

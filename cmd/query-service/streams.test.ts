@@ -5,11 +5,9 @@ import { expect, it } from "vitest";
 import { introduce } from "../../internal/cqrs/testing/positions.ts";
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
-import type { Call } from "../../internal/grpc/call.ts";
 import { encode, failureOf, identity, pathOf } from "../../internal/grpc/testing/harness.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { startQueryService } from "./app.ts";
-import { createOpenStreams } from "./open-streams.ts";
 
 const { watchOrder } = OrderQueryService.method;
 
@@ -30,26 +28,3 @@ it("streams end with the server, and their clients know when to come back", asyn
   expect(performance.now() - stoppedAt).toBeLessThan(5_000);
   client.close();
 });
-
-it("a server has room for so many streams, and for another when one has ended", () => {
-  const streams = createOpenStreams(2);
-  const [first] = [streams.open(callOf()), streams.open(callOf())];
-  expect(() => streams.open(callOf())).toThrow(expect.objectContaining({ code: Code.RESOURCE_EXHAUSTED }));
-  first?.[Symbol.dispose]();
-  streams.open(callOf());
-});
-
-it("a stream ends with its call, and none is opened while the server stops", () => {
-  const streams = createOpenStreams();
-  const cancelled = new AbortController();
-  const [alone, other] = [streams.open(callOf(cancelled.signal)), streams.open(callOf())];
-  cancelled.abort("cancelled");
-  expect([alone.signal.reason, other.signal.aborted]).toEqual(["cancelled", false]);
-  streams.endAll();
-  expect(other.signal.reason).toMatchObject({ code: Code.UNAVAILABLE });
-  expect(() => streams.open(callOf())).toThrow(expect.objectContaining({ code: Code.UNAVAILABLE }));
-});
-
-function callOf(signal = new AbortController().signal): Call {
-  return { signal, deadlineMs: undefined, peer: "", header: () => undefined, setResponseHeader() {}, setResponseTrailer() {} };
-}

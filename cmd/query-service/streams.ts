@@ -25,16 +25,14 @@ import { subscribeOrderEvents } from "../../internal/orders/query/subscribe-orde
 import { watchOrder } from "../../internal/orders/query/watch-order.ts";
 import { changedOrders, watchOrders } from "../../internal/orders/query/watch-orders.ts";
 import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
-import type { OpenStreams } from "./open-streams.ts";
 
 export interface StreamingOptions {
   readonly freshness: Freshness;
-  readonly openStreams: OpenStreams;
 }
 
 type StreamingQueries = Pick<Implementation<typeof OrderQueryService>, "watchOrder" | "watchOrders" | "subscribeOrderEvents">;
 
-export function streamingQueries({ freshness, openStreams }: StreamingOptions): StreamingQueries {
+export function streamingQueries({ freshness }: StreamingOptions): StreamingQueries {
   const { documents } = freshness;
   const watch = createDocumentWatch({ documents, freshness, view: orders });
   const events = createEventTail({ documents, freshness, view: orderHistory });
@@ -42,43 +40,43 @@ export function streamingQueries({ freshness, openStreams }: StreamingOptions): 
   const changed = changedOrders(documents, eventsOfOrders);
 
   return {
-    watchOrder: (request, call) => untilEnded(call, (signal) => orderStates(request, call, signal)),
-    watchOrders: (request, call) => untilEnded(call, (signal) => orderChanges(request, call, signal)),
-    subscribeOrderEvents: (request, call) => untilEnded(call, (signal) => deliveries(request, call, signal)),
+    watchOrder: (request, call) => untilEnded(call, orderStates(request, call)),
+    watchOrders: (request, call) => untilEnded(call, orderChanges(request, call)),
+    subscribeOrderEvents: (request, call) => untilEnded(call, deliveries(request, call)),
   };
 
-  async function* untilEnded<Response>(call: Call, run: (signal: AbortSignal) => AsyncIterable<Response>): AsyncGenerator<Response> {
-    using stream = openStreams.open(call);
+  /** They end with their call, and with its reason. */
+  async function* untilEnded<Response>({ signal }: Call, responses: AsyncIterable<Response>): AsyncGenerator<Response> {
     try {
-      yield* run(stream.signal);
+      yield* responses;
     } catch (error) {
       throw statusErrorOf(error);
     }
-    stream.signal.throwIfAborted();
+    signal.throwIfAborted();
   }
 
-  async function* orderStates(request: WatchOrderRequest, call: Call, signal: AbortSignal) {
+  async function* orderStates(request: WatchOrderRequest, call: Call) {
     await known(call);
     let seen = await visible(request.consistencyToken, call);
-    for await (const { order, applied } of watchOrder(watch, request, signal)) {
+    for await (const { order, applied } of watchOrder(watch, request, call.signal)) {
       seen = mergePositions(seen, positionsOf(applied));
       yield { ...(order && { order }), consistencyToken: formatToken(seen) };
     }
   }
 
-  async function* orderChanges(request: WatchOrdersRequest, call: Call, signal: AbortSignal) {
+  async function* orderChanges(request: WatchOrdersRequest, call: Call) {
     await known(call);
     const stream = freshness.stream(orderHistory);
     const subscription: Subscription = { stream, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
     const from = request.position === "" ? eventsOfOrders.end() : parsePosition(request.position, subscription);
-    const changes = watchOrders(changed, { filter: request.filter, from }, signal);
+    const changes = watchOrders(changed, { filter: request.filter, from }, call.signal);
     yield placeOf(subscription, from);
     for await (const { changes: batch, position } of changes) {
       yield { changes: [...batch], ...placeOf(subscription, position) };
     }
   }
 
-  async function* deliveries(request: SubscribeOrderEventsRequest, call: Call, signal: AbortSignal) {
+  async function* deliveries(request: SubscribeOrderEventsRequest, call: Call) {
     await known(call);
     const stream = freshness.stream(orderHistory);
     const { start, position } = request;
@@ -86,7 +84,7 @@ export function streamingQueries({ freshness, openStreams }: StreamingOptions): 
     const subscription: Subscription = { stream, hash: requestHash(SubscribeOrderEventsRequestSchema, what) };
     const from = position === "" ? startOf(start) : parsePosition(position, subscription);
     yield placeOf(subscription, from);
-    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions: stream.partitions }, signal)) {
+    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions: stream.partitions }, call.signal)) {
       yield { events: [...delivered.events], ...placeOf(subscription, delivered.position) };
     }
   }

@@ -25,11 +25,24 @@ type GrpcCall = Pick<ServerUnaryCall<Buffer, Buffer>, "metadata" | "getDeadline"
 /** A call as its handler sees it, and what the server does with it. */
 export interface OpenCall extends Call {
   readonly trailers: Metadata;
+  /**
+   * Aborts when the connection is about to be closed: a call without an end of its own ends with
+   * its reason.
+   */
+  readonly leaving: AbortSignal;
   abort(reason: StatusError): void;
   /** Says that the call is answered: its end is no cancellation any more. */
   answered(): void;
   /** Sends the headers that were set, once. */
   sendHeaders(): void;
+}
+
+/** By the metadata of the call: nothing else that an interceptor sees is also the handler's. */
+const leavings = new WeakMap<Metadata, AbortSignal>();
+
+/** Tells the handler of a call with this metadata of its connection. */
+export function noteLeaving(metadata: Metadata, leaving: AbortSignal): void {
+  leavings.set(metadata, leaving);
 }
 
 export function openCall(grpcCall: GrpcCall): OpenCall {
@@ -50,6 +63,7 @@ export function openCall(grpcCall: GrpcCall): OpenCall {
     deadlineMs: Number.isFinite(deadline) ? deadline : undefined,
     peer: grpcCall.getPeer(),
     trailers,
+    leaving: leavings.get(grpcCall.metadata) ?? abortion.signal,
     header(name) {
       const value = grpcCall.metadata.get(name)[0];
       return typeof value === "string" ? value : undefined;

@@ -1,9 +1,11 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "../platform/logging.ts";
-import { createAdmission } from "./admission.ts";
+import { createAdmission, stopping } from "./admission.ts";
+import { type Connections, watchConnections } from "./connections.ts";
+import { type Http2Below, openHttp2Below } from "./http2-below.ts";
 import { defaultLimits, type GrpcLimits } from "./limits.ts";
 import { addReflection } from "./reflection.ts";
 import type { GrpcService } from "./service.ts";
@@ -38,14 +40,22 @@ export interface GrpcServer extends AsyncDisposable {
   callsInProgress(): number;
 }
 
-/** Serves until it is disposed of: then it takes no new calls, lets running ones finish for a while, and closes. */
+/**
+ * Serves until it is disposed of: then it takes no new connections, tells its clients to go
+ * elsewhere, lets running calls finish for a while, and closes.
+ */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const { services, errorDomain, logger } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const names = ["", ...services.map(({ descriptor }) => descriptor.typeName)];
   const health = new HealthImplementation({ [ALIVE]: "SERVING" });
-  const calls = createAdmission({ maxCalls: limits.maxCallsInProgress, errorDomain });
-  const server = new Server({ ...channelOptions(limits), interceptors: [limitTransfer(limits, errorDomain), calls.interceptor] });
+  const { maxCallsInProgress: maxCalls, maxOpenStreams: maxStreams } = limits;
+  const calls = createAdmission({ maxCalls, maxStreams, errorDomain });
+  let connections: Connections;
+  const transfer = limitTransfer({ limits, errorDomain, leaving: (session) => connections.leaving(session) });
+  const server = new Server({ ...channelOptions(limits), interceptors: [transfer, calls.interceptor] });
+  const below = openHttp2Below(server, limits, errorDomain);
+  connections = watchConnections(below.http2, limits);
 
   for (const service of services) service.addTo(server, { errorDomain, logger, unaryTimeoutMs: limits.unaryTimeoutMs });
   health.addToServer(server);
@@ -55,11 +65,12 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   );
   let isDraining = false;
   const setServing = (isServing: boolean): void => {
-    calls.setServing(isServing);
+    // Who has not heard yet that the server stops is still served.
+    if (!isDraining) calls.setServing(isServing);
     for (const name of names) health.setStatus(name, isServing && !isDraining ? "SERVING" : "NOT_SERVING");
   };
   setServing(false);
-  const listener = await listen(server, options, limits);
+  const listener = await listen(below, options, limits);
 
   return {
     port: listener.port,
@@ -68,9 +79,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     callsInProgress: calls.inProgress,
     async [Symbol.asyncDispose]() {
       isDraining = true;
-      const draining = calls.drain(limits.drainTimeoutMs);
       setServing(false);
-      const isFinished = await draining;
+      listener.stop();
+      connections.leaveAll(stopping());
+      const isFinished = await calls.drain(limits.drainTimeoutMs);
       if (!isFinished) logger.warn({ calls: calls.inProgress() }, "calls are cut off: they did not finish in time");
       await listener.close(isFinished ? goodbyeMs : 0);
     },
@@ -78,25 +90,25 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
 }
 
 /** Listens itself and hands the connections on: grpc-js neither bounds their number nor can it end all of them. */
-async function listen(server: Server, { host, port }: GrpcServerOptions, { maxConnections }: GrpcLimits) {
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+async function listen(below: Http2Below, { host, port }: GrpcServerOptions, { maxConnections }: GrpcLimits) {
   const sockets = new Set<Socket>();
   const listener = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.once("finish", () => setTimeout(() => socket.destroy(), goodbyeMs).unref());
-    injector.injectConnection(socket);
+    below.inject(socket);
   });
   listener.maxConnections = maxConnections;
   listener.listen(port, host);
   await once(listener, "listening");
+  const closed = once(listener, "close");
 
   return {
     port: (listener.address() as AddressInfo).port,
+    /** Those who come now go elsewhere at once. */
+    stop: () => void listener.close(),
     async close(graceMs: number) {
-      const closed = once(listener, "close");
-      listener.close();
-      injector.destroy();
+      below.close();
       const timer = setTimeout(() => sockets.forEach((socket) => socket.destroy()), graceMs);
       await closed;
       clearTimeout(timer);
@@ -104,13 +116,11 @@ async function listen(server: Server, { host, port }: GrpcServerOptions, { maxCo
   };
 }
 
+/** Silent, idle and old connections are closed by what both doors have in common. */
 function channelOptions(limits: GrpcLimits) {
   return {
     "grpc.max_receive_message_length": limits.maxMessageBytes,
     "grpc.max_concurrent_streams": limits.maxStreamsPerConnection,
-    "grpc.keepalive_time_ms": limits.keepaliveTimeMs,
-    "grpc.keepalive_timeout_ms": limits.keepaliveTimeoutMs,
-    "grpc.max_connection_idle_ms": limits.maxConnectionIdleMs,
     // Its bookkeeping costs time and memory on every call, and nothing serves it.
     "grpc.enable_channelz": 0,
   };

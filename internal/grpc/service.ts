@@ -132,6 +132,9 @@ function serverStreaming(
     try {
       const request = decode(method.input, stream.request);
       validate(method.input, request);
+      const leave = (): void => call.abort(call.leaving.reason as StatusError);
+      call.leaving.addEventListener("abort", leave, { once: true, signal: call.signal });
+      if (call.leaving.aborted) leave();
       await writeResponses(stream, encodeAll(method.output, implement(request, call)), call);
     } catch (error) {
       stream.emit("error", failure(error, method, call, edge));
@@ -147,8 +150,8 @@ function bidiStreaming(
   return async (stream) => {
     const call = openCall(stream);
     try {
-      const requests = decodeAll(method.input, readRequests(stream, call.signal));
-      await writeResponses(stream, encodeAll(method.output, implement(requests, call)), call);
+      const requests = decodeAll(method.input, readRequests(stream, call));
+      await writeResponses(stream, untilLeft(encodeAll(method.output, implement(requests, call)), call), call);
     } catch (error) {
       stream.emit("error", failure(error, method, call, edge));
     }
@@ -171,6 +174,12 @@ async function* decodeAll<Desc extends DescMessage>(schema: Desc, messages: Asyn
 
 async function* encodeAll<Desc extends DescMessage>(schema: Desc, messages: AsyncIterable<MessageInitShape<Desc>>): AsyncGenerator<Buffer> {
   for await (const message of messages) yield bytesOf(schema, message);
+}
+
+/** What was requested before is answered; that there may be more requests, the status says. */
+async function* untilLeft(responses: AsyncIterable<Buffer>, { leaving }: OpenCall): AsyncGenerator<Buffer> {
+  yield* responses;
+  if (leaving.aborted) throw leaving.reason;
 }
 
 /** grpc-js needs a Buffer: it copies with a method that a Uint8Array does not have. */

@@ -3,13 +3,29 @@ import type { ServerDuplexStream, ServerWritableStream } from "@grpc/grpc-js";
 import type { OpenCall } from "./call.ts";
 
 /**
- * The requests of a stream, read no faster than they are taken: grpc-js holds 16 of them and then stops reading, until flow control stops
- * the client. Ends with the reason of the signal if the call is aborted.
+ * The requests of a stream, read no faster than they are taken: grpc-js holds 16 of them and then
+ * stops reading, until flow control stops the client. Ends with the reason of the signal if the
+ * call is aborted; and when the connection is about to be closed, so that what was taken is
+ * answered and the rest goes elsewhere.
  */
-export async function* readRequests(stream: ServerDuplexStream<Buffer, Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {
+export async function* readRequests(
+  stream: ServerDuplexStream<Buffer, Buffer>,
+  { signal, leaving }: Pick<OpenCall, "signal" | "leaving">,
+): AsyncGenerator<Buffer> {
+  // A handler that takes no more requests may still have responses to write, so the stream must
+  // outlive the iteration.
+  const requests = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let leave = (): void => undefined;
+  leaving.addEventListener("abort", () => leave(), { once: true, signal });
   try {
-    // A handler that takes no more requests may still have responses to write, so the stream must outlive the iteration.
-    yield* stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    while (!leaving.aborted) {
+      const next = await new Promise<IteratorResult<Buffer> | undefined>((resolve, reject) => {
+        leave = () => resolve(undefined);
+        requests.next().then(resolve, reject);
+      });
+      if (next === undefined || next.done) return;
+      yield next.value;
+    }
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   }

@@ -1,25 +1,38 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
-import { deadlineExceeded, resourceExhausted, type StatusError, statusOf, toGrpcStatus } from "./errors.ts";
+import { status as Code, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
+import { noteLeaving } from "./call.ts";
+import { deadlineExceeded, resourceExhausted, StatusError, statusOf, toGrpcStatus } from "./errors.ts";
+import { followFrames, HEAD_BYTES } from "./frames.ts";
 import type { GrpcLimits } from "./limits.ts";
+import { maxTimerMs } from "./timeouts.ts";
 
 /** Messages that arrive now have arrived or been given up by then. */
 const retryAfterMs = 1_000;
 
-/** A longer timer would fire at once. */
-const maxTimerMs = 2 ** 31 - 1;
+export interface TransferOptions {
+  readonly limits: GrpcLimits;
+  readonly errorDomain: string;
+  /** Aborts when the connection of a call is about to be closed. */
+  readonly leaving: (session: object | undefined) => AbortSignal;
+}
 
 /**
- * Ends calls whose request does not arrive, whose response is not read, or that the client leaves open; and bounds what is held of messages
- * that have not arrived completely. It must be the server's first interceptor: only the first sees the call of grpc-js itself.
+ * Ends calls whose request does not arrive, whose response is not read, or that the client leaves
+ * open; and bounds what is held of requests. It must be the server's first interceptor: only the
+ * first sees the call of grpc-js itself.
  */
-export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerInterceptor {
-  let bytesInReceipt = 0;
+export function limitTransfer({ limits, errorDomain, leaving }: TransferOptions): ServerInterceptor {
+  let bytesHeld = 0;
 
   return (method, call) => {
     const stream = streamOf(call);
+    explainStatuses(call, errorDomain);
+    takeEmptyMessages(call);
     const refuse = (error: StatusError): void => call.sendStatus(toGrpcStatus(statusOf(error, errorDomain)));
     const cutOff = (): void => stream.close(constants.NGHTTP2_CANCEL);
+    const frames = followFrames();
+    /** The sizes of messages that the handler has not taken. */
+    const untaken: number[] = [];
     let bytes = 0;
     let receiving: NodeJS.Timeout | undefined;
     let sending: NodeJS.Timeout | undefined;
@@ -42,13 +55,25 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
       }, limits.sendTimeoutMs);
     };
     const receive = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      bytesInReceipt += chunk.length;
-      if (bytesInReceipt > limits.maxBytesInReceipt) refuse(tooManyBytes());
+      hold(chunk.length);
+      if (bytesHeld > limits.maxRequestBytes) refuse(tooManyBytes());
+      if (!method.requestStream) return;
+      untaken.push(...frames.take(chunk));
+      if (!frames.isPartial) received();
+      else receiving ??= setTimeout(checkReceipt, limits.receiveTimeoutMs);
+    };
+    /** A message that the handler does not take yet is not the client's to finish. */
+    const checkReceipt = (): void => {
+      if (stream.isPaused()) receiving = setTimeout(checkReceipt, limits.receiveTimeoutMs);
+      else refuse(notReceived());
     };
     const received = (): void => {
-      bytesInReceipt -= bytes;
-      bytes = 0;
+      clearTimeout(receiving);
+      receiving = undefined;
+    };
+    const hold = (count: number): void => {
+      bytes += count;
+      bytesHeld += count;
     };
 
     return new ServerInterceptingCall(call, {
@@ -56,26 +81,29 @@ export function limitTransfer(limits: GrpcLimits, errorDomain: string): ServerIn
         next({
           onReceiveMetadata(metadata, deliver) {
             stream.on("data", receive);
-            if (!method.requestStream) receiving = setTimeout(() => refuse(notReceived()), limits.receiveTimeoutMs);
+            noteLeaving(metadata, leaving(stream.session));
+            if (!method.requestStream) receiving = setTimeout(checkReceipt, limits.receiveTimeoutMs);
             // At the deadline grpc-js ends the call only after the client has read what was written before.
             if (method.responseStream) sending = afterDeadline(call, limits.sendTimeoutMs, cutOff);
             deliver(metadata);
           },
           onReceiveMessage(message, deliver) {
-            received();
+            // What a stream takes is the handler's; the one message of another call is held until
+            // it is answered.
+            if (method.requestStream) hold(-(untaken.shift() ?? 0));
             deliver(message);
           },
           onReceiveHalfClose(deliver) {
-            clearTimeout(receiving);
+            received();
             // A connection that breaks looks like the end of the requests, until it is reported as the cancellation that it is.
             if (!stream.closed) deliver();
           },
           onCancel() {
-            clearTimeout(receiving);
             clearTimeout(sending);
             clearTimeout(stalling);
             stream.off("data", receive);
             received();
+            hold(-bytes);
             resetUnlessEnded(stream, limits.sendTimeoutMs);
           },
         });
@@ -114,10 +142,38 @@ function afterDeadline(call: ServerInterceptingCallInterface, graceMs: number, a
  * After its status grpc-js waits for the client to end the stream; one that never does would keep it for ever. Clients end it themselves when
  * they have read the status, and a reset before that would take the status from them.
  */
-function resetUnlessEnded(stream: ServerHttp2Stream, graceMs: number): void {
+export function resetUnlessEnded(stream: ServerHttp2Stream, graceMs: number): void {
   if (stream.closed || stream.readableEnded) return;
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), graceMs);
   stream.once("close", () => clearTimeout(timer));
+}
+
+/**
+ * A message that is compressed and has no bytes is an empty one; grpc-js takes it for a broken one.
+ */
+function takeEmptyMessages(call: ServerInterceptingCallInterface): void {
+  const decompressing = call as unknown as { decompressMessage(framed: Buffer, encoding: string): Buffer | Promise<Buffer> };
+  const decompress = decompressing.decompressMessage.bind(call);
+  decompressing.decompressMessage = (framed, encoding) => decompress(framed, framed.length === HEAD_BYTES ? "identity" : encoding);
+}
+
+/**
+ * Gives what grpc-js itself answers a reason, as all our answers have one; and its verdict on what
+ * cannot be read is corrected.
+ */
+function explainStatuses(call: ServerInterceptingCallInterface, errorDomain: string): void {
+  const send = call.sendStatus.bind(call);
+  call.sendStatus = (status) => {
+    const isExplained = status.code === Code.OK || (status.metadata?.get("grpc-status-details-bin").length ?? 0) > 0;
+    send(isExplained ? status : toGrpcStatus(statusOf(explained(status.code ?? Code.UNKNOWN, status.details ?? ""), errorDomain)));
+  };
+}
+
+function explained(code: Code, details: string): StatusError {
+  if (details === "Failed to decompress message") {
+    return new StatusError(Code.INVALID_ARGUMENT, "the request is not compressed as it says", { reason: "MALFORMED_MESSAGE" });
+  }
+  return new StatusError(code, details, { reason: code === Code.RESOURCE_EXHAUSTED ? "MESSAGE_TOO_LARGE" : (Code[code] ?? "UNKNOWN") });
 }
 
 /** grpc-js hides the HTTP/2 stream, but only there bytes can be counted and a stream be ended that the client leaves open. */

@@ -1,4 +1,4 @@
-/** A TCP proxy before a server: it passes everything on, and resets connections when it is told to. */
+/** A TCP proxy before a server: it passes everything on, holds answers back and resets connections when it is told to. */
 
 import { once } from "node:events";
 import { createConnection, createServer, type Socket } from "node:net";
@@ -7,11 +7,17 @@ export interface TcpProxy extends AsyncDisposable {
   readonly address: string;
   /** Ends all connections as a firewall that forgot them does: by a reset, in the middle of whatever is on its way. */
   reset(): void;
+  /** Passes on nothing from the server until it is released. */
+  hold(): void;
+  heldBytes(): number;
+  release(): void;
 }
 
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const [host = "", targetPort = ""] = target.split(":");
   const sockets = new Set<Socket>();
+  let isHolding = false;
+  let held: { readonly near: Socket; readonly chunk: Buffer }[] = [];
   const server = createServer((near) => {
     const far = createConnection(Number(targetPort), host);
     for (const socket of [near, far]) {
@@ -24,7 +30,11 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       });
     }
     near.pipe(far);
-    far.pipe(near);
+    far.on("data", (chunk: Buffer) => {
+      if (isHolding) held.push({ near, chunk });
+      else near.write(chunk);
+    });
+    far.on("end", () => near.end());
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const address = server.address();
@@ -33,6 +43,15 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
     address: `127.0.0.1:${port}`,
     reset() {
       for (const socket of sockets) socket.resetAndDestroy();
+    },
+    hold() {
+      isHolding = true;
+    },
+    heldBytes: () => held.reduce((sum, { chunk }) => sum + chunk.length, 0),
+    release() {
+      isHolding = false;
+      for (const { near, chunk } of held) near.write(chunk);
+      held = [];
     },
     async [Symbol.asyncDispose]() {
       server.close();
