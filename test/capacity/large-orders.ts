@@ -10,6 +10,7 @@ import {
 } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { EventStart, OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { largeOrder, sentOf } from "../chaos/commands.ts";
+import { plantedIn } from "../chaos/supervise.ts";
 import { CallError, createGrpcClient, type GrpcClient } from "../support/grpc-client.ts";
 import { startKafka } from "../support/kafka-server.ts";
 import { startMongo } from "../support/mongo-server.ts";
@@ -18,6 +19,8 @@ import { inTurns, untilAnswered } from "./pace.ts";
 
 export interface LargeOrdersOptions {
   readonly orders: number;
+  /** A fault that is planted in every process, see test/chaos/plant.ts. */
+  readonly fault?: string;
   readonly progress: (line: string) => void;
 }
 
@@ -42,15 +45,16 @@ const CALL_DEADLINE_MS = 30_000;
 /** What clients take in one message if they are not told otherwise. */
 const PAGE_SIZES = [0, 10, 500];
 
-export async function runLargeOrders({ orders, progress }: LargeOrdersOptions): Promise<LargeOrdersReport> {
+export async function runLargeOrders({ orders, fault, progress }: LargeOrdersOptions): Promise<LargeOrdersReport> {
   await using stack = new AsyncDisposableStack();
   const kafka = stack.use(await startKafka());
   const mongo = stack.use(await startMongo());
-  const servers = { brokers: kafka.brokers, mongoUri: mongo.uri };
+  const planted = plantedIn(fault);
+  const servers = { brokers: kafka.brokers, mongoUri: mongo.uri, ...planted };
   const problems: string[] = [];
   const processes: LimitedProcess[] = [];
   const start = async (name: LimitedProcess["name"], environment: Readonly<Record<string, string>> = {}): Promise<LimitedProcess> => {
-    const started = stack.use(await startLimited(name, { ...servers, environment }));
+    const started = stack.use(await startLimited(name, { ...servers, environment: { ...planted.environment, ...environment } }));
     processes.push(started);
     return started;
   };

@@ -1,6 +1,6 @@
 /** A process within the memory that the manifests give it, and how it fares. */
 
-import { type ProcessName, type Servers, startProcess, type TestProcess } from "../support/processes.ts";
+import { type ProcessName, type Servers, startProcess, type TestProcess, type TestProcessOptions } from "../support/processes.ts";
 import { limitMemory } from "./memory-limit.ts";
 import { memoryOf } from "./sizes.ts";
 
@@ -19,7 +19,7 @@ const LOOK_EVERY_MS = 50;
 /** Starts it, and again whenever it ends. */
 export async function startLimited(
   name: ProcessName,
-  options: Servers & { readonly environment?: Readonly<Record<string, string>> },
+  options: Servers & Pick<TestProcessOptions, "environment" | "nodeArgs">,
 ): Promise<LimitedProcess> {
   const limitBytes = memoryOf(name);
   const limit = limitMemory(limitBytes);

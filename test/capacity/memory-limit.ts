@@ -1,6 +1,6 @@
 /** Runs a program within a limit of memory, as a container would: in a memory cgroup where one can be made, otherwise under a watchdog. */
 
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface MemoryLimit extends Disposable {
@@ -20,10 +20,10 @@ const MIB = 1024 * 1024;
 /** What Node takes of a container's memory for its heap by itself, about. */
 const HEAP_SHARE = 0.5;
 
-/** The mounts of the two versions, and what their files are called. */
+/** The mounts of the two versions, what their files are called, and one that tells that it is mounted. */
 const versions = [
-  { root: "/sys/fs/cgroup", limit: "memory.max" },
-  { root: "/sys/fs/cgroup/memory", limit: "memory.limit_in_bytes" },
+  { root: "/sys/fs/cgroup", mounted: "cgroup.controllers", limit: "memory.max" },
+  { root: "/sys/fs/cgroup/memory", mounted: "cgroup.procs", limit: "memory.limit_in_bytes" },
 ];
 
 let count = 0;
@@ -52,7 +52,7 @@ export function limitMemory(bytes: number): MemoryLimit {
 
 /** undefined: this machine does not let us. */
 function makeGroup(name: string, bytes: number): string | undefined {
-  for (const { root, limit } of versions) {
+  for (const { root, limit } of versions.filter((version) => existsSync(join(version.root, version.mounted)))) {
     const folder = join(root, name);
     try {
       mkdirSync(folder);

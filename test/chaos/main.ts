@@ -74,12 +74,12 @@ async function runChaos(): Promise<void> {
 
 async function proveChecker(): Promise<void> {
   if (options.only === "") {
-    const { violations } = await runPlanted(undefined, seed);
+    const violations = await runPlanted(undefined, seed);
     say(violations.length === 0 ? "nothing planted: nothing found" : `nothing planted, but found:\n${violations.slice(0, 10).join("\n")}`);
     if (violations.length > 0) process.exitCode = 1;
   }
   for (const fault of plantedFaults.filter(({ name }) => name.includes(options.only))) {
-    const { violations } = await runPlanted(fault, seed);
+    const violations = await runPlanted(fault, seed);
     const caught = violations.filter((violation) => fault.breaks.test(violation));
     const others = [...Map.groupBy(violations, (violation) => violation.slice(0, violation.indexOf(":")))].map(
       ([name, each]) => `${each.length} ${name}`,

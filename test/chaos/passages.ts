@@ -18,12 +18,15 @@ import { withAdmin } from "./kafka-admin.ts";
 import { createLoad, type Load } from "./load.ts";
 import type { ChaosServers } from "./servers.ts";
 import { database, partitions } from "./setup.ts";
+import { plantedIn } from "./supervise.ts";
 import { type ChaosSystem, createSystem } from "./system.ts";
 
 export interface PassageOptions {
   readonly servers: ChaosServers;
   readonly folder: string;
   readonly seed: number;
+  /** A planted fault, see `plant.ts`. */
+  readonly fault?: string;
   readonly progress: (line: string) => void;
   /** The era that ends. Nothing of it runs any more. */
   readonly before: Conclusion;
@@ -45,7 +48,7 @@ export type Passage = (options: PassageOptions) => Promise<Begun>;
 const REPEATED = 800;
 
 /** And how many others, so that the new log may be longer than the one before. */
-const FURTHER = 150;
+const FURTHER = 1_200;
 
 /** How long the log goes on before it is set back. */
 const LOST_MS = 5_000;
@@ -77,7 +80,7 @@ const topicsMadeAgain: Passage = async (options) => {
 
 /** All brokers are set back to where the era ended, after the log had gone on and everybody had seen it. */
 const kafkaSetBack: Passage = async (options) => {
-  const { servers, folder, before, progress, seed } = options;
+  const { servers, before, progress, seed } = options;
   progress("Kafka will be set back to here");
   await moveData(servers, (data) => cp(data, `${data}.former`, { recursive: true }));
   const lost = await loseTime(options);
@@ -88,7 +91,7 @@ const kafkaSetBack: Passage = async (options) => {
   progress("Kafka is set back");
   // What was said before holds; who followed then has stopped there.
   const load = createLoad({ seed: seed + 1, history: { ...before.history, watches: [], subscriptions: [] } });
-  const { system, violations } = await beginOnOldDisks({ servers, folder, seed, progress, load, repeated: lost });
+  const { system, violations } = await beginOnOldDisks({ ...options, load, repeated: lost });
   return { system, load, poison: before.found.poison, holdAgainst: () => Promise.resolve(violations) };
 };
 
@@ -99,10 +102,12 @@ interface Beginning extends Omit<PassageOptions, "before"> {
   readonly repeated: ClientHistory;
 }
 
-async function beginOnOldDisks({ servers, folder, load, repeated, progress }: Beginning) {
-  const system = createSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri, folder });
+async function beginOnOldDisks({ servers, folder, fault, load, repeated, progress }: Beginning) {
+  const planted = fault === undefined ? {} : { fault };
+  const system = createSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri, folder, ...planted });
   try {
-    await Promise.all([system.start("command-handler"), system.start("command-service")]);
+    // One handler sees the log begin. The others come when it has grown past what they have on their disks.
+    await Promise.all([system.start("command-handler", 1), system.start("command-service")]);
     const addresses = system.named("command-service").map(({ address }) => address);
     await load.repeat({
       history: repeated,
@@ -111,7 +116,8 @@ async function beginOnOldDisks({ servers, folder, load, repeated, progress }: Be
       further: FURTHER,
       deadlineMs: SENDING_DEADLINE_MS,
     });
-    const violations = await projectorsThatGoOn(servers);
+    await system.start("command-handler");
+    const violations = await projectorsThatGoOn(servers, fault);
     await dropDocuments(servers.mongo.uri, database);
     progress("the documents of before are dropped");
     return { system, violations };
@@ -122,10 +128,10 @@ async function beginOnOldDisks({ servers, folder, load, repeated, progress }: Be
 }
 
 /** A projector finds documents of the log that was: it leaves them alone, and ends or does not serve. */
-async function projectorsThatGoOn({ mongo, addresses }: ChaosServers): Promise<readonly string[]> {
+async function projectorsThatGoOn({ mongo, addresses }: ChaosServers, fault: string | undefined): Promise<readonly string[]> {
   const before = await copyDocuments(mongo.uri, database);
   const deadlineMs = REFUSAL_DEADLINE_MS;
-  const options = { brokers: addresses, mongoUri: mongo.uri, instance: "projector-0", deadlineMs };
+  const options = { brokers: addresses, mongoUri: mongo.uri, instance: "projector-0", deadlineMs, ...plantedIn(fault) };
   const said = await startProcess("projector", options).then(
     async (process) => {
       // It says that it works: it may find out yet.
@@ -182,8 +188,9 @@ async function answerTo(call: Promise<unknown>): Promise<string | undefined> {
 }
 
 /** A time that nobody will have lived through. */
-async function loseTime({ servers, folder, seed }: PassageOptions): Promise<ClientHistory> {
-  await using system = createSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri, folder });
+async function loseTime({ servers, folder, seed, fault }: PassageOptions): Promise<ClientHistory> {
+  const planted = fault === undefined ? {} : { fault };
+  await using system = createSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri, folder, ...planted });
   await Promise.all((["projector", "command-handler", "command-service", "query-service"] as const).map((name) => system.start(name)));
   await using load = createLoad({ seed: seed + 1 });
   const addressesOf = (name: "command-service" | "query-service") => system.named(name).map(({ address }) => address);

@@ -3,18 +3,19 @@
 import { registerHooks } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { faultVariable, plantedFaults } from "./planted-faults.ts";
+import { editsOf, faultVariable, plantedFaults } from "./planted-faults.ts";
 
 const name = process.env[faultVariable] ?? "";
 const fault = plantedFaults.find((each) => each.name === name);
 if (fault === undefined) throw new Error(`there is no planted fault ${JSON.stringify(name)}`);
-const { file, find, replace } = fault;
-const edited = pathToFileURL(join(import.meta.dirname, "..", "..", file)).href;
+const edits = new Map(editsOf(fault).map((edit) => [pathToFileURL(join(import.meta.dirname, "..", "..", edit.file)).href, edit]));
 
 registerHooks({
   load(url, context, next) {
     const loaded = next(url, context);
-    if (url !== edited) return loaded;
+    const edit = edits.get(url);
+    if (edit === undefined) return loaded;
+    const { file, find, replace } = edit;
     const source = typeof loaded.source === "string" ? loaded.source : Buffer.from(loaded.source as Uint8Array).toString();
     if (source.split(find).length !== 2) throw new Error(`${file} does not have ${JSON.stringify(find)} exactly once`);
     return { ...loaded, source: source.replace(find, () => replace) };

@@ -7,20 +7,82 @@ import type { Moment } from "./points.ts";
 /** The variable that names the fault that a process is to have. */
 export const faultVariable = "CHAOS_FAULT";
 
-export interface PlantedFault {
-  readonly name: string;
+/** A change of one file. */
+export interface Edit {
   readonly file: string;
   /** Must be there exactly once. */
   readonly find: string;
   readonly replace: string;
+}
+
+export interface PlantedFault extends Edit {
+  readonly name: string;
+  /** In other files, where the code has more than one line of defence. */
+  readonly further?: readonly Edit[];
+  /** What the system goes through. Default: load, and what provokes the fault. */
+  readonly under?: "load" | "another log" | "large orders";
   /** What happens under load; absent: the load is enough. */
   readonly provoke?: (scene: Scene) => Promise<void>;
   readonly breaks: RegExp;
 }
 
 const POINT_DEADLINE_MS = 15_000;
+const RESTART_EVERY_MS = 6_000;
 
 export const plantedFaults: readonly PlantedFault[] = [
+  {
+    name: "receipts say too early that views show a command",
+    file: "internal/cqrs/command/command-gateway.ts",
+    find: "await progress.reached(wait.views, place, wait.signal)",
+    replace: "await Promise.resolve(wait.views.slice(wait.views.length))",
+    breaks: /^I22:/,
+  },
+  {
+    name: "one state in fifty is not kept in the copy",
+    file: "internal/log/kafka/state-store.ts",
+    find: "waiting.values.set(key, value);",
+    replace: 'if (key.startsWith("__") || Math.random() >= 0.02) waiting.values.set(key, value);',
+    provoke: restartHandlers,
+    breaks: /^I[12578]:/,
+  },
+  {
+    name: "a state copy of other topics is believed",
+    file: "internal/log/kafka/state-store.ts",
+    find: "if (known === topicId) return;",
+    replace: "if (known !== undefined) return;",
+    further: [
+      {
+        file: "internal/log/kafka/state-reader.ts",
+        find: "return found.offset === mark.offset && found.checksum === mark.checksum && found.timestampMs === mark.timestampMs;",
+        replace: "return found.offset >= 0 && mark.offset >= 0;",
+      },
+    ],
+    under: "another log",
+    breaks: /^I[12578]:/,
+  },
+  {
+    name: "a token of another log is accepted",
+    file: "internal/cqrs/query/token.ts",
+    find: "const stream = streams.find(({ id }) => id === position.stream);",
+    replace: "const stream = streams.find(({ id }) => id === position.stream) ?? streams[0];",
+    under: "another log",
+    breaks: /^I24:/,
+  },
+  {
+    name: "a fetcher holds whatever comes",
+    file: "internal/log/kafka/fetcher.ts",
+    find: "const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;",
+    replace: "const MAX_BUFFERED_BYTES = 16 * 1024 * 1024 * 1024;",
+    further: [
+      {
+        file: "internal/cqrs/command/command-handler.ts",
+        find: "const POLL_BYTES = 4 * 1024 * 1024;",
+        replace: "const POLL_BYTES = 4 * 1024 ** 3;",
+      },
+    ],
+    under: "large orders",
+    breaks: /^command-handler ended/,
+  },
   {
     name: "offsets are not fenced by a generation",
     file: "internal/log/kafka/kafkajs.ts",
@@ -175,6 +237,11 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
 ];
 
+/** All changes of the source that make up a fault. */
+export function editsOf({ file, find, replace, further = [] }: PlantedFault): readonly Edit[] {
+  return [{ file, find, replace }, ...further];
+}
+
 /** Everything that the faults are provoked with, on a system that has none: it must pass. */
 export async function provokeAll(scene: Scene): Promise<void> {
   await stall(scene, "AddPartitionsToTxn", 12_000);
@@ -183,6 +250,14 @@ export async function provokeAll(scene: Scene): Promise<void> {
   await killHandlers(scene, "EndTxn", "before");
   await killProjectors(scene, "checkpoints", "before");
   await killProjectors(scene, "documents", "before");
+}
+
+/** Handlers begin again with nothing but their copies. */
+async function restartHandlers({ system }: Scene): Promise<void> {
+  for (let round = 0; round < 3; round += 1) {
+    await delay(RESTART_EVERY_MS);
+    for (const handler of system.named("command-handler")) await handler.kill("SIGTERM");
+  }
 }
 
 /** The event loop of a handler stands still past its session, before it asks for something. */

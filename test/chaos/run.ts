@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { orderTopics } from "../../internal/orders/topics.ts";
 import { type Conclusion, conclude } from "./conclude.ts";
 import type { LogDump } from "./dump.ts";
@@ -29,6 +30,10 @@ export interface RunOptions {
   readonly paceMs: number;
   /** Only faults with this in their name. */
   readonly only: string;
+  /** How long an era has nothing but load before its first fault. Default: not at all. */
+  readonly calmMs?: number;
+  /** A planted fault, see `plant.ts`. */
+  readonly fault?: string;
   readonly progress: (line: string) => void;
 }
 
@@ -73,13 +78,15 @@ interface EraOptions extends RunOptions {
 async function runEra({ servers, folder, before, passage, ...options }: EraOptions): Promise<EraReport> {
   const { progress, seed } = options;
   await using stack = new AsyncDisposableStack();
-  const stage = { servers, folder, seed, progress };
+  const planted = options.fault === undefined ? {} : { fault: options.fault };
+  const stage = { servers, folder, seed, progress, ...planted };
   const begun = before === undefined || passage === undefined ? undefined : await passage({ ...stage, before });
-  const system = stack.use(begun?.system ?? createSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri, folder }));
+  const system = stack.use(begun?.system ?? createSystem({ brokers: servers.addresses, mongoUri: servers.mongo.uri, folder, ...planted }));
   const load = stack.use(begun?.load ?? createLoad({ seed }));
   await startAll(system);
   const violations = [...((await begun?.holdAgainst(system)) ?? [])];
   load.begin({ ...options, ...reachable(servers, system) });
+  await delay(options.calmMs ?? 0);
   let poison = begun?.poison ?? 0;
   const { setBacks } = load.history;
   const scene = { servers, system, partitions, database, setBacks, busy: new Set<string>(), onPoison: () => (poison += 1) };
@@ -101,7 +108,7 @@ async function runEra({ servers, folder, before, passage, ...options }: EraOptio
   };
 }
 
-/** Starts every kind of which nothing runs yet. */
+/** Starts all that does not run yet. */
 async function startAll(system: ChaosSystem): Promise<void> {
   const kinds = (["projector", "command-handler", "command-service", "query-service"] as const).filter(
     (name) => system.named(name).length === 0,

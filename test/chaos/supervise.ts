@@ -60,15 +60,15 @@ export async function supervise({ name, instance, folder, fault, onEnded, ...ser
   const orderFile = join(folder, `${instance}.json`);
   const state = join(folder, `${instance}.state`);
   await writeFile(orderFile, "");
-  const modules = fault === undefined ? ["failpoints.ts"] : ["failpoints.ts", "plant.ts"];
+  const planted = plantedIn(fault);
   const process_ = await startProcess(name, {
     ...servers,
     instance,
-    nodeArgs: modules.flatMap((module) => ["--import", join(import.meta.dirname, module)]),
+    nodeArgs: ["--import", join(import.meta.dirname, "failpoints.ts"), ...planted.nodeArgs],
     environment: {
       [orderFileVariable]: orderFile,
       HEADWATER_STATE: state,
-      ...(fault === undefined ? {} : { [faultVariable]: fault }),
+      ...planted.environment,
     },
   });
   let isRetired = false;
@@ -157,6 +157,12 @@ export async function supervise({ name, instance, folder, fault, onEnded, ...ser
     while (process_.pid === pid && (await readFile(orderFile, "utf8")) !== "") await delay(LOOK_EVERY_MS);
     return process_.pid === pid;
   }
+}
+
+/** How a process is started so that it has a planted fault. */
+export function plantedIn(fault: string | undefined) {
+  if (fault === undefined) return { nodeArgs: [], environment: {} };
+  return { nodeArgs: ["--import", join(import.meta.dirname, "plant.ts")], environment: { [faultVariable]: fault } };
 }
 
 export function removeFolder(folder: string): Promise<void> {

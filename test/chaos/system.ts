@@ -14,7 +14,7 @@ export interface ChaosSystem extends AsyncDisposable {
   named(name: SupervisedName): readonly SupervisedProcess[];
   /** Those that ended by themselves. */
   readonly endings: readonly Ending[];
-  /** Starts as many of a kind as there are to be, or so many more. Returns those that it started. */
+  /** Starts those of a kind that are to be there and are not, or so many more. Returns those that it started. */
   start(name: SupervisedName, more?: number): Promise<readonly Supervised[]>;
   /** Ends all of a kind, and leaves them ended until the returned function is called. */
   hold(name: SupervisedName): Promise<() => void>;
@@ -41,7 +41,7 @@ export function createSystem({ counts: wanted = {}, ...options }: ChaosSystemOpt
     named,
     async start(name, more) {
       const first = named(name).length;
-      const many = more ?? wanted[name] ?? counts[name];
+      const many = more ?? Math.max(0, (wanted[name] ?? counts[name]) - first);
       const instances = Array.from({ length: many }, (_, index) => `${name}-${first + index}`);
       const onEnded = (ending: Ending): void => void endings.push(ending);
       const settled = await Promise.allSettled(instances.map((instance) => supervise({ ...options, name, instance, onEnded })));
