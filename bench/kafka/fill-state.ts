@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { decideCommand } from "../../internal/cqrs/command/decide-command.ts";
-import { createSnapshots, type Snapshot } from "../../internal/cqrs/command/snapshots.ts";
+import { createSnapshots, emptySnapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { Log, NewRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
@@ -49,10 +49,10 @@ function stateAfterCreation(log: Log): Uint8Array {
   const record = creation("sample", 0, log);
   const { metadata, command } = fromBinary(OrderCommandRecordSchema, record.value ?? new Uint8Array());
   if (metadata === undefined) throw new Error("a command has no metadata");
-  const { aggregate } = orderDomain;
-  const snapshot: Snapshot = { aggregateId: record.key, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
+  const snapshot = emptySnapshot(orderDomain.aggregate, record.key);
   decideCommand(orderDomain, snapshot, { metadata, command }, 0);
-  return createSnapshots(orderDomain, log.topicId(orderTopics.events.name)).encode(record.partition, snapshot);
+  const [state] = createSnapshots(orderDomain, log.topicId(orderTopics.events.name)).records(record.partition, snapshot);
+  return state?.value ?? new Uint8Array();
 }
 
 function creation(prefix: string, number: number, log: Log): NewRecord {

@@ -1,10 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
+import { RETRY_AFTER_MS, TOO_MANY_OUTCOMES } from "../../internal/cqrs/command/decide-command.ts";
 import { PreconditionFailureSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 import type { CommandOutcome, Rejection } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { RejectionReason } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { StatusError } from "../../internal/grpc/errors.ts";
+import { resourceExhausted, StatusError } from "../../internal/grpc/errors.ts";
 
 /** The gRPC code of every reason. A new reason does not compile before it stands here. */
 const codes = {
@@ -51,8 +52,12 @@ export interface RejectedCommand {
   readonly consistencyToken: string;
 }
 
-/** The domain's "no" as a gRPC error. */
+/** The domain's "no" as a gRPC error; or that the command was not decided at all, and may come again. */
 export function rejectionError({ orderId, outcome, rejection, consistencyToken }: RejectedCommand): StatusError {
+  if (rejection.reason === TOO_MANY_OUTCOMES) {
+    const facts = { reason: TOO_MANY_OUTCOMES, metadata: { order_id: orderId, command_id: outcome.commandId } };
+    return resourceExhausted(`the order ${orderId}: ${rejection.message}`, facts, Number(rejection.metadata[RETRY_AFTER_MS]));
+  }
   const code = isReason(rejection.reason) ? codes[rejection.reason] : Code.FAILED_PRECONDITION;
   const metadata = {
     ...rejection.metadata,

@@ -53,6 +53,7 @@ interface Entry {
   readonly request: ExecuteRequest;
   readonly resolve: (receipt: Receipt) => void;
   readonly reject: (error: Error) => void;
+  deadline: number;
   timeout?: ReturnType<typeof setTimeout>;
   retry?: ReturnType<typeof setTimeout>;
   failures: number;
@@ -90,7 +91,7 @@ export class BulkStream implements Bulk {
   execute(command: BulkCommand): Promise<Receipt> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) throw new ConnectError("the bulk stream is closed", Code.Canceled);
-      const entry: Entry = { ...requestOf(command), resolve, reject, failures: 0 };
+      const entry: Entry = { ...requestOf(command), resolve, reject, deadline: Number.POSITIVE_INFINITY, failures: 0 };
       if (this.#inFlight < this.#maxInFlight) this.#begin(entry);
       else this.#waiting.push(entry);
     });
@@ -116,6 +117,7 @@ export class BulkStream implements Bulk {
 
   #begin(entry: Entry): void {
     this.#inFlight++;
+    entry.deadline = performance.now() + this.#timeoutMs;
     entry.timeout = setTimeout(
       () => this.#finish(entry, () => entry.reject(new ConnectError("no answer in time", Code.DeadlineExceeded))),
       this.#timeoutMs,
@@ -146,7 +148,9 @@ export class BulkStream implements Bulk {
     const error = result.case === "status" ? errorFromStatus(result.value) : new ConnectError("an answer without a result", Code.Internal);
     if (isRetryable(error)) {
       this.#sent.delete(entry.commandId);
-      entry.retry = setTimeout(() => this.#send(entry), backoffMs(entry.failures++, error));
+      const waitMs = backoffMs(entry.failures++, error);
+      if (performance.now() + waitMs >= entry.deadline) this.#finish(entry, () => entry.reject(typedError(error)));
+      else entry.retry = setTimeout(() => this.#send(entry), waitMs);
       return;
     }
     const typed = typedError(error);

@@ -9,8 +9,8 @@ import { createRandom, type Random } from "./random.ts";
 import { isFinal } from "./results.ts";
 import type { Crowd } from "./sessions.ts";
 
-/** How many commands of an order are under way at once. */
-const PIPELINED = { min: 20, max: 60 } as const;
+/** How many commands of an order are under way at once: often more outcomes than its snapshot has room for. */
+const PIPELINED = { min: 20, max: 200 } as const;
 const PIPELINE_DEADLINE_MS = 12_000;
 
 /** How many lines a large order has: from a quarter of a MiB to nearly a whole one. */

@@ -2,7 +2,7 @@
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { decideCommand } from "../../internal/cqrs/command/decide-command.ts";
-import type { Snapshot } from "../../internal/cqrs/command/snapshots.ts";
+import { emptySnapshot, type Snapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
@@ -54,6 +54,12 @@ export function checkSlices(log: PartitionLog, partitions: number): SliceCheck {
     }
     if (Number(position.sequence) !== sequence) problems.push(`${place} ends at event ${position.sequence}, a replay at ${sequence}`);
     for (const snapshot of changed) {
+      for (const { key, value } of snapshot.outcomes.takeChanges()) {
+        const page = written.get(key);
+        if (page === undefined || Buffer.compare(page.value, value ?? new Uint8Array()) !== 0)
+          problems.push(`${place} does not have the outcomes ${key} as a replay has them`);
+        written.delete(key);
+      }
       const found = written.get(snapshot.aggregateId);
       if (found === undefined) problems.push(`${place} has no state of ${snapshot.aggregateId}`);
       else if (!isSame(found.value, snapshot)) problems.push(`${place} has another state of ${snapshot.aggregateId} than a replay`);
@@ -72,13 +78,7 @@ export function checkSlices(log: PartitionLog, partitions: number): SliceCheck {
       return lastSequence;
     }
     const aggregateId = record.key;
-    const snapshot = snapshots.get(aggregateId) ?? {
-      aggregateId,
-      version: 0,
-      sequence: 0,
-      state: orderDomain.aggregate.initial(),
-      outcomes: [],
-    };
+    const snapshot = snapshots.get(aggregateId) ?? emptySnapshot(orderDomain.aggregate, aggregateId);
     snapshots.set(aggregateId, snapshot);
     const decided = decideCommand(orderDomain, snapshot, command, lastSequence);
     if (decided.changed) changed.add(snapshot);
@@ -106,7 +106,8 @@ function isSame(found: Uint8Array, { aggregateId, version, sequence, state, outc
     state: toBinary(orderDomain.aggregate.stateSchema, state),
     schemaVersion: orderDomain.states.schemaVersion,
     stream,
-    outcomes: outcomes.map(({ bytes }) => fromBinary(CommandOutcomeSchema, bytes)),
+    ...outcomes.range,
+    outcomes: outcomes.recent.map((bytes) => fromBinary(CommandOutcomeSchema, bytes)),
   });
   return Buffer.compare(found, toBinary(AggregateSnapshotSchema, record)) === 0;
 }

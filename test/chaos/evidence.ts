@@ -1,10 +1,11 @@
 /** What the invariants are checked on: the log decoded, partition by partition, and what was decided in it. */
 
 import { fromBinary } from "@bufbuild/protobuf";
+import { pageOfKey } from "../../internal/cqrs/command/outcomes.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import type { CommandMetadata, CommandOutcome } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import type { EventMetadata } from "../../internal/gen/headwater/cqrs/v1/event_pb.ts";
-import { AggregateSnapshotSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+import { AggregateSnapshotSchema, OutcomePageSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { OrderEvent } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderEvents } from "../../internal/orders/order-events.ts";
@@ -56,9 +57,11 @@ export function evidenceOf(dump: LogDump, partitions: number): Evidence {
   const caused = Map.groupBy(decoded, ({ metadata }) => `${metadata.aggregateId} ${metadata.commandId}`);
   const decisions = new Map<string, Decision>();
   for (const [key, value] of logs.flatMap((log) => [...log.state])) {
-    if (key === positionKey) continue;
-    for (const outcome of fromBinary(AggregateSnapshotSchema, value).outcomes) {
-      const name = `${key} ${outcome.commandId}`;
+    // A page that was deleted is empty.
+    if (key === positionKey || value.length === 0) continue;
+    const { aggregateId, outcomes } = fromBinary(pageOfKey(key) === undefined ? AggregateSnapshotSchema : OutcomePageSchema, value);
+    for (const outcome of outcomes) {
+      const name = `${aggregateId} ${outcome.commandId}`;
       decisions.set(name, { outcome, events: (caused.get(name) ?? []).map(({ metadata }) => metadata) });
     }
   }

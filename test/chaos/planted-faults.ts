@@ -138,8 +138,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a command's id is not looked up",
     file: "internal/cqrs/command/decide-command.ts",
-    find: "outcome.commandId === metadata.commandId",
-    replace: "outcome.commandId === undefined",
+    find: "outcomes.find(metadata.commandId)",
+    replace: "undefined as Uint8Array | undefined",
     breaks: /^I2:/,
   },
   {
@@ -171,10 +171,17 @@ export const plantedFaults: readonly PlantedFault[] = [
     breaks: /^I7:/,
   },
   {
+    name: "older outcomes are not looked up",
+    file: "internal/cqrs/command/outcomes.ts",
+    find: "this.#paged?.get(commandId)",
+    replace: "undefined as Page | undefined",
+    breaks: /^I2:/,
+  },
+  {
     name: "outcomes are not kept",
     file: "internal/cqrs/command/snapshots.ts",
-    find: "snapshot.outcomes.map(({ bytes }) => bytes)",
-    replace: "[]",
+    find: "messages: outcomes.recent",
+    replace: "messages: []",
     breaks: /^I[129]:/,
   },
   {

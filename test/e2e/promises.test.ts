@@ -48,6 +48,19 @@ for (const { title, start, isMissing } of systems) {
         }
       });
 
+      it("is decided once however many of its order are in flight, when all of them are sent again", async () => {
+        const { orderId } = await created();
+        const requests = Array.from({ length: 300 }, (_, index) => {
+          return { orderId, lineId: "1", quantity: 3 + index, options: { commandId: randomUUID() } };
+        });
+        const sendAll = () => Promise.all(requests.map((request) => commands.call(changeLineQuantity, request)));
+        const first = await sendAll();
+        expect(await sendAll()).toEqual(first);
+        expect(new Set(first.map(({ receipt }) => receipt?.version)).size).toBe(300);
+        const consistencyToken = first.at(-1)?.receipt?.consistencyToken ?? "";
+        expect((await queries.call(getOrder, { orderId, consistencyToken })).order?.version).toBe(301);
+      });
+
       it("with other facts is a conflict, and changes nothing", async () => {
         const request = { ...newOrder(), options: { commandId: randomUUID() } };
         const { receipt } = await commands.call(createOrder, request);

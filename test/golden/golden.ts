@@ -2,7 +2,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type DescMessage, fromBinary, fromJson, type JsonObject, type Message, toBinary, toJson } from "@bufbuild/protobuf";
-import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+import {
+  AggregateSnapshotSchema,
+  DeadLetterSchema,
+  OutcomePageSchema,
+  PartitionPositionSchema,
+} from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema, OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { type OrderEvent, OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStateSchema } from "../../internal/gen/headwater/orders/v1/order_state_pb.ts";
@@ -88,6 +93,7 @@ const runtime: Family = {
   raise: "schemaVersion of the runtime's messages in test/golden/golden.ts",
   kinds: Object.entries({
     aggregate_snapshot: AggregateSnapshotSchema,
+    outcome_page: OutcomePageSchema,
     partition_position: PartitionPositionSchema,
     dead_letter: DeadLetterSchema,
   } satisfies Record<string, DescMessage>).map(([name, schema]) => ({ name, schema, written: () => filled(schema) })),

@@ -4,10 +4,11 @@
  */
 
 import { equals, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { decideCommand, runtimeReasons } from "../../internal/cqrs/command/decide-command.ts";
-import type { Snapshot } from "../../internal/cqrs/command/snapshots.ts";
+import { decideCommand, runtimeReasons, TOO_MANY_OUTCOMES } from "../../internal/cqrs/command/decide-command.ts";
+import { pageKey, pageKeysOf, pageOfKey } from "../../internal/cqrs/command/outcomes.ts";
+import { emptySnapshot, type Snapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { Domain } from "../../internal/cqrs/domain.ts";
-import type { Log, LogRecord } from "../../internal/cqrs/log.ts";
+import type { Log, LogRecord, Owner } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import { asWritten } from "../../internal/cqrs/upcasting.ts";
 import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
@@ -20,7 +21,7 @@ export interface PartitionHistory {
   readonly commands: readonly LogRecord[];
   readonly events: readonly LogRecord[];
   readonly deadLetters: readonly LogRecord[];
-  /** The state topic's values of all ids in the commands, and of the position. */
+  /** The state topic's values of all ids in the commands with their pages of outcomes, and of the position. */
   readonly state: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -50,16 +51,22 @@ export async function readHistory(log: Log, { topics }: Domain): Promise<readonl
     partitions.map(async (partition) => {
       const commands = await readAll(log, topics.commands.name, partition);
       const keys = [...new Set([positionKey, ...commands.map(({ key }) => key)])];
-      const values = await owner.load(partition, keys);
+      const ids = await present(owner, partition, keys);
+      const pages = [...ids].flatMap(([key, value]) => (key === positionKey ? [] : pageKeysOf(fromBinary(AggregateSnapshotSchema, value))));
       return {
         partition,
         commands,
         events: await readAll(log, topics.events.name, partition),
         deadLetters: await readAll(log, topics.deadLetters.name, partition),
-        state: new Map(keys.flatMap((key, index) => (values[index] === undefined ? [] : [[key, values[index]] as const]))),
+        state: new Map([...ids, ...(await present(owner, partition, pages))]),
       };
     }),
   );
+}
+
+async function present(owner: Owner, partition: number, keys: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
+  const values = await owner.load(partition, keys);
+  return new Map(keys.flatMap((key, index) => (values[index] === undefined ? [] : [[key, values[index]] as const])));
 }
 
 /** Everything that is wrong, in words; empty if nothing is. */
@@ -121,7 +128,7 @@ function checkPartition(
       continue;
     }
     const { aggregateId, commandId } = command.metadata;
-    const snapshot = snapshots.get(aggregateId) ?? empty(domain, aggregateId);
+    const snapshot = snapshots.get(aggregateId) ?? emptySnapshot(domain.aggregate, aggregateId);
     const decided = decideCommand(domain, snapshot, command, expectedEvents.length);
     if (decided.changed) snapshots.set(aggregateId, snapshot);
     if (decided.changed && decided.outcome !== undefined) {
@@ -146,8 +153,9 @@ function checkPartition(
 
   problems.push(...checkPosition(partition, state.get(positionKey), commands, events));
   for (const key of state.keys())
-    if (key !== positionKey && !snapshots.has(key)) problems.push(`there is state of ${key}, which nobody commanded`);
-  for (const snapshot of snapshots.values()) problems.push(...checkState(domain, snapshot, state.get(snapshot.aggregateId), events));
+    if (key !== positionKey && !snapshots.has(pageOfKey(key)?.aggregateId ?? key))
+      problems.push(`there is state of ${key}, which nobody commanded`);
+  for (const snapshot of snapshots.values()) problems.push(...checkState(domain, snapshot, state, events));
   return problems;
 }
 
@@ -162,18 +170,23 @@ function checkPosition(partition: number, value: Uint8Array | undefined, command
 function checkState(
   { aggregate, events: reader }: Domain,
   replay: Snapshot,
-  value: Uint8Array | undefined,
+  values: ReadonlyMap<string, Uint8Array>,
   events: readonly LogRecord[],
 ): readonly string[] {
   const { aggregateId } = replay;
+  const value = values.get(aggregateId);
   if (value === undefined) return [`there is no state of ${aggregateId}`];
   const record = fromBinary(AggregateSnapshotSchema, value);
   const state = fromBinary(aggregate.stateSchema, record.state);
   const own = events.filter(({ key }) => key === aggregateId).map((event) => reader.read(event.value));
   const folded = own.reduce((before: Message, event) => aggregate.evolve(before, event), aggregate.initial());
+  const { recent, pages, range } = replay.outcomes;
   const sameOutcomes =
-    record.outcomes.length === replay.outcomes.length &&
-    replay.outcomes.every(({ bytes }, index) => {
+    record.firstPage === range.firstPage &&
+    record.nextPage === range.nextPage &&
+    pages.every(({ number, bytes }) => Buffer.compare(values.get(pageKey(aggregateId, number)) ?? new Uint8Array(), bytes) === 0) &&
+    record.outcomes.length === recent.length &&
+    recent.every((bytes, index) => {
       const found = record.outcomes[index];
       return found !== undefined && equals(CommandOutcomeSchema, found, fromBinary(CommandOutcomeSchema, bytes));
     });
@@ -197,6 +210,7 @@ function checkAnswer(
 ): readonly string[] {
   const name = `the answer to ${aggregateId} ${outcome.commandId}`;
   const decided = replayed.get(aggregateId)?.get(outcome.commandId);
+  if (outcome.rejection?.reason === TOO_MANY_OUTCOMES) return [];
   if (decided === undefined) return [`${name} has no decision`];
   if (outcome.rejection?.reason === runtimeReasons.commandIdReused) {
     return Buffer.compare(outcome.fingerprint, decided.fingerprint) === 0 ? [`${name} is a conflict with itself`] : [];
@@ -228,10 +242,6 @@ function decodeCommand({ commandRecordSchema }: Domain, { key, partition, value 
   } catch {
     return undefined;
   }
-}
-
-function empty({ aggregate }: Domain, aggregateId: string): Snapshot {
-  return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
 }
 
 async function readAll(log: Log, topic: string, partition: number): Promise<readonly LogRecord[]> {

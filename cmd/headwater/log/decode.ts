@@ -1,8 +1,14 @@
 /** What the records of the log say, as they were written. */
 
 import { fromBinary, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { pageOfKey } from "../../../internal/cqrs/command/outcomes.ts";
 import { POSITION_KEY } from "../../../internal/cqrs/command/slices.ts";
-import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+import {
+  AggregateSnapshotSchema,
+  DeadLetterSchema,
+  OutcomePageSchema,
+  PartitionPositionSchema,
+} from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStateSchema } from "../../../internal/gen/headwater/orders/v1/order_state_pb.ts";
@@ -30,6 +36,7 @@ const decoders: Readonly<Record<string, (value: Uint8Array, key: string) => Deco
   [orderTopics.state.name](value, key) {
     if (key === POSITION_KEY)
       return { type: "position", json: toJson(PartitionPositionSchema, fromBinary(PartitionPositionSchema, value)) };
+    if (pageOfKey(key) !== undefined) return { type: "outcomes", json: toJson(OutcomePageSchema, fromBinary(OutcomePageSchema, value)) };
     const snapshot = fromBinary(AggregateSnapshotSchema, value);
     const json = toJson(AggregateSnapshotSchema, snapshot) as Readonly<Record<string, JsonValue>>;
     return { type: "snapshot", json: { ...json, state: toJson(OrderStateSchema, fromBinary(OrderStateSchema, snapshot.state)) } };

@@ -106,20 +106,6 @@ it("a rejection is remembered, also when the order would now accept", async () =
   expect(await problemsIn(log)).toEqual([]);
 });
 
-it("an order remembers its latest 64 commands", async () => {
-  const { log, gateway } = await started();
-  const first = submission("order-1", createOrder);
-  const created = await submit(gateway, first);
-  const change = (count: number) => submit(gateway, submission("order-1", changeQuantity(3 + (count % 2))));
-  for (let count = 0; count < 63; count += 1) await change(count);
-  expect((await submit(gateway, first)).outcome).toEqual(created.outcome);
-  expect((await submit(gateway, inquiry(first))).outcome).toEqual(created.outcome);
-  await change(63);
-  expect((await submit(gateway, inquiry(first))).outcome).toBeUndefined();
-  expect((await submit(gateway, first)).outcome?.rejection?.reason).toBe("ORDER_ALREADY_EXISTS");
-  expect(await eventCount(log)).toBe(65);
-});
-
 it("an inquiry finds the outcome of a command and none of an unknown one", async () => {
   const { log, gateway } = await started();
   const command = submission("order-1", createOrder);

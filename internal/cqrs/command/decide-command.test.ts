@@ -4,12 +4,12 @@ import { createOrder, orders, submission } from "../../../test/support/order-run
 import { CommandMetadataSchema, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Domain } from "../domain.ts";
 import { decideCommand } from "./decide-command.ts";
-import type { Snapshot } from "./snapshots.ts";
+import { emptySnapshot, type Snapshot } from "./snapshots.ts";
 
 const { aggregate } = orders.domain;
 
 function newOrder(): Snapshot {
-  return { aggregateId: "order-1", version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
+  return emptySnapshot(aggregate, "order-1");
 }
 
 function commandToCreate() {

@@ -16,14 +16,21 @@ import { isRejected, type Rejected, reject } from "../aggregate.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import { timestampToMs } from "../time.ts";
-import { remember, type Snapshot } from "./snapshots.ts";
+import { MAX_OUTCOMES } from "./outcomes.ts";
+import type { Snapshot } from "./snapshots.ts";
 
-/** The reasons that the runtime itself gives; a domain's closed set must contain them. */
+/** The reasons that the runtime itself gives for a rejection; a domain's closed set must contain them. */
 export const runtimeReasons = {
   versionMismatch: "VERSION_MISMATCH",
   commandIdReused: "COMMAND_ID_REUSED",
   notDecodable: "COMMAND_NOT_DECODABLE",
 } as const;
+
+/** The reason of a refusal that is no decision: nothing was remembered, and the same command may come again later. */
+export const TOO_MANY_OUTCOMES = "TOO_MANY_OUTCOMES";
+
+/** In the metadata of that refusal: after how many milliseconds the aggregate has room again. */
+export const RETRY_AFTER_MS = "retry_after_ms";
 
 /** What became of one command. */
 export interface Decided {
@@ -44,7 +51,8 @@ export function decideCommand(
   { metadata, command }: { readonly metadata: CommandMetadata; readonly command: Message | undefined },
   lastSequence: number,
 ): Decided {
-  const known = snapshot.outcomes.find((outcome) => outcome.commandId === metadata.commandId)?.bytes;
+  const { outcomes } = snapshot;
+  const known = outcomes.find(metadata.commandId);
   if (known !== undefined) {
     const { fingerprint } = fromBinary(CommandOutcomeSchema, known);
     // An inquiry may not know the facts. One after a command whose answer was lost does, and must get what the command would.
@@ -53,13 +61,17 @@ export function decideCommand(
     return { ...unchanged, outcome: isSame ? known : encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, reused)) };
   }
   if (command === undefined) return unchanged;
+  const acceptedMs = metadata.acceptedAt === undefined ? 0 : timestampToMs(metadata.acceptedAt);
+  outcomes.forgetOld(acceptedMs);
+  if (outcomes.isFull)
+    return { ...unchanged, outcome: encode(CommandOutcomeSchema, outcomeOf(snapshot, metadata, full(snapshot, acceptedMs))) };
   const { events, state, rejected, poison } = decide(domain, snapshot, metadata, command, lastSequence);
   if (events.length > 0) {
     snapshot.version += events.length;
     snapshot.sequence = lastSequence + events.length;
     snapshot.state = state;
   }
-  const outcome = remember(snapshot, outcomeOf(snapshot, metadata, rejected));
+  const outcome = outcomes.add(outcomeOf(snapshot, metadata, rejected));
   return { outcome, events, changed: true, ...(poison === undefined ? {} : { poison }) };
 }
 
@@ -73,6 +85,11 @@ export function foreignOutcome({ commandId, fingerprint }: CommandMetadata): Uin
 const unchanged = { events: [], changed: false } as const satisfies Decided;
 
 const reused = reject(runtimeReasons.commandIdReused, "this command_id was used before for a command with other facts; choose a new one");
+
+function full({ outcomes }: Snapshot, nowMs: number): Rejected {
+  const message = `it has had ${MAX_OUTCOMES} commands, as many as are remembered; send the command again when older ones are forgotten`;
+  return reject(TOO_MANY_OUTCOMES, message, { [RETRY_AFTER_MS]: String(outcomes.fullForMs(nowMs)) });
+}
 
 interface Verdict {
   readonly events: readonly Message[];

@@ -126,7 +126,7 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
   async function transact(slice: Slice): Promise<Commit> {
     const consumed = new Map<number, number>();
     for (const { partition, snapshot } of slice.changed.values()) {
-      slice.records.push({ topic: topics.state.name, partition, key: snapshot.aggregateId, value: snapshots.encode(partition, snapshot) });
+      slice.records.push(...snapshots.records(partition, snapshot));
     }
     for (const partition of slice.partitions) {
       const position = positionOf(partition);

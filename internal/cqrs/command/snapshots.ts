@@ -1,28 +1,17 @@
 /** The aggregates that a command handler has at hand: loaded from the state topic, kept in bounded memory, forgotten with their partition. */
 
 import type { Message } from "@bufbuild/protobuf";
-import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type AggregateSnapshot, AggregateSnapshotSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
+import type { Aggregate } from "../aggregate.ts";
 import { decodeKnown, UnknownFieldError } from "../decode.ts";
 import type { Domain } from "../domain.ts";
-import { encode, keep } from "../encode.ts";
-import type { Owner } from "../log.ts";
+import { encode } from "../encode.ts";
+import type { NewRecord, Owner } from "../log.ts";
 import { NewerStateError } from "../state-upcasting.ts";
-
-/**
- * How many outcomes an aggregate remembers. A retry that comes after so many later commands of its aggregate is decided anew, so this bounds
- * P2; it also bounds the state record. Orders have far fewer commands in all.
- */
-const OUTCOMES_PER_AGGREGATE = 64;
+import { Outcomes, pageKeysOf } from "./outcomes.ts";
 
 /** What the decoded snapshots may weigh, by the size of their records; in memory they take a few times as much. */
 const MAX_CACHED_BYTES = 32 * 1024 * 1024;
-
-/** An outcome that an aggregate remembers: as bytes, since it is written often and hardly ever read. */
-export interface RememberedOutcome {
-  readonly commandId: string;
-  readonly bytes: Uint8Array;
-}
 
 /** An aggregate in memory. It changes only while a slice is decided; if the slice is not committed, all of them are thrown away. */
 export interface Snapshot {
@@ -31,8 +20,7 @@ export interface Snapshot {
   /** The partition sequence of its last event. */
   sequence: number;
   state: Message;
-  /** Oldest first. */
-  readonly outcomes: RememberedOutcome[];
+  readonly outcomes: Outcomes;
 }
 
 /** Loads and encodes the aggregates of the partitions that a handler owns. */
@@ -50,8 +38,8 @@ export interface Snapshots {
     ids: readonly string[],
     uncommitted: (id: string) => Snapshot | undefined,
   ): Promise<ReadonlyMap<string, Snapshot>>;
-  /** The record of a snapshot; the snapshot stays at hand with it. */
-  encode(partition: number, snapshot: Snapshot): Uint8Array;
+  /** The records of the state topic that a changed snapshot takes. The snapshot stays at hand with them. */
+  records(partition: number, snapshot: Snapshot): readonly NewRecord[];
   /** Forgets a partition that was lost. */
   forget(partition: number): void;
 }
@@ -63,8 +51,9 @@ interface Entry {
 }
 
 /** Creates an empty cache for the aggregates of a domain, whose versions and sequences count a stream: the id of its events topic. */
-export function createSnapshots(domain: Pick<Domain, "aggregate" | "states">, stream: string): Snapshots {
+export function createSnapshots(domain: Pick<Domain, "aggregate" | "states" | "topics">, stream: string): Snapshots {
   const { aggregate, states } = domain;
+  const topic = domain.topics.state.name;
   /** By id, in the order of use: an id has one partition only. */
   const cache = new Map<string, Entry>();
   let cachedBytes = 0;
@@ -80,10 +69,16 @@ export function createSnapshots(domain: Pick<Domain, "aggregate" | "states">, st
       }
       if (missing.length === 0) return loaded;
       const values = await owner.load(partition, missing);
-      missing.forEach((id, index) => loaded.set(id, snapshotOf(id, values[index])));
+      for (const [index, id] of missing.entries()) {
+        const record = recordOf(id, values[index]);
+        const keys = record === undefined ? [] : pageKeysOf(record);
+        const pages = keys.length === 0 ? [] : await owner.load(partition, keys);
+        loaded.set(id, record === undefined ? emptySnapshot(aggregate, id) : snapshotOf(record, pages));
+      }
       return loaded;
     },
-    encode(partition, snapshot) {
+    records(partition, snapshot) {
+      const { outcomes } = snapshot;
       const record: AggregateSnapshot = {
         $typeName: AggregateSnapshotSchema.typeName,
         aggregateId: snapshot.aggregateId,
@@ -92,35 +87,44 @@ export function createSnapshots(domain: Pick<Domain, "aggregate" | "states">, st
         state: encode(aggregate.stateSchema, snapshot.state),
         schemaVersion: states.schemaVersion,
         stream,
+        ...outcomes.range,
         outcomes: [],
       };
-      const outcomes = { field: AggregateSnapshotSchema.field.outcomes, messages: snapshot.outcomes.map(({ bytes }) => bytes) };
-      const value = encode(AggregateSnapshotSchema, record, outcomes);
+      const recent = { field: AggregateSnapshotSchema.field.outcomes, messages: outcomes.recent };
+      const value = encode(AggregateSnapshotSchema, record, recent);
+      const bytes = value.length + outcomes.pagedBytes;
       drop(snapshot.aggregateId);
-      cache.set(snapshot.aggregateId, { snapshot, partition, bytes: value.length });
-      cachedBytes += value.length;
+      cache.set(snapshot.aggregateId, { snapshot, partition, bytes });
+      cachedBytes += bytes;
       for (const id of cache.keys()) {
         if (cachedBytes <= MAX_CACHED_BYTES) break;
         drop(id);
       }
-      return value;
+      const pages = outcomes.takeChanges().map((page) => ({ topic, partition, ...page }));
+      return [{ topic, partition, key: snapshot.aggregateId, value }, ...pages];
     },
     forget(partition) {
       for (const [id, entry] of cache) if (entry.partition === partition) drop(id);
     },
   };
 
-  function snapshotOf(aggregateId: string, value: Uint8Array | undefined): Snapshot {
-    if (value === undefined) return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: [] };
+  function recordOf(aggregateId: string, value: Uint8Array | undefined): AggregateSnapshot | undefined {
+    if (value === undefined) return undefined;
     const record = forNewer(aggregateId, () => decodeKnown(AggregateSnapshotSchema, value));
-    if (record.stream !== stream) {
-      const counted = `the state of ${aggregateId} counts the events of another stream (${JSON.stringify(record.stream)})`;
-      throw new Error(`${counted} than the events topic has (${JSON.stringify(stream)}): restore all topics of one moment, or none`);
-    }
-    const outcomes: RememberedOutcome[] = [];
-    for (const outcome of record.outcomes) remember({ outcomes }, outcome);
+    if (record.stream === stream) return record;
+    const counted = `the state of ${aggregateId} counts the events of another stream (${JSON.stringify(record.stream)})`;
+    throw new Error(`${counted} than the events topic has (${JSON.stringify(stream)}): restore all topics of one moment, or none`);
+  }
+
+  function snapshotOf(record: AggregateSnapshot, pages: readonly (Uint8Array | undefined)[]): Snapshot {
+    const { aggregateId, version, sequence, firstPage } = record;
     const state = forNewer(aggregateId, () => states.read(record.state, record.schemaVersion));
-    return { aggregateId, version: record.version, sequence: Number(record.sequence), state, outcomes };
+    const present = pages.filter((page) => page !== undefined);
+    if (present.length < pages.length) {
+      throw new Error(`outcomes of ${aggregateId} are missing in the state topic: restore all topics of one moment, or none`);
+    }
+    const outcomes = new Outcomes(aggregateId, record.outcomes, firstPage, present);
+    return { aggregateId, version, sequence: Number(sequence), state, outcomes };
   }
 
   function drop(id: string): void {
@@ -139,10 +143,7 @@ function forNewer<Value>(aggregateId: string, read: () => Value): Value {
   }
 }
 
-/** Adds an outcome and drops the oldest past the bound. Returns it as it is remembered. */
-export function remember({ outcomes }: Pick<Snapshot, "outcomes">, outcome: CommandOutcome): Uint8Array {
-  const bytes = keep(encode(CommandOutcomeSchema, outcome));
-  outcomes.push({ commandId: outcome.commandId, bytes });
-  if (outcomes.length > OUTCOMES_PER_AGGREGATE) outcomes.shift();
-  return bytes;
+/** An aggregate that nothing was asked of yet. */
+export function emptySnapshot(aggregate: Aggregate, aggregateId: string): Snapshot {
+  return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: new Outcomes(aggregateId) };
 }

@@ -5,12 +5,14 @@ import { finished } from "node:stream/promises";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, it, onTestFinished } from "vitest";
 import type { Submission } from "../../../../internal/cqrs/command/command-gateway.ts";
+import { pageKey, pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
 import { POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
 import { AggregateSnapshotSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { temporaryFolder } from "../../../../test/support/dev-process.ts";
 import {
+  changeQuantity,
   createOrder,
   openGateway,
   openOrderLog,
@@ -27,6 +29,11 @@ import { openBackup } from "./read.ts";
 import { inFile, verifyBackup } from "./verify.ts";
 
 const submitted = submission(orderIn(0), createOrder);
+
+/** So many commands of one order that most of their outcomes lie in pages. */
+const busy = [createOrder, ...Array.from({ length: 99 }, (_, index) => changeQuantity(3 + index))].map((command) =>
+  submission(orderIn(3), command),
+);
 
 it("a log that was imported goes on where it was: orders, versions, sequences, and the first answers of old commands", async () => {
   const { log, file, receipts } = await exported();
@@ -130,6 +137,7 @@ it.each<readonly [fault: string, damage: (lines: readonly string[]) => readonly 
   ["has an event twice", (lines) => lines.toSpliced(2, 0, lines[1] ?? ""), "from event 1 to 1"],
   ["lacks an event", (lines) => lines.toSpliced(1, 1), "goes from event 0 to 2"],
   ["has an event of another order", (lines) => changed(lines, 1, { key: orderIn(1, "other") }), "is in partition"],
+  ["has outcomes of another order", (lines) => lines.map((line) => line.replace(/(_outcomes.)order/, "$1other")), "are those of order-"],
   ["has a value that is no base64", (lines) => changed(lines, 1, { value: "%" }), "is not base64"],
   ["has a record in a partition that is not there", (lines) => changed(lines, 1, { partition: 99 }), "no record"],
 ])("a file that %s is refused, with the reason, before anything is written", async (_, damage, message) => {
@@ -150,6 +158,13 @@ it("state that does not fit the events is refused, whatever the checksum says", 
   await expect(exportedTo(log, { waitMs: 0 })).rejects.toThrow("partition 0 lacks events that its state covers");
 });
 
+it("outcomes that are missing are noticed", async () => {
+  const { log } = await exported();
+  const topic = orders.topics.state.name;
+  await log.append([{ topic, partition: 3, key: pageKey(orderIn(3), 1), value: null }]);
+  await expect(exportedTo(log)).rejects.toThrow(`the outcomes of an order do not fit its state: _outcomes/${orderIn(3)}/1`);
+});
+
 it("events that no state covers are not left out in silence", async () => {
   const log = await openOrderLog();
   const { log: source } = await exported();
@@ -159,7 +174,7 @@ it("events that no state covers are not left out in silence", async () => {
   await expect(exportedTo(log, { settled: false })).rejects.toThrow("and its state covers 0");
 });
 
-/** A log with orders, a refusal and a dead letter, and its file. */
+/** A log with orders, one of them busy, a refusal and a dead letter, and its file. */
 async function exported() {
   const log = await openOrderLog();
   const handler = startHandler(log);
@@ -173,6 +188,7 @@ async function exported() {
   ];
   const receipts = [];
   for (const each of sent) receipts.push({ sent: each, outcome: (await submit(gateway, each)).outcome });
+  receipts.push(...(await Promise.all(busy.map(async (each) => ({ sent: each, outcome: (await submit(gateway, each)).outcome })))));
   await log.append([{ topic: orders.topics.commands.name, partition: 0, key: "garbage", value: Uint8Array.of(255) }]);
   await expect.poll(async () => (await log.ends(orders.topics.deadLetters.name))[0]).toBe(1);
   await handler[Symbol.asyncDispose]();
@@ -184,6 +200,8 @@ async function exportedTo(log: Log, { settled = true, waitMs = 5_000 } = {}): Pr
   onTestFinished(() => folder[Symbol.asyncDispose]());
   const file = join(folder.path, "log.jsonl");
   const output = createWriteStream(file);
+  // What was not written yet when it is destroyed is nobody's loss.
+  output.on("error", () => undefined);
   onTestFinished(() => void output.destroy());
   const patience = { deadlineMs: Date.now() + waitMs, onWait: () => undefined };
   await exportLog({ log, output, settled, patience, onProgress: () => undefined });
@@ -204,6 +222,10 @@ async function contentOf(log: Log): Promise<readonly string[]> {
     for await (const values of log.latest(orders.topics.state.name, partition)) {
       for (const { key, value } of values) {
         if (key === POSITION_KEY || value === null) continue;
+        if (pageOfKey(key) !== undefined) {
+          found.push(JSON.stringify([partition, key, base64(value)]));
+          continue;
+        }
         const { stream, rest } = snapshotIn(value);
         expect(stream).toBe(log.topicId(orders.topics.events.name));
         found.push(JSON.stringify([partition, key, rest]));
@@ -224,7 +246,7 @@ function changed(lines: readonly string[], index: number, change: object): reado
 /** A line of a file without what its log gave it: a time, and the stream that the state counts. */
 function unplaced(line: string): unknown {
   const { appendedAt: _, decoded, ...record } = JSON.parse(line) as { topic: string; key: string; value: string; [name: string]: unknown };
-  if (record.topic !== orders.topics.state.name || record.key === POSITION_KEY) return { ...record, decoded };
+  if (record.topic !== orders.topics.state.name || record.key.startsWith("_")) return { ...record, decoded };
   return { ...record, value: snapshotIn(Buffer.from(record.value, "base64")).rest };
 }
 

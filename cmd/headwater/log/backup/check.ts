@@ -1,11 +1,17 @@
 /** Whether the records of a log fit together, such that a command handler and projectors can go on from them. */
 
 import { fromBinary } from "@bufbuild/protobuf";
+import { pageKeysOf, pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
 import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import { toldSequence } from "../../../../internal/cqrs/event/delivered-event.ts";
 import { partitionOf } from "../../../../internal/cqrs/partition.ts";
 import type { EventMetadata } from "../../../../internal/gen/headwater/cqrs/v1/event_pb.ts";
-import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+import {
+  AggregateSnapshotSchema,
+  DeadLetterSchema,
+  OutcomePageSchema,
+  PartitionPositionSchema,
+} from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderTopics } from "../../../../internal/orders/topics.ts";
 import { BackupError } from "./format.ts";
@@ -35,6 +41,8 @@ export class LogChecker {
   readonly #positions = new Map<number, number>();
   /** The stream that the state counts. */
   #stream: string | undefined;
+  /** Pages of outcomes that were found before what names them, or the other way round. */
+  readonly #unmatchedPages = new Set<string>();
   /** Partitions that have state of orders. */
   readonly #withState = new Set<number>();
 
@@ -58,6 +66,7 @@ export class LogChecker {
     if (topic === orderTopics.events.name) this.#addEvent(record);
     else if (key === POSITION_KEY) this.#addPosition(record);
     else if (key === IMPORT_KEY) throw new BackupError(`an import into partition ${partition} was not finished`);
+    else if (pageOfKey(key) !== undefined) this.#addPage(record);
     else this.#addSnapshot(record);
   }
 
@@ -65,6 +74,8 @@ export class LogChecker {
   end(): void {
     const [missing] = this.#places.keys();
     if (missing !== undefined) throw new BackupError(`the order ${missing} has events and no state`);
+    const [page] = this.#unmatchedPages;
+    if (page !== undefined) throw new BackupError(`the outcomes of an order do not fit its state: ${page}`);
     this.#sequences.forEach((sequence, partition) => {
       const position = this.#positions.get(partition);
       if (position === undefined && sequence === 0 && !this.#withState.has(partition)) return;
@@ -82,7 +93,7 @@ export class LogChecker {
     const last = this.sequence(partition);
     if (sequence !== last + 1) throw new BackupError(`partition ${partition} goes from event ${last} to ${sequence}`);
     this.#sequences[partition] = sequence;
-    this.#checkPartition(record);
+    this.#checkPartition(record, key);
     const before = this.#places.has(key) ? this.#places.get(key) : { version: 0, sequence: 0 };
     if (metadata === undefined || before === undefined) this.#places.set(key, undefined);
     else if (metadata.version !== before.version + 1)
@@ -92,10 +103,11 @@ export class LogChecker {
 
   #addSnapshot(record: CheckedRecord): void {
     const { key, value, partition } = record;
-    this.#checkPartition(record);
+    this.#checkPartition(record, key);
     this.#withState.add(partition);
     const snapshot = decoded(record, () => fromBinary(AggregateSnapshotSchema, value));
     if (snapshot.aggregateId !== key) throw new BackupError(`the state of ${key} is that of ${snapshot.aggregateId}`);
+    pageKeysOf(snapshot).forEach((page) => this.#matchPage(page));
     this.#stream ??= snapshot.stream;
     if (snapshot.stream !== this.#stream) throw new BackupError(`the state of ${key} counts another stream of events than that before it`);
     const isKnown = this.#places.has(key);
@@ -107,13 +119,26 @@ export class LogChecker {
       throw new BackupError(`the state of ${key} is at version ${snapshot.version}, its last event at ${place.version}`);
   }
 
+  #addPage(record: CheckedRecord): void {
+    const { aggregateId } = decoded(record, () => fromBinary(OutcomePageSchema, record.value));
+    if (aggregateId !== pageOfKey(record.key)?.aggregateId)
+      throw new BackupError(`the outcomes in ${record.key} are those of ${aggregateId}`);
+    this.#checkPartition(record, aggregateId);
+    this.#matchPage(record.key);
+  }
+
+  /** A page comes twice: as a record, and named by a snapshot. */
+  #matchPage(page: string): void {
+    if (!this.#unmatchedPages.delete(page)) this.#unmatchedPages.add(page);
+  }
+
   #addPosition(record: CheckedRecord): void {
     const { sequence } = decoded(record, () => fromBinary(PartitionPositionSchema, record.value));
     this.#positions.set(record.partition, Number(sequence));
   }
 
-  #checkPartition({ key, partition, topic }: CheckedRecord): void {
-    const right = partitionOf(key, this.#partitions);
+  #checkPartition({ key, partition, topic }: CheckedRecord, aggregateId: string): void {
+    const right = partitionOf(aggregateId, this.#partitions);
     if (right !== partition) throw new BackupError(`a record of ${topic} with the key ${key} is in partition ${partition}, not ${right}`);
   }
 }

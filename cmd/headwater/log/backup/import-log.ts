@@ -3,6 +3,7 @@
  */
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
 import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
@@ -51,7 +52,7 @@ export async function importLog({ log, logId, lines, onProgress }: ImportOptions
     // With its position a partition is complete.
     if (read.topic === state && read.key === POSITION_KEY) positions.push(read);
     else {
-      const record = read.topic === state ? movedSnapshot(read, stream) : read;
+      const record = read.topic === state && pageOfKey(read.key) === undefined ? movedSnapshot(read, stream) : read;
       expected.add(record);
       await batch.add(record);
     }

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/state.proto.
  */
 export const file_headwater_cqrs_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiuAEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEhYKDnNjaGVtYV92ZXJzaW9uGAUgASgFEg4KBnN0cmVhbRgGIAEoCRIzCghvdXRjb21lcxgPIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIkoKEVBhcnRpdGlvblBvc2l0aW9uEhMKC25leHRfb2Zmc2V0GAEgASgDEhAKCHNlcXVlbmNlGAIgASgDEg4KBndyaXRlchgDIAEoCSKmAQoKRGVhZExldHRlchINCgV0b3BpYxgBIAEoCRIRCglwYXJ0aXRpb24YAiABKAUSDgoGb2Zmc2V0GAMgASgDEgsKA2tleRgEIAEoCRINCgV2YWx1ZRgFIAEoDBINCgVlcnJvchgGIAEoCRI7CgpyZXNvbHV0aW9uGAcgASgLMicuaGVhZHdhdGVyLmNxcnMudjEuRGVhZExldHRlclJlc29sdXRpb24iwgEKFERlYWRMZXR0ZXJSZXNvbHV0aW9uEhEKCWxldHRlcl9pZBgBIAEoCRIzCgZhY3Rpb24YAiABKA4yIy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyQWN0aW9uEg0KBWFjdG9yGAMgASgJEi8KC3Jlc29sdmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSEgoKY29tbWFuZF9pZBgGIAEoCSp2ChBEZWFkTGV0dGVyQWN0aW9uEiIKHkRFQURfTEVUVEVSX0FDVElPTl9VTlNQRUNJRklFRBAAEh4KGkRFQURfTEVUVEVSX0FDVElPTl9SRVRSSUVEEAESHgoaREVBRF9MRVRURVJfQUNUSU9OX1NLSVBQRUQQAmIGcHJvdG8z", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_command]);
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEi3wEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEhYKDnNjaGVtYV92ZXJzaW9uGAUgASgFEg4KBnN0cmVhbRgGIAEoCRISCgpmaXJzdF9wYWdlGAcgASgFEhEKCW5leHRfcGFnZRgIIAEoBRIzCghvdXRjb21lcxgPIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIlgKC091dGNvbWVQYWdlEhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIzCghvdXRjb21lcxgCIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIkoKEVBhcnRpdGlvblBvc2l0aW9uEhMKC25leHRfb2Zmc2V0GAEgASgDEhAKCHNlcXVlbmNlGAIgASgDEg4KBndyaXRlchgDIAEoCSKmAQoKRGVhZExldHRlchINCgV0b3BpYxgBIAEoCRIRCglwYXJ0aXRpb24YAiABKAUSDgoGb2Zmc2V0GAMgASgDEgsKA2tleRgEIAEoCRINCgV2YWx1ZRgFIAEoDBINCgVlcnJvchgGIAEoCRI7CgpyZXNvbHV0aW9uGAcgASgLMicuaGVhZHdhdGVyLmNxcnMudjEuRGVhZExldHRlclJlc29sdXRpb24iwgEKFERlYWRMZXR0ZXJSZXNvbHV0aW9uEhEKCWxldHRlcl9pZBgBIAEoCRIzCgZhY3Rpb24YAiABKA4yIy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyQWN0aW9uEg0KBWFjdG9yGAMgASgJEi8KC3Jlc29sdmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSEgoKY29tbWFuZF9pZBgGIAEoCSp2ChBEZWFkTGV0dGVyQWN0aW9uEiIKHkRFQURfTEVUVEVSX0FDVElPTl9VTlNQRUNJRklFRBAAEh4KGkRFQURfTEVUVEVSX0FDVElPTl9SRVRSSUVEEAESHgoaREVBRF9MRVRURVJfQUNUSU9OX1NLSVBQRUQQAmIGcHJvdG8z", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_command]);
 
 /**
  * An aggregate as the write side keeps it: one record per aggregate in the state topic, written together with its events.
@@ -66,6 +66,21 @@ export type AggregateSnapshot = Message<"headwater.cqrs.v1.AggregateSnapshot"> &
   stream: string;
 
   /**
+   * The first page of older outcomes that is still kept; they are numbered from 1. Each is a record
+   * of its own, with the key "_outcomes/<aggregate_id>/<page>".
+   *
+   * @generated from field: int32 first_page = 7;
+   */
+  firstPage: number;
+
+  /**
+   * The number of the next page. The same as first_page: there is none.
+   *
+   * @generated from field: int32 next_page = 8;
+   */
+  nextPage: number;
+
+  /**
    * The latest outcomes, oldest first; bounded.
    *
    * @generated from field: repeated headwater.cqrs.v1.CommandOutcome outcomes = 15;
@@ -79,6 +94,35 @@ export type AggregateSnapshot = Message<"headwater.cqrs.v1.AggregateSnapshot"> &
  */
 export const AggregateSnapshotSchema: GenMessage<AggregateSnapshot> = /*@__PURE__*/
   messageDesc(file_headwater_cqrs_v1_state, 0);
+
+/**
+ * Outcomes that an aggregate remembers beside the latest ones: one record per page in the state
+ * topic. A page never changes; it is deleted when all of its outcomes are older than they are kept.
+ *
+ * @generated from message headwater.cqrs.v1.OutcomePage
+ */
+export type OutcomePage = Message<"headwater.cqrs.v1.OutcomePage"> & {
+  /**
+   * The aggregate's id.
+   *
+   * @generated from field: string aggregate_id = 1;
+   */
+  aggregateId: string;
+
+  /**
+   * The outcomes, oldest first.
+   *
+   * @generated from field: repeated headwater.cqrs.v1.CommandOutcome outcomes = 2;
+   */
+  outcomes: CommandOutcome[];
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.OutcomePage.
+ * Use `create(OutcomePageSchema)` to create a new message.
+ */
+export const OutcomePageSchema: GenMessage<OutcomePage> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_state, 1);
 
 /**
  * How far the write side has come in a partition: one record per partition in the state topic, written in every transaction.
@@ -113,7 +157,7 @@ export type PartitionPosition = Message<"headwater.cqrs.v1.PartitionPosition"> &
  * Use `create(PartitionPositionSchema)` to create a new message.
  */
 export const PartitionPositionSchema: GenMessage<PartitionPosition> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_state, 1);
+  messageDesc(file_headwater_cqrs_v1_state, 2);
 
 /**
  * A command that could not be decoded or decided, with everything needed to look into it; or, with a resolution, what became of one.
@@ -177,7 +221,7 @@ export type DeadLetter = Message<"headwater.cqrs.v1.DeadLetter"> & {
  * Use `create(DeadLetterSchema)` to create a new message.
  */
 export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_state, 2);
+  messageDesc(file_headwater_cqrs_v1_state, 3);
 
 /**
  * What an operator did about a dead letter. The first one of a letter closes it.
@@ -233,7 +277,7 @@ export type DeadLetterResolution = Message<"headwater.cqrs.v1.DeadLetterResoluti
  * Use `create(DeadLetterResolutionSchema)` to create a new message.
  */
 export const DeadLetterResolutionSchema: GenMessage<DeadLetterResolution> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_state, 3);
+  messageDesc(file_headwater_cqrs_v1_state, 4);
 
 /**
  * What can be done about a dead letter.

@@ -23,8 +23,8 @@ export const file_headwater_cqrs_v1_command: GenFile = /*@__PURE__*/
  */
 export type CommandOptions = Message<"headwater.cqrs.v1.CommandOptions"> & {
   /**
-   * The idempotency key: a UUID of the caller's choice. A command that is sent again with the same key (to the same aggregate) is not
-   * decided again but answered with the first outcome. Empty: the server chooses one and returns it, and a retry is a new command.
+   * The idempotency key: a UUID of the caller's choice. A command that is sent again with the same key (to the same aggregate) within 24 hours
+   * is not decided again but answered with the first outcome. Empty: the server chooses one and returns it, and a retry is a new command.
    *
    * @generated from field: string command_id = 1;
    */

@@ -1380,7 +1380,10 @@ export const RejectionReasonSchema: GenEnum<RejectionReason> = /*@__PURE__*/
   enumDesc(file_headwater_orders_v1_order_command_service, 0);
 
 /**
- * The write side. Each command is decided exactly once per command_id; every retry gets the first answer.
+ * The write side. Each command is decided exactly once per command_id; every retry within 24 hours
+ * gets the first answer, also while other commands of its order are under way. An order that had
+ * 10,000 commands in that time takes no more until older ones are forgotten: RESOURCE_EXHAUSTED,
+ * reason TOO_MANY_OUTCOMES, with a google.rpc.RetryInfo. Such a command was not decided.
  *
  * A command that the domain refuses is a gRPC error whose google.rpc.ErrorInfo detail has a RejectionReason (without its prefix) as reason
  * and "orders.headwater" as domain, and in its metadata the order_id, the command_id and the version that was refused.
@@ -1521,7 +1524,7 @@ export const OrderCommandService: GenService<{
   },
   /**
    * Tells what became of a command. It answers after every command that was accepted before it, so NOT_FOUND is final: no command with that
-   * id was accepted for that order, or its outcome is older than the latest 64 of its order.
+   * id was decided for that order, or it was accepted more than 24 hours ago.
    *
    * @generated from rpc headwater.orders.v1.OrderCommandService.GetCommandOutcome
    */
