@@ -1,15 +1,48 @@
+import { createRequire } from "node:module";
 import { KafkaJSConnectionError, KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocolError } from "kafkajs";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { LogUnavailableError } from "../../cqrs/log.ts";
-import { reaching } from "./errors.ts";
+import { meaningOf, meaningsOfClasses, meaningsOfTypes, reaching } from "./errors.ts";
+
+const require = createRequire(import.meta.url);
+// Its types do not have them: the codes of the brokers that it knows, and all of its classes.
+const { errorCodes } = require("kafkajs/src/protocol/error") as { readonly errorCodes: readonly { readonly type: string }[] };
+const { isRebalancing: _, isKafkaJSError: __, ...classes } = require("kafkajs/src/errors") as Readonly<Record<string, unknown>>;
 
 const refused = new KafkaJSConnectionError("Connection error: connect ECONNREFUSED 127.0.0.1:9092");
+
+describe("every error of kafkajs is sorted", () => {
+  it("by the type of the broker's code", () => {
+    const types = [...errorCodes.map(({ type }) => type), "KAFKAJS_UNKNOWN_ERROR_CODE"];
+    expect(Object.keys(meaningsOfTypes).toSorted()).toEqual(types.toSorted());
+  });
+
+  it("by its class", () => {
+    expect(Object.keys(meaningsOfClasses).toSorted()).toEqual(Object.keys(classes).toSorted());
+  });
+});
+
+describe.each(Object.entries(meaningsOfTypes))("what a broker says by %s", (type, meaning) => {
+  const said = protocolError(type);
+
+  it(`is ${meaning}, also behind retries`, () => {
+    const thrice = new KafkaJSNumberOfRetriesExceeded(said, { retryCount: 3, retryTime: 100 });
+    const errors = [said, notRetriable(said), notRetriable(thrice)];
+    expect(errors.map(meaningOf)).toEqual([meaning, meaning, meaning]);
+  });
+
+  it(`passes: ${meaning === "away" || meaning === "conflict"}`, async () => {
+    const error: unknown = await reaching(() => Promise.reject(said)).catch((reason: unknown) => reason);
+    expect(error instanceof LogUnavailableError).toBe(meaning === "away" || meaning === "conflict");
+  });
+});
 
 for (const error of [
   refused,
   new KafkaJSNumberOfRetriesExceeded(refused, { retryCount: 3, retryTime: 100 }),
-  new KafkaJSNonRetriableError(refused),
+  notRetriable(refused),
   new Error("Broker not connected"),
+  systemError("write", "EPIPE"),
 ]) {
   it(`"${error.message}" (${error.name}) is an outage, which passes`, async () => {
     await expect(reaching(() => Promise.reject(error))).rejects.toThrow(LogUnavailableError);
@@ -20,6 +53,7 @@ for (const [error, message] of [
   [protocolError("SASL_AUTHENTICATION_FAILED"), "check its user, password and ACLs"],
   [protocolError("TOPIC_AUTHORIZATION_FAILED"), "check its user, password and ACLs"],
   [new KafkaJSConnectionError("Connection error: self-signed certificate"), "check the TLS options and certificates"],
+  [protocolError("POLICY_VIOLATION"), "refuses what it is asked for"],
 ] as const) {
   it(`"${error.message}" (${message}) needs somebody to act, and says how`, async () => {
     const failed = reaching(() => Promise.reject(error));
@@ -28,11 +62,26 @@ for (const [error, message] of [
   });
 }
 
+it("a fault in the code is one, also where kafkajs tried again", () => {
+  const fault = new Error("undefined is not a function");
+  expect(meaningOf(new KafkaJSNumberOfRetriesExceeded(fault, { retryCount: 3, retryTime: 100 }))).toBe("fault");
+});
+
 it("what is no word of Kafka's stays as it is", async () => {
-  const error = new RangeError("no such partition");
-  await expect(reaching(() => Promise.reject(error))).rejects.toBe(error);
+  for (const error of [new RangeError("no such partition"), systemError("open", "ENOENT")]) {
+    await expect(reaching(() => Promise.reject(error))).rejects.toBe(error);
+  }
 });
 
 function protocolError(type: string): Error {
-  return new KafkaJSProtocolError(Object.assign(new Error("refused"), { type }));
+  return new KafkaJSProtocolError(Object.assign(new Error("the broker says no"), { type }));
+}
+
+/** As retries make one. */
+function notRetriable(cause: Error): Error {
+  return Object.assign(new KafkaJSNonRetriableError(cause), { cause });
+}
+
+function systemError(syscall: string, code: string): Error {
+  return Object.assign(new Error(`${syscall} ${code}`), { syscall, code });
 }

@@ -20,6 +20,9 @@ import { kafka as kafkaSource, mongo as mongoSource } from "../../support/server
 
 const root = join(import.meta.dirname, "..", "..", "..");
 
+/** A dozen processes start one after the other. */
+const WHOLE_FLOW_MS = 300_000;
+
 const passwords = {
   admin: "open sesame",
   nobody: "nothing",
@@ -43,7 +46,7 @@ describe.skipIf(kafkaSource?.kind !== "program" || mongoSource?.kind !== "progra
   });
   afterAll(() => secure[Symbol.asyncDispose]());
 
-  it("needs no more rights for the whole flow than docs/production.md lists", async () => {
+  it("needs no more rights for the whole flow than docs/production.md lists", { timeout: WHOLE_FLOW_MS }, async () => {
     // Before anybody else has created the topics.
     const rights = readRights();
     expect(new Set(rights.map(({ process }) => process))).toEqual(new Set(["command-service", "command-handler", "projector", "operator"]));
