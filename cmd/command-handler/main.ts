@@ -29,6 +29,7 @@ await runProcess({
       ...context,
       host,
       healthPort: config["handler-health-port"],
+      healthPortOption: "handler-health-port",
       run: (stopped, onProgress) => runOrderHandler({ instance, onProgress, onWaiting }, { log, logger }, stopped),
       async check() {
         if (waiting.length > 0) throw new Error(waiting.join("; "));

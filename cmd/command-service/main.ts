@@ -1,4 +1,5 @@
 import { orderTopics } from "../../internal/orders/topics.ts";
+import { atPort } from "../../internal/process/at-port.ts";
 import { openKafka } from "../../internal/process/kafka.ts";
 import { commandPortOption, hostOption, kafkaOptions } from "../../internal/process/options.ts";
 import { runProcess } from "../../internal/process/run.ts";
@@ -18,7 +19,9 @@ await runProcess({
         { logger, signal },
       ),
     );
-    const app = stack.use(await startCommandService({ host: config.host, port: config["command-port"] }, { log, logger }));
+    const app = stack.use(
+      await atPort("command-port", () => startCommandService({ host: config.host, port: config["command-port"] }, { log, logger })),
+    );
     return { status: `serves on ${app.address}`, check: app.check, setServing: app.setServing };
   },
 });

@@ -1,3 +1,4 @@
+import { atPort } from "../../internal/process/at-port.ts";
 import { gatewayOptions } from "../../internal/process/options.ts";
 import { runProcess } from "../../internal/process/run.ts";
 import { startGateway } from "./app.ts";
@@ -8,7 +9,9 @@ await runProcess({
   options: gatewayOptions,
   async start(config, { logger, stack }) {
     const { host, "gateway-port": port, "command-url": commandUrl, "query-url": queryUrl, "allowed-origins": allowedOrigins } = config;
-    const gateway = stack.use(await startGateway({ host, port, commandUrl, queryUrl, allowedOrigins, logger }));
+    const gateway = stack.use(
+      await atPort("gateway-port", () => startGateway({ host, port, commandUrl, queryUrl, allowedOrigins, logger })),
+    );
     return { status: `serves on http://${gateway.address}`, check: gateway.check };
   },
 });

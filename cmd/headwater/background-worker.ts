@@ -5,6 +5,7 @@ import { connectEmbeddedDocuments } from "../../internal/documents/embedded/conn
 import { connectEmbeddedLog } from "../../internal/log/embedded/client.ts";
 import { startBackground } from "../../internal/platform/background.ts";
 import { createLogger, type LogLevel } from "../../internal/platform/logging.ts";
+import { workThroughOutages } from "../../internal/process/outages.ts";
 import { runOrderHandler } from "../command-handler/app.ts";
 import { runOrderProjector } from "../projector/app.ts";
 
@@ -21,14 +22,25 @@ const log = await connectEmbeddedLog(data.log, { durable: data.durable });
 const documents = connectEmbeddedDocuments(data.documents);
 const [handling, projecting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
 const apps = [
-  startBackground((signal) => runOrderHandler({ instance: "dev", onProgress: handling.resolve }, { log, logger }, signal)),
-  startBackground((signal) => runOrderProjector({ instance: "dev", onProgress: projecting.resolve }, { log, documents }, signal)),
+  startBackground((signal) =>
+    workThroughOutages((stopped) => runOrderHandler({ instance: "dev", onProgress: handling.resolve }, { log, logger }, stopped), {
+      logger,
+      signal,
+    }),
+  ),
+  startBackground((signal) =>
+    workThroughOutages((stopped) => runOrderProjector({ instance: "dev", onProgress: projecting.resolve }, { log, documents }, stopped), {
+      logger,
+      signal,
+    }),
+  ),
 ];
 
 parentPort?.on("message", () => void stop());
 // Both have joined their groups, and what queries need is prepared.
 void Promise.all([handling.promise, projecting.promise]).then(() => parentPort?.postMessage("working"));
-// A failure ends the thread, and with it the process: the log knows what was done, so the next start goes on from there.
+// A disk that is full passes, and is waited for. Any other failure ends the thread, and with it the process: the log knows what was done,
+// so the next start goes on from there.
 await Promise.all(apps.map((app) => app.stopped));
 
 async function stop(): Promise<void> {

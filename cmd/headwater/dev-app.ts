@@ -1,11 +1,11 @@
 /** Everything in one process: the servers on this thread, SQLite and the background work on threads of their own. */
 
-import { once } from "node:events";
-import { Worker } from "node:worker_threads";
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
 import { openEmbeddedLog } from "../../internal/log/embedded/open.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";
-import type { Logger } from "../../internal/platform/logging.ts";
+import { startThread } from "../../internal/platform/thread.ts";
+import { atPort } from "../../internal/process/at-port.ts";
+import type { ProcessContext } from "../../internal/process/live.ts";
 import { startCommandService } from "../command-service/app.ts";
 import { startGateway } from "../gateway/app.ts";
 import { startQueryService } from "../query-service/app.ts";
@@ -13,7 +13,7 @@ import type { BackgroundData } from "./background-worker.ts";
 import type { DevConfig } from "./config.ts";
 import { startOperatorServer } from "./system/operator-server.ts";
 
-export interface DevApp extends AsyncDisposable {
+export interface DevApp {
   readonly commandAddress: string;
   readonly queryAddress: string;
   readonly gatewayAddress: string;
@@ -21,8 +21,8 @@ export interface DevApp extends AsyncDisposable {
   readonly failed: Promise<never>;
 }
 
-export async function startDev(config: DevConfig, logger: Logger): Promise<DevApp> {
-  await using stack = new AsyncDisposableStack();
+/** Resolves when it serves. */
+export async function startDev(config: DevConfig, { logger, stack }: Omit<ProcessContext, "signal">): Promise<DevApp> {
   const { host, directory, partitions } = config;
   const log = stack.use(await openEmbeddedLog({ directory, partitions, topics: Object.values(orderTopics) }));
   const documents = stack.use(await openEmbeddedDocuments(directory === null ? { inMemory: true } : { directory }));
@@ -33,38 +33,33 @@ export async function startDev(config: DevConfig, logger: Logger): Promise<DevAp
     durable: directory !== null,
     logLevel: config.logLevel,
   };
-  const background = new Worker(new URL("./background-worker.ts", import.meta.url), {
+  const background = startThread(new URL("./background-worker.ts", import.meta.url), {
+    name: "background",
     workerData: ports,
     transferList: [ports.log, ports.documents],
   });
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined);
-  background.on("error", failed.reject);
-  log.failed.catch(failed.reject);
+  const failed = Promise.race([background.failed, log.failed, documents.failed]);
+  failed.catch(() => undefined);
   stack.defer(async () => {
-    const exited = once(background, "exit");
-    background.postMessage("stop");
-    await exited;
+    background.expectEnd();
+    background.worker.postMessage("stop");
+    await background.ended;
   });
-  const working = once(background, "message");
-  working.catch(() => undefined);
-  const query = stack.use(await startQueryService({ host, port: config.queryPort }, { documents, logger }));
-  const command = stack.use(await startCommandService({ host, port: config.commandPort }, { log, logger }));
+  const query = stack.use(await atPort("query-port", () => startQueryService({ host, port: config.queryPort }, { documents, logger })));
+  const command = stack.use(await atPort("command-port", () => startCommandService({ host, port: config.commandPort }, { log, logger })));
   const urls = { commandUrl: `http://${command.address}`, queryUrl: `http://${query.address}` };
-  const gateway = stack.use(await startGateway({ host, port: config.gatewayPort, ...urls, logger }));
+  const gateway = stack.use(await atPort("gateway-port", () => startGateway({ host, port: config.gatewayPort, ...urls, logger })));
 
-  await Promise.race([Promise.all([working, command.check(new AbortController().signal)]), failed.promise]);
+  await Promise.race([Promise.all([background.started, command.check(new AbortController().signal)]), failed]);
   command.setServing(true);
   query.setServing(true);
 
   if (directory !== null) stack.use(await startOperatorServer(directory, { log, documents }));
 
-  const owned = stack.move();
   return {
     commandAddress: command.address,
     queryAddress: query.address,
     gatewayAddress: gateway.address,
-    failed: failed.promise,
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    failed,
   };
 }

@@ -1,7 +1,6 @@
-import { once } from "node:events";
 import { resolve } from "node:path";
-import { ConfigError } from "../../internal/platform/config.ts";
 import { createLogger } from "../../internal/platform/logging.ts";
+import { live } from "../../internal/process/live.ts";
 import { type DevConfig, describeDevOptions, parseDevConfig } from "./config.ts";
 import { type DevApp, startDev } from "./dev-app.ts";
 
@@ -14,20 +13,22 @@ ${describeDevOptions()}
 `;
 
 /** Runs until SIGTERM or SIGINT, or until a part of it fails. Returns the exit code. */
-export async function dev(args: readonly string[]): Promise<number> {
-  try {
-    const config = parseDevConfig({ args, environment: process.env });
-    const logger = createLogger({ app: "headwater", level: config.logLevel });
-    await using app = await startDev(config, logger);
-    process.stdout.write(startScreen(app, config));
-    await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), app.failed]);
-    process.stdout.write("stopping: running calls may finish …\n");
-    return 0;
-  } catch (error) {
-    const hint = error instanceof ConfigError ? "\nheadwater dev --help shows all options." : "";
-    process.stderr.write(`headwater dev: ${reason(error)}${hint}\n`);
-    return 1;
-  }
+export function dev(args: readonly string[]): Promise<number> {
+  return live({
+    name: "headwater dev",
+    help: "headwater dev --help shows all options.",
+    configure() {
+      const config = parseDevConfig({ args, environment: process.env });
+      return {
+        logger: createLogger({ app: "headwater", level: config.logLevel }),
+        async start(context) {
+          const app = await startDev(config, context);
+          // The stores are threads of this process: where they are, they answer.
+          return { announcement: startScreen(app, config), check: () => Promise.resolve(), ended: app.failed };
+        },
+      };
+    },
+  });
 }
 
 function startScreen({ commandAddress, queryAddress, gatewayAddress }: DevApp, { directory }: DevConfig): string {
@@ -50,10 +51,4 @@ function startScreen({ commandAddress, queryAddress, gatewayAddress }: DevApp, {
   Ctrl+C stops it; nothing that was acknowledged is lost.
 
 `;
-}
-
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if ("code" in error && error.code === "EADDRINUSE") return `${error.message}; stop what listens there, or choose another port (--help)`;
-  return error.message;
 }

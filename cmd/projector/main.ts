@@ -29,6 +29,7 @@ await runProcess({
       ...context,
       host,
       healthPort: config["projector-health-port"],
+      healthPortOption: "projector-health-port",
       run: (stopped, onProgress) =>
         runOrderProjector(
           { instance, batchEvents: BATCH_EVENTS, buildBatchEvents: BUILD_BATCH_EVENTS, onProgress },

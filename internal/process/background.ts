@@ -2,8 +2,10 @@
 
 import { startGrpcServer } from "../grpc/server.ts";
 import { startBackground } from "../platform/background.ts";
-import { throughOutages } from "./outages.ts";
-import type { ProcessContext, Running } from "./run.ts";
+import { atPort } from "./at-port.ts";
+import type { ProcessContext } from "./live.ts";
+import { workThroughOutages } from "./outages.ts";
+import type { Started } from "./run.ts";
 
 /** Work that says nothing for so long is stuck, or has a great deal of state to read first. */
 const STUCK_AFTER_MS = 30_000;
@@ -14,14 +16,26 @@ const END_AFTER_MS = 120_000;
 export interface BackgroundOptions extends ProcessContext {
   readonly host: string;
   readonly healthPort: number;
+  /** The option that gives it. */
+  readonly healthPortOption: string;
   /** The work, until its signal aborts. It is run again after an outage, and must have forgotten everything. */
   readonly run: (signal: AbortSignal, onProgress: () => void) => Promise<void>;
   /** Fails or hangs while what the work needs is away. */
   readonly check: () => Promise<unknown>;
 }
 
-export async function startBackgroundProcess({ host, healthPort, run, check, logger, stack }: BackgroundOptions): Promise<Running> {
-  const server = stack.use(await startGrpcServer({ host, port: healthPort, services: [], errorDomain: "headwater", logger }));
+export async function startBackgroundProcess({
+  host,
+  healthPort,
+  healthPortOption,
+  run,
+  check,
+  logger,
+  stack,
+}: BackgroundOptions): Promise<Started> {
+  const server = stack.use(
+    await atPort(healthPortOption, () => startGrpcServer({ host, port: healthPort, services: [], errorDomain: "headwater", logger })),
+  );
   const stuck = Promise.withResolvers<never>();
   let attemptAtMs = performance.now();
   let progressAtMs: number | undefined;
@@ -30,9 +44,7 @@ export async function startBackgroundProcess({ host, healthPort, run, check, log
     progressAtMs = undefined;
     return run(signal, () => (progressAtMs = performance.now()));
   };
-  const work = startBackground((signal) =>
-    throughOutages(attempt, { logger, signal }).catch((error: unknown) => ignoreAbortion(signal, error)),
-  );
+  const work = startBackground((signal) => workThroughOutages(attempt, { logger, signal }));
   stack.defer(async () => {
     // How it ended, `ended` says.
     await Promise.allSettled([work[Symbol.asyncDispose]()]);
@@ -50,8 +62,4 @@ export async function startBackgroundProcess({ host, healthPort, run, check, log
     if (progressAtMs === undefined) throw new Error("it has not joined its group yet");
     if (performance.now() - progressAtMs > STUCK_AFTER_MS) throw new Error(`it has not got on for ${STUCK_AFTER_MS} ms`);
   }
-}
-
-function ignoreAbortion(signal: AbortSignal, error: unknown): void {
-  if (!signal.aborted || error !== signal.reason) throw error;
 }

@@ -44,6 +44,16 @@ export async function throughOutages<Result>(run: (signal: AbortSignal) => Promi
   }
 }
 
+/** The same for work that goes on until its signal aborts. */
+export async function workThroughOutages(work: (signal: AbortSignal) => Promise<void>, attempts: Attempts): Promise<void> {
+  const { signal } = attempts;
+  try {
+    await throughOutages(work, attempts);
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+  }
+}
+
 /** The same for what is opened: when the process is told to stop, it waits for no answer any more. */
 export function openThroughOutages<Opened>(open: () => Promise<Opened>, attempts: Attempts): Promise<Opened> {
   const { signal } = attempts;

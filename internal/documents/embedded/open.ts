@@ -1,16 +1,18 @@
 /** Opens an embedded document store: SQLite in worker threads, so that its synchronous calls never hold up the thread that asks. */
 
-import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { type Documents, DocumentsUnavailableError } from "../../cqrs/documents.ts";
+import { startThread } from "../../platform/thread.ts";
 import { connectEmbeddedDocuments } from "./connect.ts";
 import type { Introduction, WorkerOrder, WorkerTask } from "./protocol.ts";
 
 export interface EmbeddedDocuments extends Documents {
   /** A port to give to another thread, for {@link connectEmbeddedDocuments}. Disposing of the store disconnects it. */
   connect(): MessagePort;
+  /** Rejects if a thread of the store dies, with its error; never resolves otherwise. */
+  readonly failed: Promise<never>;
 }
 
 /** In a directory the documents outlive the process; in memory they end with it. */
@@ -24,11 +26,13 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
 
   await using starting = new AsyncDisposableStack();
   // The writer creates the file, and is the last to close it, because what it wrote must be merged into the file at the end.
-  const writer = starting.use(await startThread({ path, role: "writer" }));
-  const reader = inMemory ? undefined : starting.use(await startThread({ path, role: "reader" }));
+  const writer = starting.use(await startStoreThread({ path, role: "writer" }));
+  const reader = inMemory ? undefined : starting.use(await startStoreThread({ path, role: "reader" }));
   const threads = starting.move();
   // Neither goes on without the other.
-  void Promise.race([writer.exited, reader?.exited ?? writer.exited]).then(() => threads.disposeAsync());
+  void Promise.race([writer.ended, reader?.ended ?? writer.ended]).then(() => threads.disposeAsync());
+  const failed = Promise.race([writer.failed, reader?.failed ?? writer.failed]);
+  failed.catch(() => undefined);
 
   const connect = () => {
     const { port1, port2 } = new MessageChannel();
@@ -40,42 +44,43 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
   return {
     ...documents,
     connect,
+    failed,
     async [Symbol.asyncDispose]() {
       await documents[Symbol.asyncDispose]();
       await threads.disposeAsync();
-      await writer.exited;
+      await writer.ended;
     },
   };
 }
 
 /** Disposing of it lets the thread finish what it has, and waits for its end. */
-interface Thread extends AsyncDisposable {
-  readonly exited: Promise<void>;
+interface StoreThread extends AsyncDisposable {
+  readonly ended: Promise<void>;
+  readonly failed: Promise<never>;
   connect(): MessagePort;
 }
 
-async function startThread(task: WorkerTask): Promise<Thread> {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: task, name: `documents-${task.role}` });
-  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+async function startStoreThread(task: WorkerTask): Promise<StoreThread> {
+  const thread = startThread(new URL("./worker.ts", import.meta.url), { workerData: task, name: `documents-${task.role}` });
   try {
-    await once(worker, "message");
+    await thread.started;
   } catch (error) {
-    await exited;
+    await thread.ended;
     throw new DocumentsUnavailableError(`the documents in ${task.path} cannot be opened: ${String(error)}`);
   }
-  // A thread that fails closes its ports, and so its clients learn that it is gone; why, they do not.
-  worker.on("error", (error) => process.emitWarning(error as Error));
-  const order = (message: WorkerOrder, transfer: MessagePort[] = []) => worker.postMessage(message, transfer);
+  const order = (message: WorkerOrder, transfer: MessagePort[] = []) => thread.worker.postMessage(message, transfer);
   return {
-    exited,
+    ended: thread.ended,
+    failed: thread.failed,
     connect() {
       const { port1, port2 } = new MessageChannel();
       order({ serve: port1 }, [port1]);
       return port2;
     },
     async [Symbol.asyncDispose]() {
+      thread.expectEnd();
       order("close");
-      await exited;
+      await thread.ended;
     },
   };
 }

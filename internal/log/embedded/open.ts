@@ -1,6 +1,6 @@
-import { once } from "node:events";
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Log, Topic } from "../../cqrs/log.ts";
+import { startThread } from "../../platform/thread.ts";
 import { connectEmbeddedLog } from "./client.ts";
 import type { StoreOptions } from "./store.ts";
 import type { WorkerMessage } from "./worker.ts";
@@ -23,13 +23,10 @@ export interface EmbeddedLog extends Log {
 
 /** Opens the log in a thread of its own. @throws {Error} the folder is used by another process, or its log cannot be read */
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: options satisfies StoreOptions });
-  const failed = Promise.withResolvers<never>();
-  // Whoever does not watch for it learns of a failure from the calls that are then rejected.
-  failed.promise.catch(() => undefined);
-  worker.on("error", failed.reject);
-  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-  await Promise.race([once(worker, "message"), failed.promise]).catch((error: unknown) => {
+  const url = new URL("./worker.ts", import.meta.url);
+  const thread = startThread(url, { name: "log", workerData: options satisfies StoreOptions });
+  const { worker } = thread;
+  await thread.started.catch((error: unknown) => {
     throw explained(error, options.directory);
   });
   const connect = (): MessagePort => {
@@ -41,11 +38,12 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Embe
   return {
     ...log,
     connect,
-    failed: failed.promise,
+    failed: thread.failed,
     async [Symbol.asyncDispose]() {
+      thread.expectEnd();
       await log[Symbol.asyncDispose]();
       worker.postMessage({ stop: true } satisfies WorkerMessage);
-      await exited;
+      await thread.ended;
     },
   };
 }

@@ -177,8 +177,8 @@ export async function reaching<Result>(run: () => Promise<Result>): Promise<Resu
   }
 }
 
-/** An error of kafkajs as the port knows it; whoever knows what a conflict means where it arose asks `meaningOf` first. */
-export function inTermsOfThePort(error: unknown): unknown {
+/** An error of kafkajs as the port knows it. Who knows what a conflict means where it arose asks `meaningOf` first. */
+function inTermsOfThePort(error: unknown): unknown {
   const meaning = meaningOf(error);
   if (meaning === undefined || !(error instanceof Error)) return error;
   const untrusted = tlsProblemOf(error);
