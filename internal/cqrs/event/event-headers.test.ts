@@ -39,10 +39,12 @@ async function headersOfEvents(log: Log) {
 async function appendCommand(log: Log, headers: Readonly<Record<string, string>>, seconds = 0n): Promise<void> {
   const { command: bytes = new Uint8Array(), commandId, fingerprint } = submission("order-1", createOrder);
   const command = fromBinary(OrderCommandSchema, bytes);
-  const metadata = { aggregateId: "order-1", commandId, fingerprint, occurredAt: { seconds, nanos: 0 } };
+  const { domain, topics } = orders;
+  const stream = log.topicId(topics.events.name);
+  const { commandSchemaVersion: schemaVersion } = domain;
+  const metadata = { schemaVersion, stream, aggregateId: "order-1", commandId, fingerprint, occurredAt: { seconds, nanos: 0 } };
   const value = toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command }));
-  const { name: topic } = orders.topics.commands;
-  await log.append([{ topic, partition: partitionOf("order-1", log.partitions), key: "order-1", value, headers }]);
+  await log.append([{ topic: topics.commands.name, partition: partitionOf("order-1", log.partitions), key: "order-1", value, headers }]);
 }
 
 it("the record of an event is a CloudEvent in binary content mode, in the trace of its command", async () => {
