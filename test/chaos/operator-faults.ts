@@ -120,7 +120,7 @@ async function setMessageBytes({ servers }: Scene, topic: string, value: string)
 function brokenCopy(what: string, damage: (file: string, random: Random) => Promise<void>): Fault {
   return {
     name: `a disk ${what} a state copy`,
-    weight: 0,
+    weight: 1,
     begin({ system }, random) {
       const handler = random.pick(system.named("command-handler"));
       const over = handler.killAndChange(async (folder) => {

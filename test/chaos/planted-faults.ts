@@ -61,6 +61,13 @@ export const plantedFaults: readonly PlantedFault[] = [
     breaks: /^I[12578]:/,
   },
   {
+    name: "a subscription with a filter passes over events in silence",
+    file: "internal/cqrs/query/event-tail.ts",
+    find: "chunk.events.filter(filter.isWanted)",
+    replace: "chunk.events.filter((event) => filter.isWanted(event) && Math.random() > 0.02)",
+    breaks: /^I21:/,
+  },
+  {
     name: "a token of another log is accepted",
     file: "internal/cqrs/query/token.ts",
     find: "const stream = streams.find(({ id }) => id === position.stream);",
