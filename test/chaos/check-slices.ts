@@ -9,6 +9,7 @@ import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/comma
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
+import { tooLargeIn } from "../support/history-checker.ts";
 import { type PartitionLog, positionKey } from "./evidence.ts";
 
 /** What became of the records in the commands topic. */
@@ -31,6 +32,7 @@ export interface SliceCheck {
 export function checkSlices(log: PartitionLog, partitions: number): SliceCheck {
   const problems: string[] = [];
   const snapshots = new Map<string, Snapshot>();
+  const tooLarge = tooLargeIn(log.deadLetters);
   const account = { decided: 0, answered: 0, poison: 0 };
   let written = new Map<string, LogRecord>();
   let nextCommand = 0;
@@ -72,7 +74,7 @@ export function checkSlices(log: PartitionLog, partitions: number): SliceCheck {
   return { problems: problems.map((problem) => `I8: ${problem}`), account };
 
   function decideAgain(record: LogRecord, lastSequence: number, changed: Set<Snapshot>): number {
-    const command = readable(record, partitions);
+    const command = tooLarge.has(record.offset) ? undefined : readable(record, partitions);
     if (command === undefined) {
       account.poison += 1;
       return lastSequence;

@@ -168,7 +168,7 @@ export const processFaults: readonly Fault[] = [
 function reset(server: string, proxiesOf: (servers: ChaosServers) => readonly { reset(): void }[]): Fault {
   return {
     name: `reset connections to ${server}`,
-    weight: server === "Kafka" ? 2 : 0,
+    weight: 2,
     begin({ servers }, random) {
       const times = random.integer(1, 6);
       const over = (async () => {

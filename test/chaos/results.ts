@@ -21,6 +21,9 @@ const refusals: ReadonlySet<string> = new Set([
   "COMMAND_NOT_FOUND",
 ]);
 
+/** What the command would write was larger than the log took at that time. */
+const TOO_LARGE = "COMMAND_TOO_LARGE";
+
 const invalid: number = Code.INVALID_ARGUMENT;
 
 export const pending: Result = { kind: "unknown", reason: "not answered" };
@@ -65,6 +68,8 @@ export function reasonOf(error: unknown): string {
 }
 
 function resultOfFailure({ code, reason, message, metadata }: FailedCall): Result {
+  // It was not decided, and will be, sent again when the log takes more.
+  if (reason === TOO_LARGE) return { kind: "unknown", reason };
   const name = reason ?? `${Code[code] ?? code}: ${message.replace(/\d.*/, "…")}`;
   if (metadata["version"] !== undefined) {
     return { kind: "rejected", reason: name, message, version: Number(metadata["version"]), token: metadata["consistency_token"] ?? "" };

@@ -63,7 +63,7 @@ describe.skipIf(kafka?.kind !== "program" || mongo?.kind !== "program")("chaos",
 
   beforeAll(async () => {
     const load = { seed, sessions: 48, commandsPerSecond: 80 };
-    report = await run({ ...load, brokers: 1, members: 1, faults: FAULTS, eras: 2, paceMs: 4_000, only: "", progress: () => undefined });
+    report = await run({ ...load, brokers: 1, members: 1, faults: FAULTS, eras: 1, paceMs: 4_000, only: "", progress: () => undefined });
     const [first] = report.eras;
     era = checked(first);
   }, TIMEOUT_MS);
@@ -76,7 +76,7 @@ describe.skipIf(kafka?.kind !== "program" || mongo?.kind !== "program")("chaos",
   it("leaves most commands decided, and none unknown for ever", () => {
     expect(report.eras.flatMap(({ struck }) => struck).length).toBeGreaterThanOrEqual(FAULTS);
     expect(era.account.decided).toBeGreaterThan(300);
-    expect(report.eras.map(({ unknown }) => unknown)).toEqual([0, 0]);
+    expect(report.eras.map(({ unknown }) => unknown)).toEqual([0]);
   });
 
   it("has a load of which most commands are accepted", () => {

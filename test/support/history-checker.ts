@@ -33,6 +33,9 @@ export interface Answer {
 
 const positionKey = "__position";
 
+/** How the reason of a dead letter begins whose command would write more than the log takes. */
+const TOO_LARGE = "what the command would write is larger than the log takes";
+
 /** Reads everything. Nobody may write meanwhile. */
 export async function readHistory(log: Log, { topics }: Domain): Promise<readonly PartitionHistory[]> {
   await using owner = await log.own({
@@ -121,8 +124,9 @@ function checkPartition(
   const outcomes = new Map<string, Map<string, CommandOutcome>>();
   const expectedEvents: Uint8Array[] = [];
   const expectedDeadLetters: number[] = [];
+  const tooLarge = tooLargeIn(deadLetters);
   for (const record of commands) {
-    const command = decodeCommand(domain, record, partitions);
+    const command = tooLarge.has(record.offset) ? undefined : decodeCommand(domain, record, partitions);
     if (command === undefined) {
       expectedDeadLetters.push(record.offset);
       continue;
@@ -157,6 +161,12 @@ function checkPartition(
       problems.push(`there is state of ${key}, which nobody commanded`);
   for (const snapshot of snapshots.values()) problems.push(...checkState(domain, snapshot, state, events));
   return problems;
+}
+
+/** The offsets of commands that were not decided because the log does not take what they would write. */
+export function tooLargeIn(deadLetters: readonly LogRecord[]): ReadonlySet<number> {
+  const letters = deadLetters.map(({ value }) => fromBinary(DeadLetterSchema, value));
+  return new Set(letters.filter(({ error }) => error.startsWith(TOO_LARGE)).map(({ offset }) => Number(offset)));
 }
 
 function checkPosition(partition: number, value: Uint8Array | undefined, commands: readonly LogRecord[], events: readonly LogRecord[]) {
