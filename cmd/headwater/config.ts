@@ -11,7 +11,8 @@ export interface DevConfig {
   readonly gatewayPort: number;
   /** Where the data is; null keeps it in memory. */
   readonly directory: string | null;
-  readonly partitions: number;
+  /** Undefined: those that the log has, or 8. */
+  readonly partitions: number | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -38,7 +39,7 @@ export function parseDevConfig(source: Pick<Source, "args" | "environment">): De
     queryPort: values["query-port"],
     gatewayPort: values["gateway-port"],
     directory: values["in-memory"] ? null : values.data,
-    partitions: values.partitions,
+    partitions: values.partitions === 0 ? undefined : values.partitions,
     logLevel: values["log-level"],
   };
 }

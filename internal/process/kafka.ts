@@ -8,7 +8,7 @@ import { type Attempts, openThroughOutages } from "./outages.ts";
 
 type TopicOption = "partitions" | "replication-factor";
 
-/** Without partitions, none of the topics is created. */
+/** Without options for topics, none of them is created. */
 type KafkaConfig = Omit<ValuesOf<typeof kafkaOptions>, TopicOption> & Partial<Pick<ValuesOf<typeof kafkaOptions>, TopicOption>>;
 
 /** Which process connects, and where it keeps its copy of the state. */
@@ -30,7 +30,8 @@ export function openKafka(config: KafkaConfig, { clientId, topics, stateDirector
     brokers: config["kafka-brokers"],
     clientId,
     topics,
-    ...(config.partitions === undefined ? {} : { partitions: config.partitions }),
+    mayCreate: config.partitions !== undefined,
+    ...(config.partitions ? { partitions: config.partitions } : {}),
     ...(config["replication-factor"] === undefined ? {} : { replicationFactor: config["replication-factor"] }),
     stateDirectory,
     ...tlsOf(config),

@@ -34,7 +34,7 @@ export const stateOption = {
 };
 
 const partitionsOption = {
-  partitions: integer("partitions of every topic: the same for all processes, fixed once the topics exist", 1, 128, 8),
+  partitions: integer("partitions of every topic that is created; 0 takes those of the topics that are there, or 8", 0, 128, 0),
 };
 
 /** How to reach Kafka. */

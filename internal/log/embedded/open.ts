@@ -10,7 +10,7 @@ export interface EmbeddedLogOptions {
   readonly directory: string | null;
   readonly topics: readonly Topic[];
   /** Fixed when a log is created. Absent: what it was created with, 8 for a new one. */
-  readonly partitions?: number;
+  readonly partitions?: number | undefined;
 }
 
 /** The embedded log of this process. */

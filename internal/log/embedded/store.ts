@@ -26,7 +26,7 @@ export interface StoreOptions {
   /** Where the file is; null keeps everything in memory. */
   readonly directory: string | null;
   /** Absent: what the log was created with, or {@link DEFAULT_PARTITIONS} for a new one. */
-  readonly partitions?: number;
+  readonly partitions?: number | undefined;
   readonly topics: readonly Topic[];
 }
 

@@ -15,8 +15,10 @@ import { ensureTopics } from "./topics.ts";
 
 export interface KafkaLogOptions extends KafkaConnection {
   readonly topics: readonly Topic[];
-  /** Fixed when the topics are created. Absent: what they were created with; then none is created. */
+  /** Of topics that are created; where there are topics, it must be theirs. Absent: what they have, or 8. */
   readonly partitions?: number;
+  /** Whether topics that are missing are created. Default true. */
+  readonly mayCreate?: boolean;
   /** Copies of each partition, for topics that are created; -1 takes the brokers' default. */
   readonly replicationFactor?: number;
   /** Where an owner keeps its local copy of the state, one folder per instance; null keeps it in memory. */
@@ -30,16 +32,17 @@ const TAIL_BATCH = { maxRecords: 1_000, maxBytes: 4 * 1024 * 1024 } as const;
  * Opens the log on a Kafka cluster, and creates the topics that are missing.
  *
  * @throws {LogUnavailableError} the cluster does not answer
- * @throws {Error} it refuses this client, or has topics with other settings
+ * @throws {LogRefusedError} it has topics with other settings, or another number of partitions
+ * @throws {Error} it refuses this client
  */
 export function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
   return reaching(() => open(options));
 }
 
 async function open(options: KafkaLogOptions): Promise<Log> {
-  const { topics, replicationFactor = -1, stateDirectory } = options;
+  const { topics, replicationFactor = -1, mayCreate = true, stateDirectory } = options;
   const config = kafkaConfig(options);
-  const { id, partitions, topicIds } = await ensureTopics(config, { ...options, replicationFactor });
+  const { id, partitions, topicIds } = await ensureTopics(config, { ...options, replicationFactor, mayCreate });
   await using stack = new AsyncDisposableStack();
   const appender = stack.use(await startAppender(config));
   const admin = new Kafka(config).admin();

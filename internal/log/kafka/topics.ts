@@ -1,86 +1,67 @@
 /** Creates topics with the settings that the log's promises need, and refuses those that have others. */
 
-import type { Admin } from "kafkajs";
-import type { Retention, Topic } from "../../cqrs/log.ts";
+import type { Admin, ITopicMetadata } from "kafkajs";
+import { LogRefusedError, type Topic } from "../../cqrs/log.ts";
 import { throughElections } from "./elections.ts";
 import { ConfigResourceTypes, Kafka, type KafkaConfig } from "./kafkajs.ts";
-import { MAX_RECORD_BYTES } from "./produce.ts";
 import { fetchTopicIds } from "./topic-ids.ts";
+import { checkedSettings, settingsOf, wrongSettings } from "./topic-settings.ts";
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** Room for a record's headers and the batch around it. */
-const RECORD_OVERHEAD_BYTES = 64 * 1024;
-
-const common = {
-  "max.message.bytes": String(MAX_RECORD_BYTES + RECORD_OVERHEAD_BYTES),
-  "message.timestamp.type": "LogAppendTime",
-  "unclean.leader.election.enable": "false",
-} as const;
-
-/** The settings of each kind of topic. */
-const settings: Readonly<Record<Retention, Readonly<Record<string, string>>>> = {
-  forever: { ...common, "cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1" },
-  latest: { ...common, "cleanup.policy": "compact", "retention.ms": "-1" },
-  days: { ...common, "cleanup.policy": "delete", "retention.ms": String(7 * DAY_MS), "retention.bytes": "-1" },
-  live: { ...common, "cleanup.policy": "delete", "retention.ms": String(10 * 60 * 1000), "segment.ms": String(10 * 60 * 1000) },
-};
-
-/** What loses records if it is otherwise, so an existing topic is refused. */
-const checkedSettings = ["cleanup.policy", "retention.ms", "unclean.leader.election.enable"] as const;
+/** Enough to use several handlers, few enough that a small machine does not notice. */
+const DEFAULT_PARTITIONS = 8;
 
 export interface TopicOptions {
   readonly topics: readonly Topic[];
-  /** Absent: what they have; then none is created. */
-  readonly partitions?: number;
-  /** Copies of each partition; -1 takes the brokers' default. */
+  /** Of topics that are created; where there are topics, it must be theirs. Absent: what they have, or {@link DEFAULT_PARTITIONS}. */
+  readonly partitions?: number | undefined;
+  /** Copies of each partition, of topics that are created; -1 takes the brokers' default. */
   readonly replicationFactor: number;
+  /** Whether topics that are missing are created. */
+  readonly mayCreate: boolean;
+}
+
+/** What the topics are, together. */
+export interface FoundTopics {
+  /** The cluster's id. */
+  readonly id: string;
+  readonly partitions: number;
+  /** By name. */
+  readonly topicIds: ReadonlyMap<string, string>;
 }
 
 /**
- * Makes sure that all topics exist as they must be, and returns the cluster's id, their number of partitions and their ids.
+ * Makes sure that all topics exist as they must be.
  *
- * @throws {Error} a topic has another number of partitions or other settings; the message names the fix
+ * @throws {LogRefusedError} one is missing and is not to be created, or has another number of
+ *   partitions or other settings than it needs; the message names the fix
  */
-export async function ensureTopics(
-  config: KafkaConfig,
-  options: TopicOptions,
-): Promise<{ readonly id: string; readonly partitions: number; readonly topicIds: ReadonlyMap<string, string> }> {
-  const { topics, replicationFactor } = options;
+export async function ensureTopics(config: KafkaConfig, options: TopicOptions): Promise<FoundTopics> {
+  const { topics } = options;
+  const names = topics.map(({ name }) => name);
   const admin = new Kafka(config).admin();
   await admin.connect();
   try {
     const existing = new Set(await admin.listTopics());
     const missing = topics.filter(({ name }) => !existing.has(name));
+    const present = await describe(
+      admin,
+      names.filter((name) => existing.has(name)),
+    );
+    const partitions = partitionsOf(present, options.partitions);
     if (missing.length > 0) {
-      if (options.partitions === undefined) {
-        const names = missing.map(({ name }) => name).join(", ");
-        throw new Error(`the brokers at ${String(config.brokers)} have no topic ${names}; has a process of this system run on them?`);
+      if (!options.mayCreate) {
+        const absent = missing.map(({ name }) => name).join(", ");
+        throw new LogRefusedError(`the brokers at ${String(config.brokers)} have no topic ${absent}; has a process of this system run on them?`);
       }
-      await admin.createTopics({
-        waitForLeaders: false,
-        topics: missing.map(({ name, retention }) => ({
-          topic: name,
-          numPartitions: options.partitions ?? -1,
-          replicationFactor,
-          configEntries: Object.entries(settings[retention]).map(([key, value]) => ({ name: key, value })),
-        })),
-      });
+      await create(admin, missing, { ...options, partitions });
     }
-    const present = topics.filter(({ name }) => existing.has(name));
-    const { topics: described } = await throughElections(() => admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) }));
-    const partitions = options.partitions ?? described[0]?.partitions.length ?? 0;
-    for (const { name, partitions: found } of described) {
-      if (found.length === partitions) continue;
-      throw new Error(
-        `the topic ${name} has ${found.length} partitions, not ${partitions}: the number is fixed, since keys would change their partition`,
-      );
-    }
+    const described = await describe(admin, names);
+    // Another process may have created some of them meanwhile, with another number.
+    partitionsOf(described, partitions);
     // A leader that is named may not know it yet. Who appends before it does gets an error, and writes twice when it tries again.
     for (const { name } of missing) await throughElections(() => admin.fetchTopicOffsets(name));
-    if (present.length > 0) await checkSettings(admin, present);
+    await checkSettings(admin, topics, described);
     const { clusterId } = await admin.describeCluster();
-    const names = topics.map(({ name }) => name);
     const topicIds = await throughElections(() => fetchTopicIds(config, names));
     return { id: clusterId, partitions, topicIds };
   } finally {
@@ -88,17 +69,73 @@ export async function ensureTopics(
   }
 }
 
-async function checkSettings(admin: Admin, topics: readonly Topic[]): Promise<void> {
+async function describe(admin: Admin, names: readonly string[]): Promise<readonly ITopicMetadata[]> {
+  // Of none, all would be described.
+  if (names.length === 0) return [];
+  const { topics } = await throughElections(() => admin.fetchTopicMetadata({ topics: [...names] }));
+  return topics;
+}
+
+async function create(
+  admin: Admin,
+  topics: readonly Topic[],
+  { partitions, replicationFactor }: { readonly partitions: number; readonly replicationFactor: number },
+): Promise<void> {
+  await admin.createTopics({
+    waitForLeaders: false,
+    topics: topics.map(({ name, retention }) => ({
+      topic: name,
+      numPartitions: partitions,
+      replicationFactor,
+      configEntries: Object.entries(settingsOf(retention, replicationFactor)).map(([key, value]) => ({ name: key, value })),
+    })),
+  });
+}
+
+/** The number of partitions that all topics have. A key's partition follows from it, so it is never changed. */
+function partitionsOf(topics: readonly ITopicMetadata[], configured: number | undefined): number {
+  const counts = topics.map(({ name, partitions }) => ({ name, count: partitions.length })).toSorted((a, b) => a.count - b.count);
+  const [fewest] = counts;
+  const most = counts.at(-1);
+  if (fewest === undefined || most === undefined) return configured ?? DEFAULT_PARTITIONS;
+  if (fewest.count !== most.count) {
+    throw new LogRefusedError(
+      `the topic ${most.name} has ${most.count} partitions, and ${fewest.name} has ${fewest.count}. All topics of a log have the same number, ` +
+        "which is fixed, since keys would change their partition. Where partitions were added, export the log and import it into new topics",
+    );
+  }
+  if (configured !== undefined && configured !== fewest.count) {
+    throw new LogRefusedError(
+      `the topics have ${fewest.count} partitions, not ${configured}. The number is fixed when they are created, since keys would change ` +
+        "their partition: leave --partitions (HEADWATER_PARTITIONS) out",
+    );
+  }
+  return fewest.count;
+}
+
+async function checkSettings(admin: Admin, topics: readonly Topic[], described: readonly ITopicMetadata[]): Promise<void> {
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: topics.map(({ name }) => ({ type: ConfigResourceTypes.TOPIC, name, configNames: [...checkedSettings] })),
+    resources: topics.map(({ name, retention }) => ({
+      type: ConfigResourceTypes.TOPIC,
+      name,
+      configNames: [...checkedSettings(retention)],
+    })),
   });
-  for (const { resourceName, configEntries } of resources) {
-    const retention = topics.find(({ name }) => name === resourceName)?.retention;
-    for (const { configName, configValue } of configEntries) {
-      const wanted = retention === undefined ? undefined : settings[retention][configName];
-      if (wanted === undefined || wanted === configValue) continue;
-      throw new Error(`the topic ${resourceName} has ${configName}=${configValue}, but needs ${wanted}; set it with kafka-configs`);
-    }
-  }
+  const values = new Map(
+    resources.map(({ resourceName, configEntries }) => [
+      resourceName,
+      new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+    ]),
+  );
+  const wrong = topics.flatMap(({ name, retention }) => {
+    const replicas = Math.min(...(described.find((topic) => topic.name === name)?.partitions.map((each) => each.replicas.length) ?? []));
+    return wrongSettings({ retention, replicas }, values.get(name) ?? new Map()).map((found) => ({ name, ...found }));
+  });
+  if (wrong.length === 0) return;
+  const problems = wrong.map(
+    ({ name, setting, value, fix }) =>
+      `the topic ${name} has ${setting}=${value}: kafka-configs --alter --entity-type topics --entity-name ${name} --add-config ${setting}=${fix}`,
+  );
+  throw new LogRefusedError(`records could be lost or refused.\n${problems.join("\n")}`);
 }

@@ -1,0 +1,88 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type KafkaServer, startKafka } from "../../../test/support/kafka-server.ts";
+import { kafka } from "../../../test/support/servers.ts";
+import { LogRefusedError, type Topic } from "../../cqrs/log.ts";
+import { kafkaConfig } from "./config.ts";
+import { openedAdmin } from "./testing/opened-log.ts";
+import { ensureTopics } from "./topics.ts";
+
+describe.skipIf(kafka === undefined)("the topics of a log", () => {
+  let server: KafkaServer;
+  beforeAll(async () => {
+    server = await startKafka();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  it("are created with settings that are right, with the number of partitions that was asked for, or with that of those that are there", async () => {
+    const { config, topics } = names(server);
+    const { topicIds, ...first } = await ensureTopics(config, { ...created, topics: topics.slice(0, 2), partitions: 5 });
+    expect(first.partitions).toBe(5);
+    expect(await ensureTopics(config, { ...created, topics })).toMatchObject({ partitions: 5 });
+    expect(await ensureTopics(config, { ...created, topics, partitions: 5 })).toMatchObject({ partitions: 5 });
+    expect((await ensureTopics(config, { ...created, topics, mayCreate: false })).topicIds.get(topics[0].name)).toBe(
+      topicIds.get(topics[0].name),
+    );
+    const other = names(server);
+    expect(await ensureTopics(config, { ...created, topics: other.topics })).toMatchObject({ partitions: 8 });
+  });
+
+  it("are refused with another number of partitions than theirs, whoever is told", async () => {
+    const { config, topics } = names(server);
+    await ensureTopics(config, { ...created, topics, partitions: 4 });
+    for (const partitions of [3, 8]) {
+      const refused = ensureTopics(config, { ...created, topics, partitions });
+      await expect(refused).rejects.toThrow(`the topics have 4 partitions, not ${partitions}`);
+      await expect(refused).rejects.toThrow(LogRefusedError);
+    }
+  });
+
+  it("are refused when partitions were added to some of them", async () => {
+    const { config, topics } = names(server);
+    await ensureTopics(config, { ...created, topics, partitions: 4 });
+    const admin = await openedAdmin(config);
+    await admin.createPartitions({ topicPartitions: [{ topic: topics[1].name, count: 6 }] });
+    const refusal = `the topic ${topics[1].name} has 6 partitions, and`;
+    await expect.poll(() => ensureTopics(config, { ...created, topics }).catch(String)).toContain(refusal);
+  });
+
+  it("are refused where they were created with settings that lose records, with all of them and how each is set", async () => {
+    const { config, topics } = names(server);
+    const admin = await openedAdmin(config);
+    const [events, , , state] = topics;
+    await admin.createTopics({
+      topics: [
+        { topic: events.name, configEntries: [{ name: "retention.bytes", value: "1000000" }] },
+        { topic: state.name, configEntries: [{ name: "cleanup.policy", value: "compact" }] },
+      ],
+    });
+    const refused = ensureTopics(config, { ...created, topics });
+    await expect(refused).rejects.toThrow(LogRefusedError);
+    const add = (topic: string, setting: string): string => `--entity-name ${topic} --add-config ${setting}`;
+    for (const fix of [
+      add(events.name, "retention.bytes=-1"),
+      add(events.name, "retention.ms=-1"),
+      add(events.name, "max.message.bytes=2162688"),
+      add(state.name, "message.timestamp.type=LogAppendTime"),
+    ])
+      await expect(refused).rejects.toThrow(fix);
+  });
+
+  it("are not created by who may only look", async () => {
+    const { config, topics } = names(server);
+    await expect(ensureTopics(config, { ...created, topics, mayCreate: false })).rejects.toThrow(`have no topic ${topics[0].name}`);
+  });
+});
+
+const created = { replicationFactor: -1, mayCreate: true };
+
+function names({ brokers }: KafkaServer) {
+  const name = randomUUID();
+  const topics = [
+    { name: `${name}.events`, retention: "forever" },
+    { name: `${name}.commands`, retention: "days" },
+    { name: `${name}.replies`, retention: "live" },
+    { name: `${name}.state`, retention: "latest" },
+  ] as const satisfies readonly Topic[];
+  return { topics, config: kafkaConfig({ brokers, clientId: name }) };
+}
