@@ -1,6 +1,6 @@
 /** The consumer port: what a member's partitions hold, from where it positioned them. */
 
-import { type ConsumeOptions, type Consumer, FencedError, type LogRecord, type Poll } from "../../cqrs/log.ts";
+import { type ConsumeOptions, type Consumer, FencedError, type LogRecord, LogRefusedError, type Poll } from "../../cqrs/log.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, type KafkaConfig } from "./kafkajs.ts";
 import { type Assignment, joinGroup, type Membership } from "./membership.ts";
@@ -14,7 +14,8 @@ export interface GroupConsumer extends Consumer {
   readonly membership: Membership;
 }
 
-export async function startConsumer(config: KafkaConfig, options: ConsumeOptions): Promise<GroupConsumer> {
+/** Of a topic that has so many partitions. */
+export async function startConsumer(config: KafkaConfig, options: ConsumeOptions, partitions: number): Promise<GroupConsumer> {
   const { group, topic } = options;
   const fetcher = new Fetcher(createCluster(config), topic);
   await using opened = new AsyncDisposableStack();
@@ -78,6 +79,13 @@ export async function startConsumer(config: KafkaConfig, options: ConsumeOptions
 
   /** A partition stays without a break only from one generation to the next of the same member. */
   function change(next: Assignment): Pick<Poll, "generation" | "gained" | "lost"> {
+    const added = next.partitions.find((partition) => partition >= partitions);
+    if (added !== undefined) {
+      throw new LogRefusedError(
+        `the topic ${topic} has a partition ${added}, but had ${partitions} partitions when this process began. Partitions must not be added, ` +
+          "since keys would change theirs: export the log and import it into new topics",
+      );
+    }
     const unbroken = reported !== undefined && reported.memberId === next.memberId && next.generation === reported.generation + 1;
     const kept = unbroken ? known.filter((partition) => next.partitions.includes(partition)) : [];
     const lost = known.filter((partition) => !kept.includes(partition));

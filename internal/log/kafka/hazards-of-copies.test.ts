@@ -158,7 +158,7 @@ async function openedFetcher(config: KafkaConfig, topic: string): Promise<Fetche
 
 /** An owner with a copy in a folder, that has taken the partition over. */
 async function own({ config, log, group, topics }: OpenedLog, stateDirectory: string | null): Promise<Owner> {
-  const context = { config, topicId: log.topicId, stateDirectory, check: () => undefined };
+  const context = { config, log, stateDirectory, check: () => undefined };
   const owner = await startOwner(context, { group, instance: "one", topic: topics.events, stateTopic: topics.state });
   await tookOver(owner);
   return owner;

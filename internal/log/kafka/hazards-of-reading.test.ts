@@ -92,7 +92,7 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     const context = {
       // The heartbeat that is held must not time out before the group has given its sender up and the heir has written.
       config: { ...config, requestTimeout: 60_000, socketFactory: proxy.socketFactory },
-      topicId: log.topicId,
+      log,
       stateDirectory: null,
       check: () => undefined,
     };
@@ -123,7 +123,7 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     const { topics, config, group } = await openedLog(server);
     await using proxy = await startLossyProxy(server.address);
     const options = { group, topic: topics.events, instance: "one" };
-    await using consumer = await startConsumer({ ...config, socketFactory: proxy.socketFactory }, options);
+    await using consumer = await startConsumer({ ...config, socketFactory: proxy.socketFactory }, options, 1);
     expect((await consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 })).gained).toEqual([0]);
     await proxy.changeAnswer(ApiKey.HEARTBEAT, (answer) => answer.writeInt16BE(GROUP_AUTHORIZATION_FAILED, HEARTBEAT_ERROR_AT));
     await expect(consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 10_000 })).rejects.toThrow(LogUnavailableError);

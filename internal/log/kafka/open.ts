@@ -1,5 +1,14 @@
 import { randomUUID } from "node:crypto";
-import type { ConsumeOptions, LatestValue, Log, NewRecord, OwnOptions, TailOptions, Topic } from "../../cqrs/log.ts";
+import {
+  type ConsumeOptions,
+  type LatestValue,
+  type Log,
+  LogRefusedError,
+  type NewRecord,
+  type OwnOptions,
+  type TailOptions,
+  type Topic,
+} from "../../cqrs/log.ts";
 import { startAppender } from "./appender.ts";
 import { groupMember } from "./assigner.ts";
 import { type KafkaConnection, kafkaConfig } from "./config.ts";
@@ -11,6 +20,7 @@ import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { startOwner } from "./owner.ts";
 import { MAX_RECORD_BYTES, sizeOf } from "./produce.ts";
 import type { KafkaRecord } from "./record-batch.ts";
+import { fetchTopicIds } from "./topic-ids.ts";
 import { ensureTopics } from "./topics.ts";
 
 export interface KafkaLogOptions extends KafkaConnection {
@@ -52,24 +62,38 @@ async function open(options: KafkaLogOptions): Promise<Log> {
   const members = new Set<AsyncDisposable>();
   const owned = stack.move();
 
-  const topicId = (topic: string): string => {
-    const found = topicIds.get(topic);
-    if (found === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
-    return found;
+  const log = {
+    id,
+    partitions,
+    topicId(topic: string) {
+      const topicId = topicIds.get(topic);
+      if (topicId === undefined) throw new TypeError(`the log was opened without the topic ${topic}`);
+      return topicId;
+    },
   };
 
   return {
-    id,
-    partitions,
-    topicId,
+    ...log,
     guarantees: { durable: true, gaplessOffsets: false },
     async append(records) {
       records.forEach(check);
       const offsets = await appender.append(records);
       return offsets.map((offset, index) => (hasOffsets(records[index]?.topic ?? "") ? offset : -1));
     },
-    consume: (consume: ConsumeOptions) => kept(reaching(() => startConsumer(config, consume))),
-    own: (own: OwnOptions) => kept(reaching(() => startOwner({ config, topicId, stateDirectory, check }, own))),
+    consume: (consume: ConsumeOptions) =>
+      kept(
+        reaching(async () => {
+          await checkTopics();
+          return startConsumer(config, consume, partitions);
+        }),
+      ),
+    own: (own: OwnOptions) =>
+      kept(
+        reaching(async () => {
+          await checkTopics();
+          return startOwner({ config, log, stateDirectory, check }, own);
+        }),
+      ),
     tail: (tail) => reaching(() => startTail(config, tail)),
     async ends(topic) {
       const offsets = await reaching(() => throughElections(() => admin.fetchTopicOffsets(topic)));
@@ -93,6 +117,13 @@ async function open(options: KafkaLogOptions): Promise<Log> {
       await owned.disposeAsync();
     },
   };
+
+  /** A member may join again after a long outage: positions of the topics that were there do not fit others. */
+  async function checkTopics(): Promise<void> {
+    const present = await throughElections(() => fetchTopicIds(config, [...topicIds.keys()]));
+    const other = [...topicIds.keys()].find((topic) => present.get(topic) !== topicIds.get(topic));
+    if (other !== undefined) throw new LogRefusedError(`the topic ${other} was created again since this process began: start it again`);
+  }
 
   /** What a broker would refuse, or take although it must not, is refused before it spoils the batch that it would travel in. */
   function check(record: NewRecord): void {

@@ -31,19 +31,19 @@ const POLL_RECORDS = 250;
 
 export interface OwnerContext {
   readonly config: KafkaConfig;
-  readonly topicId: Log["topicId"];
+  readonly log: Pick<Log, "topicId" | "partitions">;
   /** Where the local copy of the state lies; null keeps it in memory. */
   readonly stateDirectory: string | null;
   /** @throws {TypeError | RangeError} a record is impossible */
   readonly check: (record: NewRecord) => void;
 }
 
-export async function startOwner({ config, topicId, stateDirectory, check }: OwnerContext, options: OwnOptions): Promise<Owner> {
+export async function startOwner({ config, log, stateDirectory, check }: OwnerContext, options: OwnOptions): Promise<Owner> {
   const { group, topic, stateTopic, instance } = options;
   const writer = `${group}/${instance}`;
   const signature = { [WRITER_HEADER]: writer };
   const transactor = new Transactor(config, writer);
-  const store = new StateStore({ directory: stateDirectory, topic: stateTopic, topicId: topicId(stateTopic) });
+  const store = new StateStore({ directory: stateDirectory, topic: stateTopic, topicId: log.topicId(stateTopic) });
   const stateFetcher = new Fetcher(createCluster(config), stateTopic);
   await using opened = new AsyncDisposableStack();
   opened.defer(() => store.close());
@@ -51,7 +51,7 @@ export async function startOwner({ config, topicId, stateDirectory, check }: Own
   opened.defer(() => transactor.discard());
   await stateFetcher.open();
   await transactor.initialise();
-  const consumer = await startConsumer(config, options);
+  const consumer = await startConsumer(config, options, log.partitions);
   const owned = opened.move();
   const reader = createStateReader({
     store,

@@ -53,8 +53,8 @@ it("what is named as the fix is right", () => {
 });
 
 it("two replicas may do with one that acknowledges, and one replica can have no more", () => {
-  const values = new Map([["min.insync.replicas", "1"]]);
-  expect(wrongSettings({ retention: "forever", replicas: 2 }, values)).toEqual([]);
-  expect(wrongSettings({ retention: "forever", replicas: 1 }, values)).toEqual([]);
+  const ofOne = new Map([["min.insync.replicas", "1"]]);
+  expect(wrongSettings({ retention: "forever", replicas: 2 }, ofOne)).toEqual([]);
+  expect(wrongSettings({ retention: "forever", replicas: 1 }, ofOne)).toEqual([]);
   expect(wrongSettings({ retention: "forever", replicas: 1 }, new Map([["min.insync.replicas", "2"]]))).toHaveLength(1);
 });

@@ -4,7 +4,7 @@ import { type KafkaServer, startKafka } from "../../../test/support/kafka-server
 import { kafka } from "../../../test/support/servers.ts";
 import { LogRefusedError, type Topic } from "../../cqrs/log.ts";
 import { kafkaConfig } from "./config.ts";
-import { openedAdmin } from "./testing/opened-log.ts";
+import { openedAdmin, openedLog } from "./testing/opened-log.ts";
 import { ensureTopics } from "./topics.ts";
 
 describe.skipIf(kafka === undefined)("the topics of a log", () => {
@@ -66,6 +66,24 @@ describe.skipIf(kafka === undefined)("the topics of a log", () => {
       add(state.name, "message.timestamp.type=LogAppendTime"),
     ])
       await expect(refused).rejects.toThrow(fix);
+  });
+
+  it("are watched by members: one that is dealt a partition that was added refuses, and so does one that joins when they were created again", async () => {
+    const { log, topics, group, config } = await openedLog(server, 2);
+    const admin = await openedAdmin(config);
+    await admin.createPartitions({ topicPartitions: [{ topic: topics.events, count: 3 }] });
+    await expect(
+      (async () => {
+        await using member = await log.consume({ group, topic: topics.events, instance: "one" });
+        for (;;) await member.poll({ maxRecords: 1, maxBytes: 1, waitMs: 100 });
+      })(),
+    ).rejects.toThrow(`${topics.events} has a partition 2`);
+    await admin.deleteTopics({ topics: [topics.events] });
+    const again = async (): Promise<string> => {
+      await admin.createTopics({ topics: [{ topic: topics.events, numPartitions: 2 }] }).catch(() => undefined);
+      return log.own({ group, topic: topics.events, stateTopic: topics.state, instance: "one" }).then(String, String);
+    };
+    await expect.poll(again).toContain("was created again since this process began");
   });
 
   it("are not created by who may only look", async () => {

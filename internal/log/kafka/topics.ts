@@ -51,7 +51,9 @@ export async function ensureTopics(config: KafkaConfig, options: TopicOptions): 
     if (missing.length > 0) {
       if (!options.mayCreate) {
         const absent = missing.map(({ name }) => name).join(", ");
-        throw new LogRefusedError(`the brokers at ${String(config.brokers)} have no topic ${absent}; has a process of this system run on them?`);
+        throw new LogRefusedError(
+          `the brokers at ${String(config.brokers)} have no topic ${absent}; has a process of this system run on them?`,
+        );
       }
       await create(admin, missing, { ...options, partitions });
     }
