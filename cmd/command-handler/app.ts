@@ -1,5 +1,5 @@
 import { runCommandHandler } from "../../internal/cqrs/command/command-handler.ts";
-import type { Log } from "../../internal/cqrs/log.ts";
+import { type Log, RecordsGoneError } from "../../internal/cqrs/log.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderGroups } from "../../internal/orders/topics.ts";
 import type { Logger } from "../../internal/platform/logging.ts";
@@ -14,12 +14,12 @@ export interface CommandHandlerConfig {
 }
 
 /** Decides the commands of its share of the partitions, until the signal aborts. Needs the log only. */
-export function runOrderHandler(
+export async function runOrderHandler(
   { onWaiting, ...config }: CommandHandlerConfig,
   { log, logger }: { readonly log: Log; readonly logger: Logger },
   signal: AbortSignal,
 ): Promise<void> {
-  return runCommandHandler({
+  const running = runCommandHandler({
     log,
     domain: orderDomain,
     group: orderGroups.handler,
@@ -31,5 +31,11 @@ export function runOrderHandler(
       for (const reason of reasons) logger.warn(`${reason}; upgrade the command handlers`);
       onWaiting?.(reasons);
     },
+  });
+  await running.catch((error: unknown) => {
+    if (!(error instanceof RecordsGoneError)) throw error;
+    throw new RecordsGoneError(`${error.message}; headwater commands skip-lost shows what is lost, and goes on behind it`, {
+      cause: error,
+    });
   });
 }

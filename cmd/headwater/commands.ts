@@ -19,6 +19,7 @@ Commands for operators, on a system in either form, while it runs or stands:
   orders         single orders, as the log has them
   log            the records of the log
   dead-letters   commands that could not be decoded or decided
+  commands       go on behind commands that are gone
 
 headwater <command> --help tells more.
 `,
@@ -32,6 +33,7 @@ headwater <command> --help tells more.
     views: () => import("./views/family.ts").then(({ views }) => views),
     parked: () => import("./parked/family.ts").then(({ parked }) => parked),
     "dead-letters": () => import("./dead-letters/family.ts").then(({ deadLetters }) => deadLetters),
+    commands: () => import("./commands/family.ts").then(({ commands }) => commands),
     topics: () => import("./topics.ts").then(({ topics }) => topics),
   },
 };

@@ -194,7 +194,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "the state is written without its position",
     file: "internal/cqrs/command/slices.ts",
-    find: "slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value: encodePosition(position, owner.writer) });",
+    find: "slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value });",
     replace: "",
     breaks: /^I[89]:/,
   },

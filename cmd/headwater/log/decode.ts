@@ -2,7 +2,7 @@
 
 import { fromBinary, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { pageOfKey } from "../../../internal/cqrs/command/outcomes.ts";
-import { POSITION_KEY } from "../../../internal/cqrs/command/slices.ts";
+import { POSITION_KEY } from "../../../internal/cqrs/command/take-over.ts";
 import {
   AggregateSnapshotSchema,
   DeadLetterSchema,

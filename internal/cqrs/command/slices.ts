@@ -3,9 +3,9 @@
  * So a decision may rest on a slice that is not committed yet; if that one is fenced, everything here is thrown away.
  */
 
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
-import { DeadLetterSchema, PartitionPositionSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
+import { DeadLetterSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import { createEventHeaders } from "../event/event-headers.ts";
@@ -16,12 +16,7 @@ import { NewerStateError } from "../state-upcasting.ts";
 import { decideCommand, foreignOutcome } from "./decide-command.ts";
 import { type ReadCommand, readCommand } from "./read-command.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
-
-/** The key of a partition's position in the state topic. No aggregate id begins with an underscore. */
-export const POSITION_KEY = "__position";
-
-/** The key in each partition of the state topic that is there while a log is imported. Without all its state, nothing may be decided. */
-export const IMPORT_KEY = "__import";
+import { encodePosition, POSITION_KEY, type Position, type TakeOverOptions, takeOver } from "./take-over.ts";
 
 /** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
 const SLICE_COMMANDS = 1_000;
@@ -45,12 +40,6 @@ export interface Slices {
   commit(): Promise<Commit> | undefined;
 }
 
-/** Where a partition stands. */
-interface Position {
-  nextOffset: number;
-  sequence: number;
-}
-
 /** Everything that one transaction writes, while it is put together. */
 interface Slice {
   readonly records: NewRecord[];
@@ -69,7 +58,7 @@ interface Changed {
 
 /** What slices are made of. */
 export interface SlicesOptions {
-  readonly log: Pick<Log, "append" | "partitions" | "topicId">;
+  readonly log: Pick<Log, "append"> & TakeOverOptions["log"];
   readonly domain: Domain;
   readonly owner: Owner;
   /** Told which partitions wait for a newer handler, and why: at first, and whenever that changes. */
@@ -105,7 +94,10 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
           snapshots.forget(partition);
           if (waiting.delete(partition)) onWaiting?.(waiting);
         }
-        await Promise.all(poll.gained.map(takeOver));
+        for (const [partition, position] of await takeOver({ log, domain, owner }, poll.gained)) {
+          positions.set(partition, position);
+          owner.seek(partition, position.nextOffset);
+        }
       }
       generation = poll.generation;
       for (const [partition, records] of Map.groupBy(poll.records, (record) => record.partition)) await decidePartition(partition, records);
@@ -130,7 +122,8 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
     }
     for (const partition of slice.partitions) {
       const position = positionOf(partition);
-      slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value: encodePosition(position, owner.writer) });
+      const value = encodePosition(position, log, domain, owner.writer);
+      slice.records.push({ topic: topics.state.name, partition, key: POSITION_KEY, value });
       consumed.set(partition, position.nextOffset);
     }
     try {
@@ -151,18 +144,6 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
     return position;
   }
 
-  async function takeOver(partition: number): Promise<void> {
-    const [value, importing] = await owner.load(partition, [POSITION_KEY, IMPORT_KEY]);
-    if (importing !== undefined) {
-      throw new Error(
-        `partition ${partition} has a part of an import: wait for its end; if it was interrupted, remove the log and import again`,
-      );
-    }
-    const position = value === undefined ? undefined : fromBinary(PartitionPositionSchema, value);
-    positions.set(partition, { nextOffset: Number(position?.nextOffset ?? 0n), sequence: Number(position?.sequence ?? 0n) });
-    owner.seek(partition, Number(position?.nextOffset ?? 0n));
-  }
-
   async function decidePartition(partition: number, records: readonly LogRecord[]): Promise<void> {
     if (waiting.has(partition)) return;
     const position = positionOf(partition);
@@ -181,6 +162,7 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
     const last = due.at(-1);
     if (last !== undefined) {
       position.nextOffset = last.record.offset + 1;
+      position.lastCommandMs = last.record.timestampMs;
       open.partitions.add(partition);
       open.commands += due.length;
     }
@@ -273,9 +255,4 @@ function deadLetter({ topics }: Domain, record: LogRecord, error: string): NewRe
     error,
   });
   return { topic: topics.deadLetters.name, partition: record.partition, key: record.key, value: encode(DeadLetterSchema, value) };
-}
-
-function encodePosition({ nextOffset, sequence }: Position, writer: string): Uint8Array {
-  const position = create(PartitionPositionSchema, { nextOffset: BigInt(nextOffset), sequence: BigInt(sequence), writer });
-  return encode(PartitionPositionSchema, position);
 }

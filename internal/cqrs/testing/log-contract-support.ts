@@ -10,6 +10,8 @@ export interface LogUnderTest extends AsyncDisposable {
   connect(): Promise<Log>;
   /** Closes the log and opens it again. Absent if the records do not outlive it. */
   readonly reopen?: (partitions?: number) => Promise<Log>;
+  /** Deletes what lies before an offset, as retention does, and returns the log as it is then. Absent if nothing can. */
+  readonly trim?: (topic: string, partition: number, before: number) => Promise<Log>;
 }
 
 /** Opens a new log for one test. */

@@ -1,10 +1,23 @@
 /** What every adapter of the log port must do. An adapter is what passes it. */
 
 import { describe, expect, it } from "vitest";
+import { RecordsGoneError } from "../log.ts";
 import { describeGroups } from "./log-contract-groups.ts";
 import { describeInspecting } from "./log-contract-inspecting.ts";
 import { describeReset } from "./log-contract-reset.ts";
-import { contents, type Opened, type OpenLog, opened, partitionCount, read, record, text, withConnection } from "./log-contract-support.ts";
+import {
+  contents,
+  drive,
+  type Opened,
+  type OpenLog,
+  opened,
+  partitionCount,
+  pollUntil,
+  read,
+  record,
+  text,
+  withConnection,
+} from "./log-contract-support.ts";
 import { describeTransactions } from "./log-contract-transactions.ts";
 
 /** Runs the suite on an adapter. Every test opens a log with topics of names that were never used before. */
@@ -19,6 +32,7 @@ export function describeLog(name: string, open: OpenLog): void {
     describe("transactions", () => describeTransactions(open));
     describe("inspecting", () => describeInspecting(open));
     describe("topics", () => describeTopicIds(open));
+    describe("records that are gone", () => describeGone(open));
     describe("a durable log", () => describeDurability(open));
   });
 }
@@ -235,6 +249,45 @@ function describeTopicIds(open: OpenLog): void {
     expect(new Set([...ids, ...others]).size).toBe(6);
     expect(() => log.topicId("no-such-topic")).toThrow("without the topic no-such-topic");
   });
+}
+
+function describeGone(open: OpenLog): void {
+  const keys = ["a", "b", "c", "d"];
+
+  it("who reads at a record that was deleted, or behind an end that was lost, gets an error that says where, and no gap", async (test) => {
+    const { log, topics, trim } = await opened(open);
+    if (trim === undefined) return test.skip("nothing can be deleted from this log");
+    const offsets = await log.append(keys.map((key) => record(topics.other, 1, key)));
+    const [, , third = 0] = offsets;
+    const trimmed = await trim(topics.other, 1, third);
+    expect((await trimmed.begins(topics.other))[1]).toBe(third);
+    const place = `partition 1 of ${topics.other}`;
+    await expect(firstRecords(trimmed, topics.other, 1)).rejects.toThrow(RecordsGoneError);
+    await expect(firstRecords(trimmed, topics.other, 1)).rejects.toThrow(
+      `the record at 1 was to be read next, and ${place} begins at ${third}`,
+    );
+    expect((await firstRecords(trimmed, topics.other, third)).map(({ key }) => key)).toEqual(["c", "d"]);
+    const end = (await trimmed.ends(topics.other))[1] ?? 0;
+    await expect(firstRecords(trimmed, topics.other, end + 5)).rejects.toThrow(`${place} ends at ${end}`);
+  });
+
+  it("a member that is positioned at a record that was deleted gets an error", async (test) => {
+    const { log, topics, trim } = await opened(open);
+    if (trim === undefined) return test.skip("nothing can be deleted from this log");
+    const [, , third = 0] = await log.append(keys.map((key) => record(topics.other, 1, key)));
+    const trimmed = await trim(topics.other, 1, third);
+    const member = drive(await trimmed.consume({ group: topics.group, instance: "one", topic: topics.other }));
+    await expect(pollUntil([member], () => false)).rejects.toThrow(RecordsGoneError);
+  });
+
+  async function firstRecords(log: Opened["log"], topic: string, from: number) {
+    const stop = new AbortController();
+    for await (const batch of await log.tail({ topic, partition: 1, from, signal: stop.signal })) {
+      stop.abort();
+      return batch;
+    }
+    return [];
+  }
 }
 
 function describeDurability(open: OpenLog): void {

@@ -200,7 +200,7 @@ export class Broker {
     const { ends } = this.#store.topic(member.topic);
     for (const [partition, position] of Array.from(member.positions)) {
       if (records.length >= maxRecords || bytes >= maxBytes) break;
-      if (position >= (ends[partition] ?? 0)) continue;
+      if (position === ends[partition]) continue;
       const limits = { maxRecords: maxRecords - records.length, maxBytes: maxBytes - bytes, atLeastOne: records.length === 0 };
       const found = this.#store.read(member.topic, partition, position, limits);
       const last = found.records.at(-1);

@@ -5,6 +5,7 @@ import { describeLog } from "../../cqrs/testing/log-contract.ts";
 import type { LogUnderTest } from "../../cqrs/testing/log-contract-support.ts";
 import { connectEmbeddedLog } from "./client.ts";
 import { type EmbeddedLogOptions, openEmbeddedLog } from "./open.ts";
+import { LogStore } from "./store.ts";
 
 describeLog("the embedded log in memory", (options) => underTest({ ...options, directory: null }));
 
@@ -25,10 +26,18 @@ async function underTest(options: EmbeddedLogOptions): Promise<LogUnderTest> {
     log = await openEmbeddedLog({ ...options, partitions });
     return log;
   };
+  const trim = async (topic: string, partition: number, before: number) => {
+    await log[Symbol.asyncDispose]();
+    const store = new LogStore(options);
+    store.commitOffset("consumed", topic, partition, before);
+    store.trim(topic, partition, Number.MAX_SAFE_INTEGER, before);
+    store.close();
+    return reopen();
+  };
   return {
     log,
     connect: () => connectEmbeddedLog(log.connect(), { durable: directory !== null }),
-    ...(directory === null ? {} : { reopen }),
+    ...(directory === null ? {} : { reopen, trim }),
     async [Symbol.asyncDispose]() {
       await log[Symbol.asyncDispose]();
       if (directory !== null) await rm(directory, { recursive: true });

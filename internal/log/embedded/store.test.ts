@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from "vitest";
 import type { Clock } from "../../cqrs/clock.ts";
-import type { Topic } from "../../cqrs/log.ts";
+import { RecordsGoneError, type Topic } from "../../cqrs/log.ts";
 import { Broker } from "./broker.ts";
 import { Groups } from "./groups.ts";
 import { LogStore } from "./store.ts";
@@ -24,7 +24,9 @@ function append(store: LogStore, topic: string, partition: number, count: number
 }
 
 function offsets(store: LogStore, topic: string, partition = 0): readonly number[] {
-  return store.read(topic, partition, 0, { maxRecords: 10_000, maxBytes: 1_000_000 }).records.map(({ offset }) => offset);
+  return store
+    .read(topic, partition, store.begins(topic)[partition] ?? 0, { maxRecords: 10_000, maxBytes: 1_000_000 })
+    .records.map(({ offset }) => offset);
 }
 
 it("trimming takes so many of the oldest records, and never the last one", () => {
@@ -33,6 +35,7 @@ it("trimming takes so many of the oldest records, and never the last one", () =>
   append(store, "days", 0, 5, 1_000);
   append(store, "days", 1, 2, 1_000);
   append(store, "days", 0, 2, 2_000);
+  for (const partition of [0, 1]) store.commitOffset("owners", "days", partition, 7);
   expect(store.trim("days", 0, 1_500, 3)).toBe(3);
   expect(offsets(store, "days")).toEqual([3, 4, 5, 6]);
   expect(store.trim("days", 0, 5_000, 100)).toBe(3);
@@ -41,6 +44,31 @@ it("trimming takes so many of the oldest records, and never the last one", () =>
   expect(offsets(store, "days", 1)).toEqual([0, 1]);
   append(store, "days", 0, 1, 3_000);
   expect(offsets(store, "days")).toEqual([6, 7]);
+});
+
+it("trimming takes nothing that a group of owners has not consumed, however wrong the clock is", () => {
+  const store = openStore();
+  onTestFinished(() => store.close());
+  append(store, "days", 0, 9, 1_000);
+  expect(store.trim("days", 0, Number.MAX_SAFE_INTEGER, 100)).toBe(0);
+  store.commitOffset("ahead", "days", 0, 8);
+  store.commitOffset("behind", "days", 0, 5);
+  expect(store.trim("days", 0, Number.MAX_SAFE_INTEGER, 100)).toBe(5);
+  expect(store.trim("days", 0, Number.MAX_SAFE_INTEGER, 100)).toBe(0);
+  expect(offsets(store, "days")).toEqual([5, 6, 7, 8]);
+});
+
+it("trimming leaves no gap where the clock went back, and what it took is an error to who reads it", () => {
+  const store = openStore();
+  onTestFinished(() => store.close());
+  append(store, "days", 0, 2, 1_000);
+  append(store, "days", 0, 2, 9_000);
+  append(store, "days", 0, 2, 1_000);
+  store.commitOffset("owners", "days", 0, 6);
+  expect(store.trim("days", 0, 5_000, 100)).toBe(2);
+  expect(offsets(store, "days")).toEqual([2, 3, 4, 5]);
+  expect(() => store.read("days", 0, 1, { maxRecords: 1, maxBytes: 1 })).toThrow(RecordsGoneError);
+  expect(() => store.read("days", 0, 7, { maxRecords: 1, maxBytes: 1 })).toThrow(RecordsGoneError);
 });
 
 it("a failed transaction leaves records and ends as they were", () => {
@@ -66,6 +94,7 @@ it("the records of a topic of days go after a week, those of the others stay", (
   const broker = new Broker(store, topics, clock);
   onTestFinished(() => broker.close());
   for (const { name } of topics) for (const partition of [0, 1]) append(store, name, partition, 1_200, 0);
+  for (const partition of [0, 1]) store.commitOffset("owners", "days", partition, 1_200);
   clock.advance(6 * dayMs);
   for (const { name } of topics) append(store, name, 0, 1, clock.now());
   expect(offsets(store, "days")).toHaveLength(1_201);

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { LatestValue, LogRecord, NewRecord, Retention, Topic } from "../../cqrs/log.ts";
+import { type LatestValue, type LogRecord, type NewRecord, RecordsGoneError, type Retention, type Topic } from "../../cqrs/log.ts";
 
 /** A record's rowid is its slot (topic and partition) and its offset; 2^40 records fit into a slot, 2^13 slots into a rowid. */
 const OFFSETS_PER_SLOT = 2 ** 40;
@@ -50,6 +50,8 @@ interface OpenTopic {
   readonly id: string;
   readonly retention: Retention;
   readonly firstSlot: number;
+  /** The offset of the first record, per partition; the end where there is none. */
+  readonly begins: number[];
   /** The offset behind the last record, per partition. */
   readonly ends: number[];
 }
@@ -66,7 +68,9 @@ export class LogStore {
   readonly #latest: StatementSync;
   readonly #all: StatementSync;
   readonly #commitOffset: StatementSync;
+  readonly #oldest: StatementSync;
   readonly #trim: StatementSync;
+  readonly #consumed: StatementSync;
 
   constructor(options: StoreOptions) {
     this.#db = openDatabase(options.directory);
@@ -91,12 +95,11 @@ export class LogStore {
     this.#commitOffset = this.#db.prepare(
       "INSERT INTO offsets (consumer_group, slot, next_offset) VALUES (?, ?, ?) ON CONFLICT (consumer_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
     );
-    this.#trim = this.#db.prepare(
-      // The oldest come first, so only so many need to be looked at.
-      `DELETE FROM records WHERE position IN (
-        SELECT position FROM (SELECT position, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?)
-        WHERE timestamp_ms < ?)`,
+    this.#oldest = this.#db.prepare(
+      "SELECT position, timestamp_ms FROM records WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
     );
+    this.#trim = this.#db.prepare("DELETE FROM records WHERE position >= ? AND position <= ?");
+    this.#consumed = this.#db.prepare("SELECT min(next_offset) AS consumed FROM offsets WHERE slot = ?");
     for (const topic of options.topics) this.#openTopic(topic);
   }
 
@@ -165,20 +168,20 @@ export class LogStore {
   }
 
   begins(topicName: string): readonly number[] {
-    const { firstSlot, ends } = this.topic(topicName);
-    const first = this.#db.prepare("SELECT min(position) AS first FROM records WHERE position >= ? AND position < ?");
-    return ends.map((end, partition) => {
-      const base = (firstSlot + partition) * OFFSETS_PER_SLOT;
-      const found = first.get(base, base + OFFSETS_PER_SLOT)?.["first"];
-      return typeof found === "number" ? found - base : end;
-    });
+    return this.topic(topicName).begins;
   }
 
+  /** @throws {RecordsGoneError} the first record to read was deleted */
   read(topicName: string, partition: number, from: number, { maxRecords, maxBytes, atLeastOne = true }: ReadLimits): Read {
     const topic = this.topic(topicName);
     const records: LogRecord[] = [];
     let bytes = 0;
-    if (from >= (topic.ends[partition] ?? 0)) return { records, bytes };
+    const [begin = 0, end = 0] = [topic.begins[partition], topic.ends[partition]];
+    if (from < begin || from > end) {
+      const there = from < begin ? `begins at ${begin}: what lay between was deleted` : `ends at ${end}: it lost its end`;
+      throw new RecordsGoneError(`the record at ${from} was to be read next, and partition ${partition} of ${topicName} ${there}`);
+    }
+    if (from === end) return { records, bytes };
     const base = this.#slot(topic, partition) * OFFSETS_PER_SLOT;
     for (const row of this.#read.iterate(base + from, base + OFFSETS_PER_SLOT, maxRecords)) {
       const more = bytes + (row["bytes"] as number);
@@ -199,12 +202,26 @@ export class LogStore {
     return this.#all.all(this.#slot(this.topic(topicName), partition)) as unknown as LatestValue[];
   }
 
-  /** Deletes at most `limit` records of a partition that are older than a time, but never its last one, and returns how many. */
+  /**
+   * Deletes at most `limit` records of a partition that are older than a time, and returns how many. It
+   * never deletes the last one, nor one that a group of owners has not consumed: a clock that is wrong
+   * must not lose what nobody has decided.
+   */
   trim(topicName: string, partition: number, olderThanMs: number, limit: number): number {
     const topic = this.topic(topicName);
-    const base = this.#slot(topic, partition) * OFFSETS_PER_SLOT;
-    const last = base + Math.max(0, (topic.ends[partition] ?? 0) - 1);
-    return Number(this.#trim.run(base, last, limit, olderThanMs).changes);
+    const slot = this.#slot(topic, partition);
+    const base = slot * OFFSETS_PER_SLOT;
+    const consumed = Number(this.#consumed.get(slot)?.["consumed"] ?? 0);
+    const bound = base + Math.min(consumed, Math.max(0, (topic.ends[partition] ?? 0) - 1));
+    // Only from the first one on without a gap: where a clock went back, a younger record may lie before an older one.
+    const found = this.#oldest.all(base, bound, limit);
+    const younger = found.findIndex((row) => Number(row["timestamp_ms"]) >= olderThanMs);
+    const last = found.at((younger === -1 ? found.length : younger) - 1);
+    if (younger === 0 || last === undefined) return 0;
+    const position = Number(last["position"]);
+    const { changes } = this.#trim.run(base, position);
+    topic.begins[partition] = position - base + 1;
+    return Number(changes);
   }
 
   close(): void {
@@ -223,13 +240,16 @@ export class LogStore {
     }
     const id = known === undefined ? randomUUID() : String(known["id"]);
     const firstSlot = known === undefined ? this.#createTopic({ name, id, retention }) : Number(known["first_slot"]);
-    const end = this.#db.prepare("SELECT max(position) AS last FROM records WHERE position >= ? AND position < ?");
-    const ends = Array.from({ length: this.partitions }, (_, partition) => {
+    const select = this.#db.prepare(
+      "SELECT min(position) AS first, max(position) AS last FROM records WHERE position >= ? AND position < ?",
+    );
+    const spans = Array.from({ length: this.partitions }, (_, partition) => {
       const base = (firstSlot + partition) * OFFSETS_PER_SLOT;
-      const last = end.get(base, base + OFFSETS_PER_SLOT)?.["last"];
-      return typeof last === "number" ? last - base + 1 : 0;
+      const { first, last } = select.get(base, base + OFFSETS_PER_SLOT) ?? {};
+      return typeof first === "number" && typeof last === "number" ? { begin: first - base, end: last - base + 1 } : { begin: 0, end: 0 };
     });
-    this.#topics.set(name, { name, id, retention, firstSlot, ends });
+    const [begins, ends] = [spans.map(({ begin }) => begin), spans.map(({ end }) => end)];
+    this.#topics.set(name, { name, id, retention, firstSlot, begins, ends });
   }
 
   #createTopic({ name, id, retention }: Topic & { readonly id: string }): number {

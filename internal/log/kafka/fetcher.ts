@@ -3,12 +3,13 @@
  * resets by itself where records are missing; this reads where it is told, and fails where records are missing.
  */
 
+import { RecordsGoneError } from "../../cqrs/log.ts";
 import { committedBatches } from "./committed.ts";
 import { typeOf, unavailable } from "./errors.ts";
 import { type FetchedPartition, fetchBytes } from "./fetch-request.ts";
 import { type Fetched, FetchedRecords, type Limits } from "./fetched-records.ts";
 import type { Cluster } from "./kafkajs.ts";
-import { batchesIn, CorruptRecordError, type KafkaRecord, RecordReader } from "./record-batch.ts";
+import { batchesIn, CorruptRecordError, type KafkaRecord, type PartitionName, RecordReader } from "./record-batch.ts";
 
 /** A long poll: how long a broker holds a fetch that finds nothing. */
 const MAX_WAIT_MS = 500;
@@ -30,11 +31,6 @@ const RETRY_MS = 100;
 
 const OLDEST = -2;
 const NEWEST = -1;
-
-/** The records at the wanted offset are gone: deleted by retention or by hand. To go on behind them would be a silent gap. */
-export class OffsetOutOfRangeError extends Error {
-  override readonly name = "OffsetOutOfRangeError";
-}
 
 interface Place {
   offset: number;
@@ -122,7 +118,7 @@ export class Fetcher implements AsyncDisposable {
   /**
    * The records that have arrived, within limits, and of each partition its share.
    *
-   * @throws {OffsetOutOfRangeError | LogUnavailableError}
+   * @throws {RecordsGoneError | LogUnavailableError}
    */
   take(limits: Limits): KafkaRecord[] {
     if (this.#failure !== undefined) throw this.#failure;
@@ -262,18 +258,26 @@ export class Fetcher implements AsyncDisposable {
 
   async #trouble(nodeId: string, error: unknown): Promise<void> {
     if (this.#closed) return;
-    if (typeOf(error) === "OFFSET_OUT_OF_RANGE") {
-      this.#fail(new OffsetOutOfRangeError(`records of ${this.#topic} that were to be read next are gone; retention must not delete them`));
-      return;
-    }
-    if (error instanceof CorruptRecordError) {
-      this.#fail(error);
+    const fault = typeOf(error) === "OFFSET_OUT_OF_RANGE" ? await this.#gone() : error;
+    if (fault instanceof CorruptRecordError || fault instanceof RecordsGoneError) {
+      this.#fail(fault);
       return;
     }
     const sinceMs = this.#troubleSinceMs.get(nodeId) ?? Date.now();
     this.#troubleSinceMs.set(nodeId, sinceMs);
     if (Date.now() - sinceMs > OUTAGE_AFTER_MS) this.#fail(unavailable(error));
     else await this.#recover();
+  }
+
+  /** Which records are gone; undefined: none, so the one that said so may have been no leader any more. */
+  async #gone(): Promise<RecordsGoneError | undefined> {
+    const partitions = [...this.#places.keys()];
+    const [begins, ends] = await Promise.all([this.beginnings(partitions), this.ends(partitions)]).catch(() => []);
+    for (const [partition, { offset }] of this.#places) {
+      const [begin = offset, end = offset] = [begins?.get(partition), ends?.get(partition)];
+      if (offset < begin || offset > end) return new RecordsGoneError(goneText({ topic: this.#topic, partition }, offset, begin, end));
+    }
+    return undefined;
   }
 
   #fail(error: Error): void {
@@ -285,4 +289,9 @@ export class Fetcher implements AsyncDisposable {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     if (!this.#closed) await this.#cluster.refreshMetadata().catch(() => undefined);
   }
+}
+
+function goneText({ topic, partition }: PartitionName, offset: number, begin: number, end: number): string {
+  const there = offset < begin ? `begins at ${begin}: what lay between was deleted` : `ends at ${end}: it lost its end`;
+  return `the record at ${offset} was to be read next, and partition ${partition} of ${topic} ${there}`;
 }

@@ -6,9 +6,9 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type KafkaServer, startKafka } from "../../../test/support/kafka-server.ts";
 import { kafka } from "../../../test/support/servers.ts";
-import { FencedError, type Log, LogUnavailableError } from "../../cqrs/log.ts";
+import { FencedError, LogUnavailableError } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
-import { Fetcher, OffsetOutOfRangeError } from "./fetcher.ts";
+import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { joinGroup } from "./membership.ts";
 import { startOwner } from "./owner.ts";
@@ -151,16 +151,6 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     await vi.waitFor(() => expect(() => membership.check()).toThrow(LogUnavailableError), { timeout: 30_000 });
   });
 
-  it("deleted records are an error where they were to be read, not a gap", async () => {
-    const { log, topics, config } = await openedLog(server);
-    await log.append(["a", "b", "c"].map((key) => record(topics.events, key)));
-    const admin = await openedAdmin(config);
-    // Without having looked at the topic, kafkajs does not find its leaders.
-    await admin.fetchTopicOffsets(topics.events);
-    await admin.deleteTopicRecords({ topic: topics.events, partitions: [{ partition: 0, offset: "2" }] });
-    await expect(firstBatch(log, topics.events)).rejects.toThrow(OffsetOutOfRangeError);
-  });
-
   it.each([
     ["a record that is not what was written", (answer: Buffer) => answer.writeInt8(1, answer.length - 1)],
     ["a batch that is longer than what came", (answer: Buffer) => answer.writeInt32BE(2 ** 30, batchIn(answer) + BATCH_LENGTH_AT)],
@@ -270,12 +260,6 @@ async function readCompressed(config: KafkaConfig, topic: string, compression: s
 function batchIn(answer: Buffer): number {
   const starts = Array.from(answer.keys(), (start) => start + 4);
   return starts.findLast((start) => start <= answer.length && answer.readInt32BE(start - 4) === answer.length - start) ?? 0;
-}
-
-async function firstBatch(log: Log, topic: string): Promise<unknown> {
-  const controller = new AbortController();
-  for await (const batch of await log.tail({ topic, partition: 0, from: 0, signal: controller.signal })) return batch;
-  return undefined;
 }
 
 async function idleCost(kind: "changed" | "unchanged", { address }: KafkaServer): Promise<IdleCost> {

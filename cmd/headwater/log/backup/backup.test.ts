@@ -6,7 +6,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, it, onTestFinished } from "vitest";
 import type { Submission } from "../../../../internal/cqrs/command/command-gateway.ts";
 import { pageKey, pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
-import { POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { POSITION_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
 import { AggregateSnapshotSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";

@@ -2,7 +2,7 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { pageKeysOf, pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
-import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import { toldSequence } from "../../../../internal/cqrs/event/delivered-event.ts";
 import { partitionOf } from "../../../../internal/cqrs/partition.ts";
 import type { EventMetadata } from "../../../../internal/gen/headwater/cqrs/v1/event_pb.ts";

@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
-import { POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { POSITION_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import { lastEvent } from "../../../../internal/cqrs/event/event-lag.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
 import { PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";

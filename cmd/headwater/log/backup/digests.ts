@@ -1,7 +1,7 @@
 /** What a log holds, in a few bytes per partition of a topic: whether two hold the same. */
 
 import { createHash, type Hash } from "node:crypto";
-import { IMPORT_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { IMPORT_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
 import { orderTopics } from "../../../../internal/orders/topics.ts";

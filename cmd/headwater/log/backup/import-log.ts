@@ -2,11 +2,12 @@
  * Writes an exported log into an empty one. A mark in every partition says so until all is there: no command handler starts on a part of it.
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
-import { IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/slices.ts";
+import { encodePosition, IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
+import { orderDomain } from "../../../../internal/orders/order-domain.ts";
 import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";
 import { Digests } from "./digests.ts";
 import { type RecordLine, recordFromLine } from "./format.ts";
@@ -62,7 +63,7 @@ export async function importLog({ log, logId, lines, onProgress }: ImportOptions
   await checkWritten(log, expected);
   const nextOffsets = await log.ends(orderTopics.commands.name);
   const marks = partitions.map((partition) => ({ topic: state, partition, key: IMPORT_KEY, value: null }));
-  await log.append([...positions.map((record) => movedPosition(record, nextOffsets[record.partition] ?? 0)), ...marks]);
+  await log.append([...positions.map((record) => movedPosition(log, record, nextOffsets[record.partition] ?? 0)), ...marks]);
 }
 
 async function hasState(log: Log): Promise<boolean> {
@@ -114,8 +115,8 @@ function movedSnapshot(record: NewRecord, stream: string): NewRecord {
 }
 
 /** The commands of the new log are not decided yet; the sequence of the events goes on. */
-function movedPosition(record: NewRecord, nextOffset: number): NewRecord {
+function movedPosition(log: Log, record: NewRecord, nextOffset: number): NewRecord {
   const { sequence } = fromBinary(PartitionPositionSchema, record.value ?? new Uint8Array());
-  const position = create(PartitionPositionSchema, { nextOffset: BigInt(nextOffset), sequence, writer: "import" });
-  return { ...record, value: toBinary(PartitionPositionSchema, position) };
+  const position = { nextOffset, sequence: Number(sequence), lastCommandMs: 0 };
+  return { ...record, value: encodePosition(position, log, orderDomain, "import") };
 }

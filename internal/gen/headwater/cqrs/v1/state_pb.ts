@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/state.proto.
  */
 export const file_headwater_cqrs_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEi3wEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEhYKDnNjaGVtYV92ZXJzaW9uGAUgASgFEg4KBnN0cmVhbRgGIAEoCRISCgpmaXJzdF9wYWdlGAcgASgFEhEKCW5leHRfcGFnZRgIIAEoBRIzCghvdXRjb21lcxgPIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIlgKC091dGNvbWVQYWdlEhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIzCghvdXRjb21lcxgCIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIkoKEVBhcnRpdGlvblBvc2l0aW9uEhMKC25leHRfb2Zmc2V0GAEgASgDEhAKCHNlcXVlbmNlGAIgASgDEg4KBndyaXRlchgDIAEoCSKmAQoKRGVhZExldHRlchINCgV0b3BpYxgBIAEoCRIRCglwYXJ0aXRpb24YAiABKAUSDgoGb2Zmc2V0GAMgASgDEgsKA2tleRgEIAEoCRINCgV2YWx1ZRgFIAEoDBINCgVlcnJvchgGIAEoCRI7CgpyZXNvbHV0aW9uGAcgASgLMicuaGVhZHdhdGVyLmNxcnMudjEuRGVhZExldHRlclJlc29sdXRpb24iwgEKFERlYWRMZXR0ZXJSZXNvbHV0aW9uEhEKCWxldHRlcl9pZBgBIAEoCRIzCgZhY3Rpb24YAiABKA4yIy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyQWN0aW9uEg0KBWFjdG9yGAMgASgJEi8KC3Jlc29sdmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSEgoKY29tbWFuZF9pZBgGIAEoCSp2ChBEZWFkTGV0dGVyQWN0aW9uEiIKHkRFQURfTEVUVEVSX0FDVElPTl9VTlNQRUNJRklFRBAAEh4KGkRFQURfTEVUVEVSX0FDVElPTl9SRVRSSUVEEAESHgoaREVBRF9MRVRURVJfQUNUSU9OX1NLSVBQRUQQAmIGcHJvdG8z", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_command]);
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEi3wEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEhYKDnNjaGVtYV92ZXJzaW9uGAUgASgFEg4KBnN0cmVhbRgGIAEoCRISCgpmaXJzdF9wYWdlGAcgASgFEhEKCW5leHRfcGFnZRgIIAEoBRIzCghvdXRjb21lcxgPIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIlgKC091dGNvbWVQYWdlEhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIzCghvdXRjb21lcxgCIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIqIBChFQYXJ0aXRpb25Qb3NpdGlvbhITCgtuZXh0X29mZnNldBgBIAEoAxIQCghzZXF1ZW5jZRgCIAEoAxIOCgZ3cml0ZXIYAyABKAkSDgoGc3RyZWFtGAQgASgJEhkKEWNvbW1hbmRzX3RvcGljX2lkGAUgASgJEhIKCnBhcnRpdGlvbnMYBiABKAUSFwoPbGFzdF9jb21tYW5kX21zGAcgASgDIqYBCgpEZWFkTGV0dGVyEg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoBRIOCgZvZmZzZXQYAyABKAMSCwoDa2V5GAQgASgJEg0KBXZhbHVlGAUgASgMEg0KBWVycm9yGAYgASgJEjsKCnJlc29sdXRpb24YByABKAsyJy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyUmVzb2x1dGlvbiLCAQoURGVhZExldHRlclJlc29sdXRpb24SEQoJbGV0dGVyX2lkGAEgASgJEjMKBmFjdGlvbhgCIAEoDjIjLmhlYWR3YXRlci5jcXJzLnYxLkRlYWRMZXR0ZXJBY3Rpb24SDQoFYWN0b3IYAyABKAkSLwoLcmVzb2x2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRISCgpjb21tYW5kX2lkGAYgASgJKnYKEERlYWRMZXR0ZXJBY3Rpb24SIgoeREVBRF9MRVRURVJfQUNUSU9OX1VOU1BFQ0lGSUVEEAASHgoaREVBRF9MRVRURVJfQUNUSU9OX1JFVFJJRUQQARIeChpERUFEX0xFVFRFUl9BQ1RJT05fU0tJUFBFRBACYgZwcm90bzM", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_command]);
 
 /**
  * An aggregate as the write side keeps it: one record per aggregate in the state topic, written together with its events.
@@ -150,6 +150,35 @@ export type PartitionPosition = Message<"headwater.cqrs.v1.PartitionPosition"> &
    * @generated from field: string writer = 3;
    */
   writer: string;
+
+  /**
+   * The stream of events that sequence counts, named by the id of the events topic.
+   *
+   * @generated from field: string stream = 4;
+   */
+  stream: string;
+
+  /**
+   * The id of the topic whose commands next_offset counts.
+   *
+   * @generated from field: string commands_topic_id = 5;
+   */
+  commandsTopicId: string;
+
+  /**
+   * The number of partitions that the commands were decided with: a key's partition follows from it.
+   *
+   * @generated from field: int32 partitions = 6;
+   */
+  partitions: number;
+
+  /**
+   * When the command before next_offset was appended, in milliseconds since 1970, by which it is
+   * recognised; 0 if that is not known.
+   *
+   * @generated from field: int64 last_command_ms = 7;
+   */
+  lastCommandMs: bigint;
 };
 
 /**
