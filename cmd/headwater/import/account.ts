@@ -1,6 +1,9 @@
 /** What becomes of every row, counted as it is known. */
 
 export interface AccountSummary {
+  /** Of the file: the header, the empty ones, and the rows. */
+  readonly lines: number;
+  readonly emptyLines: number;
   readonly rows: number;
   readonly imported: number;
   /** Rows by the reason for which they were refused. */
@@ -19,6 +22,8 @@ export interface AccountSummary {
 }
 
 export class Account {
+  readonly lines: number;
+  readonly emptyLines: number;
   readonly rows: number;
   readonly startedAtMs = Date.now();
   imported = 0;
@@ -30,7 +35,9 @@ export class Account {
   #lastAnswerAtMs = Date.now();
   readonly #rejected = new Map<string, number>();
 
-  constructor(rows: number) {
+  constructor({ lines, emptyLines, rows }: Pick<AccountSummary, "lines" | "emptyLines" | "rows">) {
+    this.lines = lines;
+    this.emptyLines = emptyLines;
     this.rows = rows;
   }
 
@@ -61,25 +68,28 @@ export class Account {
   }
 
   summary(): AccountSummary {
-    const { rows, imported, unmatched, orders, returns, commands, alreadyThere } = this;
+    const { lines, emptyLines, rows, imported, unmatched, orders, returns, commands, alreadyThere } = this;
     const seconds = Math.max(1, Date.now() - this.startedAtMs) / 1000;
     const rejected = Object.fromEntries([...this.#rejected].toSorted(([, one], [, other]) => other - one));
     const unfinished = rows - this.settledRows;
     const commandsPerSecond = Math.round(commands / seconds);
-    return { rows, imported, rejected, unmatched, unfinished, orders, returns, commands, alreadyThere, seconds, commandsPerSecond };
+    const fates = { rows, imported, rejected, unmatched, unfinished };
+    return { lines, emptyLines, ...fates, orders, returns, commands, alreadyThere, seconds, commandsPerSecond };
   }
 }
 
-/** Whether every row has exactly one fate, and all of them are known. */
-export function addsUp({ rows, imported, rejected, unmatched, unfinished }: AccountSummary): boolean {
+/** Whether every line is the header, empty or a row, and every row has exactly one fate, and all of them are known. */
+export function addsUp({ lines, emptyLines, rows, imported, rejected, unmatched, unfinished }: AccountSummary): boolean {
   const rejectedRows = Object.values(rejected).reduce((sum, count) => sum + count, 0);
-  return unfinished === 0 && rows === imported + rejectedRows + unmatched;
+  return unfinished === 0 && rows === imported + rejectedRows + unmatched && lines === 1 + emptyLines + rows;
 }
 
 export function describeAccount(summary: AccountSummary): string {
-  const { rows, imported, rejected, unmatched, unfinished, orders, returns, commands, alreadyThere, seconds, commandsPerSecond } = summary;
+  const { lines, emptyLines, rows, imported, rejected, unmatched, unfinished, orders, returns } = summary;
+  const { commands, alreadyThere, seconds, commandsPerSecond } = summary;
   const line = (count: number, what: string): string => `${count.toLocaleString("en").padStart(10)} ${what}\n`;
   return [
+    line(lines, `lines: the header, ${emptyLines.toLocaleString("en")} empty, and`),
     line(rows, "rows"),
     line(imported, "imported"),
     ...Object.entries(rejected).map(([reason, count]) => line(count, `rejected: ${reason}`)),

@@ -13,6 +13,10 @@ export const importHelp = `headwater import: send the orders of a CSV file throu
 
 Usage: headwater import <csv> [options]
 
+A row is a line in UTF-8. What cannot be read exactly is refused and counted with its reason: a row with a quote at an odd place, with too
+many or too few columns, or with a control character, together with the rest of its invoice; a file in another encoding as a whole. The account
+counts the lines of the file, and each has one fate. Rows that were refused are no failure: it ends with 0 when every line is accounted for.
+
 Every invoice becomes a finished sale, every credit note the return of items. The ids of the commands follow from the file, so running it
 again changes nothing, and completes what was interrupted.
 
@@ -51,9 +55,9 @@ export async function importOrders(args: readonly string[]): Promise<number> {
   }
 }
 
-async function run(config: ImportConfig, { rows, malformed }: RowsOfFile): Promise<number> {
+async function run(config: ImportConfig, { lines, emptyLines, rows, malformed }: RowsOfFile): Promise<number> {
   const { maxInFlight, timeoutMs, commandUrl } = config;
-  const account = new Account(rows.length + malformed.length);
+  const account = new Account({ lines, emptyLines, rows: rows.length + malformed.length });
   for (const reason of malformed) account.reject(reason, 1);
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort(new Error("interrupted"));
@@ -125,7 +129,7 @@ function positiveInteger(name: string, value: string): number {
 
 async function readRows(file: string): Promise<RowsOfFile> {
   try {
-    return parseRows(await readFile(file, "utf8"));
+    return parseRows(await readFile(file));
   } catch (error) {
     throw new FileError(`${file} cannot be imported: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }

@@ -7,7 +7,7 @@ import { parseRows } from "./rows.ts";
 const header = "invoice_no,invoice_date,customer_id,country,quantity,unit_price_gbp";
 
 function invoicesOf(...rows: readonly string[]) {
-  return groupInvoices(parseRows([header, ...rows].join("\n")).rows);
+  return groupInvoices(parseRows(Buffer.from([header, ...rows].join("\n"))).rows);
 }
 
 it("the rows under one number are one invoice, at the place and time of its first row", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { FileError, parseRows } from "./rows.ts";
+import { FileError, parseRows as parseFile, type RowsOfFile } from "./rows.ts";
 
 const lines = "invoice_no,stock_code,description,quantity,invoice_date,unit_price_gbp,customer_id,country";
 const invoices = "invoice_no,invoice_date,customer_id,country,quantity,unit_price_gbp";
@@ -50,6 +50,62 @@ describe("the rows of a file", () => {
     expect(malformed).toEqual(["MALFORMED_ROW quantity", "INVOICE_INCOMPLETE"]);
   });
 
-  it("cannot be told from one another behind a quote that is never closed", () =>
-    expect(() => parseRows(`${invoices}\n1,"2010-12-01T08:26:00Z,7,France,3,1\n2,2010-12-01T08:26:00Z,7,France,3,1\n`)).toThrow("quote"));
+  it.each([
+    ["that is never closed", '1,"2010-12-01T08:26:00Z,7,France,3,1'],
+    ["within a field", '1,2010-12-01T08:26:00Z,7,Fra"nce,3,1'],
+    ["behind which a field goes on", '1,2010-12-01T08:26:00Z,7,"Fra"nce,3,1'],
+  ])("are malformed by a quote %s, which takes no other row along", (_, row) => {
+    const file = parseRows(`${invoices}\n${row}\n2,2010-12-01T08:26:00Z,7,"Fra""nce",3,1\n`);
+    expect(file.rows).toMatchObject([{ invoiceNumber: "2", country: 'Fra"nce' }]);
+    expect(file.malformed).toEqual(["MALFORMED_ROW quotes"]);
+  });
+
+  it("are lines: what is quoted ends on its own", () => {
+    const file = parseRows(
+      `${lines}\nW1,A,"WHITE HEART,1,2010-12-01T08:26:00Z,1,7,UK\nW2,B,HOLDER" RED,1,2010-12-01T08:26:00Z,1,7,UK\nW3,C,ok,1,2010-12-01T08:26:00Z,1,7,UK\n`,
+    );
+    expect(file.rows.map(({ invoiceNumber }) => invoiceNumber)).toEqual(["W3"]);
+    expect(file.malformed).toEqual(["MALFORMED_ROW quotes", "MALFORMED_ROW quotes"]);
+  });
+
+  it.each(["\u0000", "\u001b", "\r", "\u0085"])("are malformed by the control character %j", (character) => {
+    const file = parseRows(`${invoices}\n1,2010-12-01T08:26:00Z,7,Fra${character}nce,3,1\n`);
+    expect(file).toMatchObject({ rows: [], malformed: ["MALFORMED_ROW control character"] });
+  });
+
+  it.each([
+    ["\n", "\n", "\n"],
+    ["\r\n", "\r\n", "\r\n"],
+    ["\n", "\r\n", "\r\n"],
+    ["\r\n", "\n", "\n"],
+    ["\n", "\r\n", "\n"],
+    ["\r\n", "\n", "\r\n"],
+    ["\n", "\r\n", ""],
+  ])("are the same whichever end each line has: %j, %j, %j", (first, second, third) => {
+    const row = (number: number): string => `${number},2010-12-01T08:26:00Z,7,France,3,1`;
+    const file = parseRows(`\ufeff${invoices}${first}${row(1)}${second}${row(2)}${third}`);
+    expect(file).toMatchObject({ lines: 3, emptyLines: 0, malformed: [] });
+    expect(file.rows.map(({ country }) => country)).toEqual(["France", "France"]);
+  });
+
+  it("are counted with the header and the empty lines, and all have a fate", () => {
+    const file = parseRows(`${invoices}\n\n1,2010-12-01T08:26:00Z,7,France,3,1\r\n\r\n2,2010-12-01T08:26:00Z,7\n \n`);
+    expect(file).toMatchObject({
+      lines: 6,
+      emptyLines: 2,
+      malformed: ["MALFORMED_ROW number of columns", "MALFORMED_ROW number of columns"],
+    });
+    expect(file.lines).toBe(1 + file.emptyLines + file.rows.length + file.malformed.length);
+  });
+
+  it.each(["latin1", "utf16le"] as const)("are not guessed where the file is in %s: the line is named", (encoding) => {
+    const row = "1,2010-12-01T08:26:00Z,7,\u00d6sterreich,3,1\n";
+    expect(() => parseFile(Buffer.from(`${invoices}\n2,2010-12-01T08:26:00Z,7,France,3,1\n${row}`, encoding))).toThrow(
+      "line 3 is not UTF-8",
+    );
+  });
 });
+
+function parseRows(text: string): RowsOfFile {
+  return parseFile(Buffer.from(text));
+}

@@ -1,6 +1,7 @@
 /** The rows of a file in one of two shapes, told apart by the header. */
 
-import { parse } from "csv-parse/sync";
+import { printable } from "../printable.ts";
+import { fieldsOf, linesOf } from "./lines.ts";
 import { parseMinorUnits } from "./money.ts";
 
 export interface Row {
@@ -16,6 +17,9 @@ export interface Row {
 }
 
 export interface RowsOfFile {
+  /** All of the file: the header, the empty ones, and one for each row. */
+  readonly lines: number;
+  readonly emptyLines: number;
   readonly rows: readonly Row[];
   /** For each row that cannot be sent, the reason. A row that cannot be read takes its invoice along: no invoice is sent in part. */
   readonly malformed: readonly string[];
@@ -38,50 +42,57 @@ const NO_CUSTOMER = "(blank)";
 /** The contract's quantities have 32 bits. */
 const MAX_QUANTITY = 2 ** 31 - 1;
 
-/** @throws {Error} the header is neither of the two, or a quote is never closed: then nobody knows how many rows it has swallowed */
-export function parseRows(text: string): RowsOfFile {
+/** A row is a line: what is quoted ends on it. @throws {Error} the file is not UTF-8, or its header is neither of the two */
+export function parseRows(file: Uint8Array): RowsOfFile {
   const malformed: string[] = [];
-  const records: readonly (readonly string[])[] = parse(text, {
-    bom: true,
-    relaxColumnCount: true,
-    relaxQuotes: true,
-    skipEmptyLines: true,
-  });
-  const [header = [], ...body] = records;
-  const fieldsOf = fieldReader(header);
+  const lines = linesOf(file);
+  const [header = "", ...body] = lines;
+  const named = fieldReader(header);
   const rows: Row[] = [];
   const incomplete = new Set<string>();
-  for (const record of body) {
-    const row = record.length === header.length ? parseRow(fieldsOf(record)) : malformedBy("number of columns");
+  const written = body.filter((line) => line !== "");
+  for (const line of written) {
+    const fields = fieldsOf(line);
+    const row = typeof fields === "string" ? malformedBy(fields) : parseRow(named(fields));
     if (typeof row === "string") {
       malformed.push(row);
       // Under both headers the invoice's number comes first.
-      incomplete.add(record[0] ?? "");
+      incomplete.add((typeof fields === "string" ? line.replaceAll('"', "").split(",") : fields)[0] ?? "");
     } else {
       rows.push(row);
     }
   }
   const whole = rows.filter(({ invoiceNumber }) => !incomplete.has(invoiceNumber));
   const parts = Array.from({ length: rows.length - whole.length }, () => "INVOICE_INCOMPLETE");
-  return { rows: whole, malformed: [...malformed, ...parts] };
+  const emptyLines = body.length - written.length;
+  return { lines: lines.length, emptyLines, rows: whole, malformed: [...malformed, ...parts] };
 }
 
 type Fields = Readonly<Record<string, string>>;
 
-function fieldReader(header: readonly string[]): (record: readonly string[]) => Fields {
-  const named = (record: readonly string[]): Fields => Object.fromEntries(header.map((name, index) => [name, record[index] ?? ""]));
-  switch (header.join(",")) {
+/** Names the fields of a record; undefined if there are too few or too many. */
+function fieldReader(header: string): (record: readonly string[]) => Fields | undefined {
+  const names = fieldsOf(header);
+  const named = (record: readonly string[]): Fields | undefined =>
+    typeof names === "string" || record.length !== names.length
+      ? undefined
+      : Object.fromEntries(names.map((name, index) => [name, record[index] ?? ""]));
+  switch (typeof names === "string" ? header : names.join(",")) {
     case linesHeader:
       return named;
     case invoicesHeader:
-      return (record) => ({ ...named(record), stock_code: WHOLE_INVOICE_SKU, description: "" });
+      return (record) => {
+        const fields = named(record);
+        return fields && { ...fields, stock_code: WHOLE_INVOICE_SKU, description: "" };
+      };
     default:
-      throw new FileError(`the header must be "${linesHeader}" or "${invoicesHeader}", not "${header.join(",").slice(0, 200)}"`);
+      throw new FileError(`the header must be "${linesHeader}" or "${invoicesHeader}", not "${printable(header.slice(0, 200))}"`);
   }
 }
 
 /** The row, or why it is none. Only what cannot even be sent stops here: everything else is the service's to judge. */
-function parseRow(fields: Fields): Row | string {
+function parseRow(fields: Fields | undefined): Row | string {
+  if (fields === undefined) return malformedBy("number of columns");
   const { invoice_no: invoiceNumber = "", stock_code: sku = "", description = "", quantity = "" } = fields;
   const { invoice_date: date = "", unit_price_gbp: price = "", customer_id: customer = "", country = "" } = fields;
   if (invoiceNumber === "") return malformedBy("invoice_no");

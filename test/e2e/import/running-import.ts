@@ -40,8 +40,8 @@ export function connect({ commandAddress, queryAddress }: Addresses) {
 
 export async function runImport(file: string, addresses: Addresses, onReceipt: (receipt: Receipt) => void = () => {}): Promise<Imported> {
   using headwater = connect(addresses);
-  const { rows } = parseRows(await readFile(file, "utf8"));
-  const account = new Account(rows.length);
+  const { lines, emptyLines, rows } = parseRows(await readFile(file));
+  const account = new Account({ lines, emptyLines, rows: rows.length });
   const token = await sendInvoices(groupInvoices(rows), { headwater, account, maxInFlight: 512, timeoutMs: 120_000, onReceipt });
   return { summary: account.summary(), token };
 }
