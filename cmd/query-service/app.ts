@@ -20,6 +20,7 @@ export async function startQueryService(
   const onError = (err: unknown): void =>
     logger.warn({ err }, "which generations are live could not be read; it is read again with their next change");
   const freshness = await startFreshness({ documents, views: orderViews, onError });
+  freshness.onSetBack(() => logger.warn("the documents have gone back: what was known of them is forgotten"));
   const service = orderQueryService({ freshness });
   const server: GrpcServer = await startGrpcServer({ ...address, services: [service], errorDomain, logger });
   return {

@@ -25,6 +25,27 @@ export async function untilVisible(freshness: Freshness, view: Projection, token
   return positions;
 }
 
+/**
+ * Reads until what was read rests on the token's position all the way: documents that were set back before they were read may show less, and
+ * then the reading waits again.
+ */
+export async function readVisible<Result>(
+  {
+    freshness,
+    view,
+    token,
+    signal,
+  }: { readonly freshness: Freshness; readonly view: Projection; readonly token: string; readonly signal: AbortSignal },
+  read: (wanted: Positions) => Promise<Result>,
+): Promise<Result> {
+  for (;;) {
+    const wanted = await untilVisible(freshness, view, token, signal);
+    const result = await read(wanted);
+    if (await freshness.confirms(view, wanted)) return result;
+    if (signal.aborted) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
+  }
+}
+
 export function statusErrorOf(error: unknown): unknown {
   if (error instanceof OtherStreamError) return invalid("consistency_token", error.message, "TOKEN_OF_ANOTHER_STREAM");
   if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");

@@ -13,7 +13,7 @@ import { StatusError } from "../../internal/grpc/errors.ts";
 import { type GrpcService, grpcService, type Implementation } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { orderQueries } from "../../internal/orders/query/queries.ts";
-import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
+import { MAX_WAIT_MS, readVisible, statusErrorOf } from "./consistency.ts";
 import { type StreamingOptions, streamingQueries } from "./streams.ts";
 
 /** How fresh an answer is, as the contract says. */
@@ -50,18 +50,21 @@ async function read(
 ): Promise<object> {
   using wait = boundedWait(call, MAX_WAIT_MS);
   try {
-    const wanted = await untilVisible(freshness, query.view, request.consistencyToken, wait.signal);
-    const complete = freshness.positions(query.view);
-    const latestEventMs = freshness.latestEventMs(query.view);
+    const options = { freshness, view: query.view, token: request.consistencyToken, signal: wait.signal };
+    const answered = await readVisible(options, async (wanted) => {
+      const complete = freshness.positions(query.view);
+      const latestEventMs = freshness.latestEventMs(query.view);
+      const witness = createWitness(freshness.documents);
+      const answer = await untilAborted(
+        query(witness, request).then((value) => ({ value })),
+        wait.signal,
+      );
+      if (answer === undefined) throw new DocumentsUnavailableError("the documents did not answer in time");
+      return { answer: answer.value, latestEventMs, consistencyToken: formatToken(mergePositions(complete, wanted, witness.seen)) };
+    });
+    const { answer, latestEventMs, consistencyToken } = answered;
     if (latestEventMs !== undefined) call.setResponseTrailer(LATEST_EVENT, new Date(latestEventMs).toISOString());
-    const witness = createWitness(freshness.documents);
-    const answered = await untilAborted(
-      query(witness, request).then((answer) => ({ answer })),
-      wait.signal,
-    );
-    if (answered === undefined) throw new DocumentsUnavailableError("the documents did not answer in time");
-    const consistencyToken = formatToken(mergePositions(complete, wanted, witness.seen));
-    return { ...shown(answered.answer), consistencyToken };
+    return { ...shown(answer), consistencyToken };
   } catch (error) {
     throw statusErrorOf(error);
   }

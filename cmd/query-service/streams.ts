@@ -3,7 +3,7 @@
 import { mergePositions, type Positions, positionsOf, type Sequences } from "../../internal/cqrs/positions.ts";
 import { createDocumentWatch } from "../../internal/cqrs/query/document-watch.ts";
 import { createEventTail } from "../../internal/cqrs/query/event-tail.ts";
-import type { Freshness } from "../../internal/cqrs/query/freshness.ts";
+import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
 import { requestHash } from "../../internal/cqrs/query/page-token.ts";
 import { formatPosition, parsePosition, type Subscription } from "../../internal/cqrs/query/position-token.ts";
 import { formatToken } from "../../internal/cqrs/query/token.ts";
@@ -17,6 +17,7 @@ import {
   WatchOrdersRequestSchema,
 } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "../../internal/grpc/call.ts";
+import { unavailable } from "../../internal/grpc/errors.ts";
 import type { Implementation } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { orders } from "../../internal/orders/projection/order.ts";
@@ -25,6 +26,8 @@ import { subscribeOrderEvents } from "../../internal/orders/query/subscribe-orde
 import { watchOrder } from "../../internal/orders/query/watch-order.ts";
 import { changedOrders, watchOrders } from "../../internal/orders/query/watch-orders.ts";
 import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
+
+const RETRY_AFTER_SET_BACK_MS = 1_000;
 
 export interface StreamingOptions {
   readonly freshness: Freshness;
@@ -37,46 +40,66 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
   const watch = createDocumentWatch({ documents, freshness, view: orders });
   const events = createEventTail({ documents, freshness, view: orderHistory });
   const eventsOfOrders = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders] });
-  const changed = changedOrders(documents, eventsOfOrders);
+  const changed = changedOrders(documents, eventsOfOrders, freshness);
+
+  const open = new Set<AbortController>();
+  freshness.onSetBack(() => {
+    for (const stream of open) stream.abort(setBack());
+  });
 
   return {
-    watchOrder: (request, call) => untilEnded(call, orderStates(request, call)),
-    watchOrders: (request, call) => untilEnded(call, orderChanges(request, call)),
-    subscribeOrderEvents: (request, call) => untilEnded(call, deliveries(request, call)),
+    watchOrder: (request, call) => untilEnded(call, (signal) => orderStates(request, call, signal)),
+    watchOrders: (request, call) => untilEnded(call, (signal) => orderChanges(request, call, signal)),
+    subscribeOrderEvents: (request, call) => untilEnded(call, (signal) => deliveries(request, call, signal)),
   };
 
-  /** They end with their call, and with its reason. */
-  async function* untilEnded<Response>({ signal }: Call, responses: AsyncIterable<Response>): AsyncGenerator<Response> {
+  /** They end with their call, and with its reason, or when the documents have gone back. */
+  async function* untilEnded<Response>(
+    { signal }: Call,
+    responses: (signal: AbortSignal) => AsyncIterable<Response>,
+  ): AsyncGenerator<Response> {
+    const ended = new AbortController();
+    const abort = (): void => ended.abort(signal.reason);
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+    open.add(ended);
     try {
-      yield* responses;
+      yield* responses(ended.signal);
     } catch (error) {
       throw statusErrorOf(error);
+    } finally {
+      open.delete(ended);
+      signal.removeEventListener("abort", abort);
     }
-    signal.throwIfAborted();
+    ended.signal.throwIfAborted();
   }
 
-  async function* orderStates(request: WatchOrderRequest, call: Call) {
+  async function* orderStates(request: WatchOrderRequest, call: Call, signal: AbortSignal) {
     await known(call);
-    let seen = await visible(request.consistencyToken, call);
-    for await (const { order, applied } of watchOrder(watch, request, call.signal)) {
+    const wanted = await visible(request.consistencyToken, call);
+    let seen = wanted;
+    let isFirst = true;
+    for await (const { order, applied } of watchOrder(watch, request, signal)) {
+      if (isFirst && !(await freshness.confirms(orders, wanted))) throw new NotYetVisibleError("the documents have been set back");
+      isFirst = false;
       seen = mergePositions(seen, positionsOf(applied));
       yield { ...(order && { order }), consistencyToken: formatToken(seen) };
     }
   }
 
-  async function* orderChanges(request: WatchOrdersRequest, call: Call) {
+  async function* orderChanges(request: WatchOrdersRequest, call: Call, signal: AbortSignal) {
     await known(call);
     const stream = freshness.stream(orderHistory);
     const subscription: Subscription = { stream, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
     const from = request.position === "" ? eventsOfOrders.end() : parsePosition(request.position, subscription);
-    const changes = watchOrders(changed, { filter: request.filter, from }, call.signal);
+    const changes = watchOrders(changed, { filter: request.filter, from }, signal);
     yield placeOf(subscription, from);
     for await (const { changes: batch, position } of changes) {
       yield { changes: [...batch], ...placeOf(subscription, position) };
     }
   }
 
-  async function* deliveries(request: SubscribeOrderEventsRequest, call: Call) {
+  async function* deliveries(request: SubscribeOrderEventsRequest, call: Call, signal: AbortSignal) {
     await known(call);
     const stream = freshness.stream(orderHistory);
     const { start, position } = request;
@@ -84,7 +107,7 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
     const subscription: Subscription = { stream, hash: requestHash(SubscribeOrderEventsRequestSchema, what) };
     const from = position === "" ? startOf(start) : parsePosition(position, subscription);
     yield placeOf(subscription, from);
-    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions: stream.partitions }, call.signal)) {
+    for await (const delivered of subscribeOrderEvents(events, { request, from, partitions: stream.partitions }, signal)) {
       yield { events: [...delivered.events], ...placeOf(subscription, delivered.position) };
     }
   }
@@ -106,4 +129,9 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
 
 function placeOf(subscription: Subscription, position: Sequences) {
   return { position: formatPosition(subscription, position), consistencyToken: formatToken(new Map([[subscription.stream.id, position]])) };
+}
+
+function setBack() {
+  const message = "the documents have been set back; go on with the last position";
+  return unavailable(message, { reason: "DOCUMENTS_SET_BACK" }, RETRY_AFTER_SET_BACK_MS);
 }

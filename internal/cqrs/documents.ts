@@ -103,8 +103,22 @@ export interface Page {
   readonly next?: SortKey;
 }
 
+/** What an adapter guarantees where adapters differ. */
+export interface DocumentGuarantees {
+  /**
+   * The documents of a process that runs never go back: nobody drops them or restores an older backup under it. Where that can happen,
+   * readers confirm that what they rest on is still there.
+   */
+  readonly neverGoBack: boolean;
+}
+
+/** Told of checkpoints. If they are all there are, a checkpoint that is not among them is gone. */
+export type CheckpointListener = (checkpoints: readonly Checkpoint[], areAll: boolean) => void;
+
 /** A store of documents. Every call may fail with a {@link DocumentsUnavailableError}. */
 export interface Documents extends AsyncDisposable {
+  readonly guarantees: DocumentGuarantees;
+
   /** Creates collections and their indexes where they are missing. Called by the projector before anything else. */
   prepare(collections: readonly Collection[]): Promise<void>;
 
@@ -129,9 +143,10 @@ export interface Documents extends AsyncDisposable {
 
   /**
    * Calls the listener with every checkpoint as it advances, whoever wrote it, until the signal aborts: of any collection, or of those whose
-   * names begin with a prefix. May skip some in between. Resolves when it watches: of what is written from then on, nothing is missed.
+   * names begin with a prefix. May skip some in between. Resolves when it watches: of what is written from then on, nothing is missed. Where
+   * documents can go back, it is told all checkpoints when some are gone, or when it may have missed something.
    */
-  watchCheckpoints(listener: (checkpoints: readonly Checkpoint[]) => void, signal: AbortSignal, prefix?: string): Promise<void>;
+  watchCheckpoints(listener: CheckpointListener, signal: AbortSignal, prefix?: string): Promise<void>;
 }
 
 /** What queries need of the documents. */

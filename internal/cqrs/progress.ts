@@ -6,6 +6,8 @@ import type { StreamPlace } from "./positions.ts";
 export interface Progress {
   /** Notes that a view is complete up to a place. Going back is ignored. */
   advance(view: string, place: StreamPlace): void;
+  /** Forgets what was noted; who waits, waits on. */
+  clear(): void;
   /** Waits until the views have reached a place or the signal aborts; resolves with the views that have not. */
   reached(views: readonly string[], place: StreamPlace, signal: AbortSignal): Promise<readonly string[]>;
 }
@@ -27,6 +29,7 @@ export function createProgress(): Progress {
       sequences.set(place, sequence);
       for (const waiter of waiting.get(place) ?? []) if (waiter.sequence <= sequence) waiter.wake();
     },
+    clear: () => sequences.clear(),
     async reached(views, { sequence, ...where }, signal) {
       const reached = await Promise.all(views.map((view) => wait(placeOf(view, where), sequence, signal)));
       return views.filter((_, index) => !reached[index]);

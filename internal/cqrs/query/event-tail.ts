@@ -5,7 +5,7 @@
 
 import { type Bell, createBell } from "../bell.ts";
 import { type Applied, type Condition, type DocumentReader, DocumentsUnavailableError, type Fields, type Find } from "../documents.ts";
-import type { Sequences } from "../positions.ts";
+import { positionAt, type Sequences } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import type { EventMessage } from "../upcasting.ts";
 import type { Freshness } from "./freshness.ts";
@@ -66,7 +66,7 @@ export interface EventTail<Event> {
 /** What events are read of. */
 export interface EventTailOptions<Event extends EventMessage> {
   readonly documents: Pick<DocumentReader, "find">;
-  readonly freshness: Pick<Freshness, "watch" | "stream" | "positions">;
+  readonly freshness: Pick<Freshness, "watch" | "stream" | "positions" | "confirms" | "onSetBack">;
   readonly view: Omit<Projection, "decode"> & { decode(fields: Fields): Event };
   /** Other views that must show an event before it is read here. */
   readonly alongside?: readonly Projection[];
@@ -78,6 +78,8 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
   const views = [view, ...alongside];
   /** The last read of each partition. Not more: what was read before another is never given out after it. */
   const lastReads = new Map<number, { readonly after: number; readonly chunk: Promise<EventChunk<Event>> }>();
+
+  freshness.onSetBack(() => lastReads.clear());
 
   return {
     end: () => new Map(allPartitions().map((partition) => [partition, endOf(partition)])),
@@ -129,7 +131,7 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
 
   async function read(partition: number, after: number, filter: EventFilter<Event> | undefined): Promise<EventChunk<Event>> {
     if (filter === undefined) return readShared(partition, after);
-    if (endOf(partition) - after > MAX_EVENTS) return find(partition, after, filter.query(partition));
+    if (endOf(partition) - after > MAX_EVENTS) return findSome(partition, after, filter);
     const chunk = await readShared(partition, after);
     return { ...chunk, events: chunk.events.filter(filter.isWanted) };
   }
@@ -146,11 +148,18 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
     return chunk;
   }
 
+  /** Nobody can count what is wanted: it is complete if the view is still there, up to where it was read. */
+  async function findSome(partition: number, after: number, filter: EventFilter<Event>): Promise<EventChunk<Event>> {
+    const chunk = await find(partition, after, filter.query(partition));
+    if (await freshness.confirms(view, positionAt({ ...chunk, sequence: chunk.end }))) return chunk;
+    throw missing(partition, after);
+  }
+
   async function findAll(partition: number, after: number): Promise<EventChunk<Event>> {
     const where = [{ field: partitionField, op: "eq", value: partition } as const];
     const chunk = await find(partition, after, { where, sort: [{ field: sequenceField, descending: false }] });
     if (chunk.events.length === chunk.sequence - after) return chunk;
-    throw new DocumentsUnavailableError(`events of partition ${partition} are missing behind ${after}; is the view being built anew?`);
+    throw missing(partition, after);
   }
 
   async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<EventChunk<Event>> {
@@ -165,4 +174,8 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
     const last = Number(events.at(-1)?.metadata?.sequence ?? end);
     return { stream, partition, events, sequence: found.next === undefined ? end : last, end };
   }
+}
+
+function missing(partition: number, after: number): DocumentsUnavailableError {
+  return new DocumentsUnavailableError(`events of partition ${partition} are missing behind ${after}; are the documents being built?`);
 }

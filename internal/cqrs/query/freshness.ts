@@ -1,14 +1,19 @@
 /**
  * What the query side knows of its views' progress: lets a query wait for a token's position, bounded and without polling (P4). It also knows
  * which generation of each view to read, and goes over to another only when that shows no less.
+ *
+ * What is known only rises, but the store may be set back under a process that runs: documents are removed to be built again, or an older
+ * backup is restored. A checkpoint that is gone, lower or of another stream says so. Then everything is forgotten, and known again from what is
+ * there. Before that is noticed, who has read asks whether what the reading rested on is still there.
  */
 
 import type { Checkpoint, DocumentReader, Documents } from "../documents.ts";
-import type { Positions, Stream } from "../positions.ts";
+import { covers, type Positions, type Stream } from "../positions.ts";
 import { createProgress } from "../progress.ts";
 import type { Projection } from "../projection.ts";
 import { announcedView, openCatalogue } from "../projector/generations.ts";
 import { untilAborted } from "../until-aborted.ts";
+import { sharedRead } from "./shared-read.ts";
 
 /** A view cannot show a token's position yet; the same read may succeed a moment later. */
 export class NotYetVisibleError extends Error {
@@ -35,7 +40,7 @@ export interface Freshness extends AsyncDisposable {
   readonly documents: DocumentReader;
   /** The name of the collection that a view is read from now. */
   collection(view: Projection): string;
-  /** The positions up to which a view is complete. They never go back. */
+  /** The positions up to which a view is complete. They go back only with the documents, see `onSetBack`. */
   positions(view: Projection): Positions;
   /** When the newest event that a view shows was recorded, in milliseconds since 1970; undefined if there is none. */
   latestEventMs(view: Projection): number | undefined;
@@ -45,6 +50,15 @@ export interface Freshness extends AsyncDisposable {
    * @throws {NotYetVisibleError} the signal aborted first
    */
   waitFor(view: Projection, positions: Positions, signal: AbortSignal): Promise<void>;
+  /**
+   * Whether a view, as the store has it now, still shows everything up to a position that was waited for. To be asked after documents were
+   * read: what was read before may be less. Free where documents never go back; otherwise those who ask at the same time share one read.
+   *
+   * @throws {DocumentsUnavailableError}
+   */
+  confirms(view: Projection, positions: Positions): Promise<boolean>;
+  /** Calls the listener when the documents have gone back: what was read of them before says nothing about them any more. */
+  onSetBack(listener: () => void): void;
   /** Calls the listener with the partition whenever a view gets on, until the result is disposed of. */
   watch(view: Projection, listener: (partition: number) => void): Disposable;
 }
@@ -75,6 +89,8 @@ interface ViewState {
   /** What was asked for since the last checkpoint. */
   positions: Positions | undefined;
   readonly listeners: Set<(partition: number) => void>;
+  /** Reads the checkpoints of the live generation again. */
+  readonly look: () => Promise<readonly Checkpoint[]>;
 }
 
 /** Follows the checkpoints of the views until it is disposed of. */
@@ -82,10 +98,15 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
   const catalogue = openCatalogue(documents);
   const progress = createProgress();
   const stopped = new AbortController();
-  const anyStream = Promise.withResolvers<void>();
-  const states = new Map(views.map((view) => [view.name, stateOf(view)]));
+  let anyStream = Promise.withResolvers<void>();
+  const states = new Map(views.map((view) => [view.name, stateOf(view)] as const));
   const byCollection = new Map(views.map((view) => [view.collection.name, view]));
   const latestEvents = new Map<string, number>();
+  const setBackListeners: (() => void)[] = [];
+  /** Whose entry in the catalogue could not be read. */
+  const unread = new Set<Projection>();
+  /** Counts how often the documents have gone back: what was read before says nothing. */
+  let setBacks = 0;
   let streams: readonly Stream[] = [];
   let refreshing = Promise.resolve();
 
@@ -97,6 +118,7 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
       return streams;
     },
     async known(signal) {
+      readAgain();
       if (streams.length === 0) await untilAborted(anyStream.promise, signal);
       if (streams.length === 0) throw new NotYetVisibleError("no view has been built yet; is a projector running?");
       return streams;
@@ -113,11 +135,12 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
     collection: (view) => liveCollection(view.collection.name),
     positions(view) {
       const state = known(view);
-      state.positions ??= positionsOf(state.live);
+      state.positions ??= positionsAt(state.live.checkpoints.values());
       return state.positions;
     },
     latestEventMs: (view) => latestEvents.get(view.name),
     async waitFor(view, positions, signal) {
+      readAgain();
       const { streams: followed } = known(view);
       // Before that is known, it may be any of them.
       const ids = followed.length === 0 ? [...positions.keys()] : followed.map(({ id }) => id);
@@ -127,6 +150,15 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
       const pending = await Promise.all(places.map((place) => progress.reached([view.name], place, signal)));
       if (pending.flat().length > 0) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
     },
+    async confirms(view, positions) {
+      if (positions.size === 0 || documents.guarantees.neverGoBack) return true;
+      const state = known(view);
+      const before = setBacks;
+      const found = positionsAt(await state.look());
+      const followed = state.streams.map(({ id }) => id);
+      return before === setBacks && covers(found, new Map([...positions].filter(([stream]) => followed.includes(stream))));
+    },
+    onSetBack: (listener) => void setBackListeners.push(listener),
     watch(view, listener) {
       // Listeners are told apart even if someone passes the same function twice.
       const own = (partition: number): void => listener(partition);
@@ -140,6 +172,20 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
     },
   };
 
+  function stateOf(view: Projection): ViewState {
+    const live: Generation = { collection: view.collection.name, checkpoints: new Map() };
+    const state: ViewState = {
+      view,
+      streams: [],
+      live,
+      next: undefined,
+      positions: undefined,
+      listeners: new Set(),
+      look: sharedRead(() => look(state)),
+    };
+    return state;
+  }
+
   function known(view: Projection): ViewState {
     const state = states.get(view.name);
     if (state === undefined) throw new TypeError(`the view ${view.name} is not followed`);
@@ -151,7 +197,9 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
     return view === undefined ? collection : known(view).live.collection;
   }
 
-  function note(checkpoints: readonly Checkpoint[]): void {
+  function note(checkpoints: readonly Checkpoint[], areAll: boolean): void {
+    readAgain();
+    if (areAll) for (const state of states.values()) if (isLess(checkpoints, state.live)) suspect(state);
     const changed = new Set<Projection>();
     for (const checkpoint of checkpoints) {
       const announced = announcedView(checkpoint);
@@ -159,18 +207,69 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
       if (state !== undefined) changed.add(state.view);
       else for (const each of states.values()) noteIn(each, checkpoint);
     }
-    if (changed.size > 0) refreshing = refreshing.then(() => refresh([...changed]).catch((error: unknown) => onError?.(error)));
+    refreshLater([...changed]);
+  }
+
+  function refreshLater(wanted: readonly Projection[]): void {
+    if (wanted.length === 0) return;
+    const refreshed = async (): Promise<void> => {
+      try {
+        await refresh(wanted);
+      } catch (error) {
+        for (const view of wanted) unread.add(view);
+        onError?.(error);
+      }
+    };
+    refreshing = refreshing.then(refreshed);
+  }
+
+  function readAgain(): void {
+    const again = [...unread];
+    unread.clear();
+    refreshLater(again);
+  }
+
+  /** A checkpoint that is lower may also have come late: what is there now tells. */
+  function suspect(state: ViewState): void {
+    if (!documents.guarantees.neverGoBack) state.look().catch(startOver);
+  }
+
+  async function look(state: ViewState): Promise<readonly Checkpoint[]> {
+    const { live } = state;
+    const [before, remembered] = [setBacks, { ...live, checkpoints: new Map(live.checkpoints) }];
+    const found = await documents.checkpoints(live.collection);
+    if (before !== setBacks) return found;
+    if (isLess(found, remembered)) startOver();
+    return found;
+  }
+
+  /** Forgets everything but which collections to read until the catalogue says it again. */
+  function startOver(): void {
+    setBacks += 1;
+    for (const state of states.values()) {
+      state.live = { collection: state.live.collection, checkpoints: new Map() };
+      state.next = undefined;
+      state.positions = undefined;
+    }
+    progress.clear();
+    latestEvents.clear();
+    for (const listener of setBackListeners) listener();
+    refreshLater(views);
   }
 
   /** Reads what views follow, which generations are live, and where they stand. */
   async function refresh(wanted: readonly Projection[]): Promise<void> {
+    const before = setBacks;
     for (const { view: name, streams: followed, live } of await catalogue.load(wanted)) {
       const state = states.get(name);
       if (state === undefined) continue;
       followStreams(state, followed);
       const isRead = state.live.collection === live.collection;
       state.next = isRead ? undefined : { collection: live.collection, checkpoints: new Map() };
-      for (const checkpoint of await documents.checkpoints(live.collection)) noteIn(state, checkpoint);
+      const found = await documents.checkpoints(live.collection);
+      // What was read before the documents went back is of no use, and another refresh has been asked for.
+      if (before !== setBacks) return;
+      for (const checkpoint of found) noteIn(state, checkpoint);
       goOver(state);
     }
   }
@@ -178,13 +277,16 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
   function followStreams(state: ViewState, followed: readonly Stream[]): void {
     state.streams = followed;
     const all = new Map([...states.values()].flatMap((each) => each.streams.map(({ id, partitions }) => [id, { id, partitions }])));
+    const had = streams.length > 0;
     streams = [...all.values()];
     if (streams.length > 0) anyStream.resolve();
+    else if (had) anyStream = Promise.withResolvers();
   }
 
   function noteIn(state: ViewState, checkpoint: Checkpoint): void {
     const generation = [state.live, state.next].find((each) => each?.collection === checkpoint.collection);
-    if (generation === undefined || isBehind(checkpoint, generation.checkpoints.get(placeOf(checkpoint)))) return;
+    if (generation === undefined) return;
+    if (isBehind(checkpoint, generation.checkpoints.get(placeOf(checkpoint)))) return suspect(state);
     generation.checkpoints.set(placeOf(checkpoint), checkpoint);
     if (generation === state.live) show(state, checkpoint);
     goOver(state);
@@ -212,15 +314,16 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
   }
 }
 
-function stateOf(view: Projection): ViewState {
-  const live: Generation = { collection: view.collection.name, checkpoints: new Map() };
-  return { view, streams: [], live, next: undefined, positions: undefined, listeners: new Set() };
-}
-
-function positionsOf({ checkpoints }: Generation): Positions {
-  const begun = [...checkpoints.values()].filter(({ sequence }) => sequence > 0);
+function positionsAt(checkpoints: Iterable<Checkpoint>): Positions {
+  const begun = [...checkpoints].filter(({ sequence }) => sequence > 0);
   const byStream = Map.groupBy(begun, ({ stream }) => stream);
   return new Map([...byStream].map(([stream, own]) => [stream, new Map(own.map(({ partition, sequence }) => [partition, sequence]))]));
+}
+
+/** Whether checkpoints that are all there are lack one of a generation, or have one that is lower. */
+function isLess(all: readonly Checkpoint[], { collection, checkpoints }: Generation): boolean {
+  const found = new Map(all.filter((each) => each.collection === collection).map((each) => [placeOf(each), each]));
+  return [...checkpoints].some(([place, { sequence }]) => (found.get(place)?.sequence ?? -1) < sequence);
 }
 
 function placeOf({ stream, partition }: Checkpoint): string {

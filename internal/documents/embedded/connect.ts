@@ -4,6 +4,7 @@ import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import {
   type Applied,
   type Checkpoint,
+  type CheckpointListener,
   type Documents,
   DocumentsUnavailableError,
   type DocumentValue,
@@ -40,12 +41,14 @@ function introductionAt(port: MessagePort): Introduction {
 export function documentsOverPorts({ writer: writerPort, reader: readerPort }: Introduction): Documents {
   const writer = createPortClient<WriterMethods, readonly Checkpoint[]>(writerPort, portOptions);
   const reader = readerPort === undefined ? writer : createPortClient<ReaderMethods>(readerPort, portOptions);
-  const listeners = new Set<(checkpoints: readonly Checkpoint[]) => void>();
+  const listeners = new Set<CheckpointListener>();
   writer.onPush((checkpoints) => {
-    for (const listener of listeners) listener(checkpoints);
+    for (const listener of listeners) listener(checkpoints, false);
   });
 
   return {
+    // Its file is this process's alone, and only projectors remove what nobody reads any more.
+    guarantees: { neverGoBack: true },
     prepare: (collections) => writer.call("prepare", collections),
     drop: (collections) => writer.call("drop", collections),
     async load(collection, ids) {
@@ -64,9 +67,9 @@ export function documentsOverPorts({ writer: writerPort, reader: readerPort }: I
     checkpoints: (collection) => reader.call("checkpoints", collection),
     async watchCheckpoints(listener, signal, prefix = "") {
       if (signal.aborted) return;
-      const own = (checkpoints: readonly Checkpoint[]): void => {
+      const own: CheckpointListener = (checkpoints, areAll) => {
         const wanted = checkpoints.filter(({ collection }) => collection.startsWith(prefix));
-        if (wanted.length > 0) listener(wanted);
+        if (wanted.length > 0) listener(wanted, areAll);
       };
       listeners.add(own);
       signal.addEventListener("abort", () => listeners.delete(own), { once: true });

@@ -71,6 +71,7 @@ function remoteDocuments(documents: EmbeddedDocuments): Documents {
   const listeners = new Set<(checkpoints: readonly Checkpoint[]) => void>();
   client.onPush((checkpoints) => listeners.forEach((listener) => listener(checkpoints)));
   return {
+    guarantees: documents.guarantees,
     prepare: (collections) => client.call("prepare", collections),
     drop: (collections) => client.call("drop", collections),
     load: (collection, ids) => client.call("load", { collection, ids }),
@@ -78,7 +79,11 @@ function remoteDocuments(documents: EmbeddedDocuments): Documents {
     find: (query) => client.call("find", query),
     checkpoints: (collection) => client.call("checkpoints", collection),
     watchCheckpoints(listener, signal, prefix = "") {
-      const own = (checkpoints: readonly Checkpoint[]) => listener(checkpoints.filter(({ collection }) => collection.startsWith(prefix)));
+      const own = (checkpoints: readonly Checkpoint[]) =>
+        listener(
+          checkpoints.filter(({ collection }) => collection.startsWith(prefix)),
+          false,
+        );
       listeners.add(own);
       signal.addEventListener("abort", () => listeners.delete(own));
       return client.call("watch", null);

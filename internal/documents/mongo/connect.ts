@@ -61,6 +61,7 @@ function createDocuments(client: MongoClient, db: Db): MongoDocuments {
   const documentsOf = (collection: string): DriverCollection<Stored> => db.collection(collection);
 
   return {
+    guarantees: { neverGoBack: false },
     prepare: (collections) =>
       call(async () => {
         for (const { name, indexes } of collections) await prepareIndexes(documentsOf(name), indexes);

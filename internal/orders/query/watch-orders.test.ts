@@ -51,7 +51,7 @@ beforeEach(async () => {
     },
   };
   const tail = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders] });
-  changed = changedOrders(failing, tail);
+  changed = changedOrders(failing, tail, freshness);
 });
 
 it("an order that changed often is shown once, as it is, by who comes late", async () => {

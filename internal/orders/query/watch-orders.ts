@@ -1,7 +1,8 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import type { Condition, DocumentReader, StoredDocument } from "../../cqrs/documents.ts";
-import { appliedIn, type Sequences } from "../../cqrs/positions.ts";
+import { type Condition, type DocumentReader, DocumentsUnavailableError, type StoredDocument } from "../../cqrs/documents.ts";
+import { appliedIn, positionAt, type Sequences } from "../../cqrs/positions.ts";
 import type { EventChunk, EventTail } from "../../cqrs/query/event-tail.ts";
+import type { Freshness } from "../../cqrs/query/freshness.ts";
 import { matches } from "../../cqrs/query/matches.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
@@ -32,11 +33,17 @@ export interface ChangedOrders {
   load(chunk: EventChunk<OrderEvent>): Promise<readonly StoredDocument[]>;
 }
 
-export function changedOrders(documents: Pick<DocumentReader, "load">, tail: EventTail<OrderEvent>): ChangedOrders {
+export function changedOrders(
+  documents: Pick<DocumentReader, "load">,
+  tail: EventTail<OrderEvent>,
+  freshness: Pick<Freshness, "confirms">,
+): ChangedOrders {
   const loads = new WeakMap<EventChunk<OrderEvent>, Promise<readonly StoredDocument[]>>();
-  const load = async ({ events }: EventChunk<OrderEvent>): Promise<readonly StoredDocument[]> => {
+  const load = async ({ events, ...place }: EventChunk<OrderEvent>): Promise<readonly StoredDocument[]> => {
     const ids = new Set(events.map(({ metadata }) => metadata?.aggregateId ?? ""));
     const found = await documents.load(orders.collection.name, [...ids]);
+    // An order that is not there any more would be passed over.
+    if (!(await freshness.confirms(orders, positionAt(place)))) throw new DocumentsUnavailableError("the orders have been set back");
     return found.filter((document) => document !== undefined);
   };
   return {
