@@ -91,7 +91,15 @@ export interface Find {
   /** Start behind this entry: what {@link Page.next} gave. Absent: from the beginning. */
   readonly after?: SortKey;
   readonly limit: number;
+  /** The page ends early, behind its first document, rather than hold more bytes of stored documents. Default {@link FIND_BYTES}. */
+  readonly maxBytes?: number;
 }
+
+/**
+ * What one page may hold, whoever asks for it: an answer with all of it fits into the 4 MiB that clients take, since documents are stored in
+ * more bytes than they are sent in.
+ */
+export const FIND_BYTES = 3 * 1024 * 1024;
 
 /** The sort values of an entry, then its id, as the adapter gave them. Sort fields are present in every document. */
 export type SortKey = readonly (string | number | boolean | Date)[];

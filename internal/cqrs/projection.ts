@@ -58,6 +58,7 @@ export interface Projection {
 
 /** A projection whose document type is known: what queries read. */
 export interface View<DocumentDesc extends DescMessage> extends Projection {
+  readonly document: DocumentDesc;
   fold(before: object | undefined, id: string, event: object): MessageShape<DocumentDesc>;
   decode(fields: Fields): MessageShape<DocumentDesc>;
 }
@@ -77,6 +78,7 @@ export function projection<EventDesc extends DescMessage, DocumentDesc extends D
     name: definition.name,
     version: definition.version,
     collection: { name: `${definition.name}.v${definition.version}`, indexes: definition.indexes ?? [] },
+    document: definition.document,
     writeOnce: definition.writeOnce ?? false,
     keys(event) {
       const facts = (event as Readonly<Record<string, Oneof>>)[union];

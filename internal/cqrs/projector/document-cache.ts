@@ -3,8 +3,11 @@
 import type { Applied, Checkpoint, Documents, DocumentWrite, Fields, StoredDocument, WriteConflict } from "../documents.ts";
 import type { Projection } from "../projection.ts";
 
-/** How many documents are kept: some tens of megabytes of orders. */
+/** How many documents are kept: some tens of megabytes of usual orders. */
 const MAX_CACHED_DOCUMENTS = 20_000;
+
+/** How many bytes of documents are kept, as they are stored: as messages they take several times as much. */
+const MAX_CACHED_BYTES = 32 * 1024 * 1024;
 
 /** A document as it is stored. */
 export interface KnownDocument {
@@ -16,6 +19,8 @@ export interface KnownDocument {
 /** A document as the fold left it, to be written. */
 export interface FoldedDocument extends DocumentPlace, KnownDocument {
   readonly fields: Fields;
+  /** About how many these are. */
+  readonly bytes: number;
   /** The revision it was loaded at; 0 if it is new. */
   readonly revision: number;
 }
@@ -55,8 +60,9 @@ export interface DocumentCache {
 }
 
 /** Creates a cache over the documents of all views. */
-export function createDocumentCache(documents: Documents): DocumentCache {
-  const cache = new Map<string, KnownDocument>();
+export function createDocumentCache(documents: Documents, { maxBytes = MAX_CACHED_BYTES } = {}): DocumentCache {
+  const cache = new Map<string, KnownDocument & { readonly bytes: number }>();
+  let cachedBytes = 0;
   const keyOf = (view: Projection, id: string): string => `${view.collection.name}/${id}`;
 
   return {
@@ -87,32 +93,42 @@ export function createDocumentCache(documents: Documents): DocumentCache {
         }),
       );
       // What is folded meanwhile builds on these.
-      for (const { view, id, document, applied, revision } of folded) {
+      for (const { view, id, document, applied, revision, bytes } of folded) {
         const key = keyOf(view, id);
-        cache.delete(key);
-        if (!view.writeOnce) cache.set(key, { document, applied, revision: revision + 1 });
+        forget(key);
+        if (view.writeOnce) continue;
+        cache.set(key, { document, applied, revision: revision + 1, bytes });
+        cachedBytes += bytes;
       }
       let conflicts: readonly WriteConflict[];
       try {
         conflicts = await documents.write([...writes, ...others], checkpoints);
       } catch (error) {
         // Which of them are as they were, nobody knows.
-        for (const { view, id } of folded) cache.delete(keyOf(view, id));
+        for (const { view, id } of folded) forget(keyOf(view, id));
         throw error;
       }
       const conflicting = new Set(conflicts.map(({ collection, id }) => `${collection}/${id}`));
-      for (const key of conflicting) cache.delete(key);
+      for (const key of conflicting) forget(key);
       for (const key of cache.keys()) {
-        if (cache.size <= MAX_CACHED_DOCUMENTS) break;
-        cache.delete(key);
+        if (cache.size <= MAX_CACHED_DOCUMENTS && cachedBytes <= maxBytes) break;
+        forget(key);
       }
       return conflicting;
     },
     forget(places) {
-      for (const { view, id } of places) cache.delete(keyOf(view, id));
+      for (const { view, id } of places) forget(keyOf(view, id));
     },
-    clear: () => cache.clear(),
+    clear() {
+      cache.clear();
+      cachedBytes = 0;
+    },
   };
+
+  function forget(key: string): void {
+    cachedBytes -= cache.get(key)?.bytes ?? 0;
+    cache.delete(key);
+  }
 }
 
 function decoded(view: Projection, { applied, revision, fields }: StoredDocument): CachedDocument {

@@ -4,6 +4,7 @@ import type { Applied, Fields } from "../documents.ts";
 import type { ReadableEvent } from "../event/delivered-event.ts";
 import { appliedIn, appliedUpTo } from "../positions.ts";
 import type { Projection } from "../projection.ts";
+import { bytesOf } from "./document-bytes.ts";
 import type { CachedDocument, FoldedDocument, KnownDocument } from "./document-cache.ts";
 
 /** What is to be folded into a document, in the order of the log. */
@@ -78,7 +79,7 @@ function withFields({ view, id }: Fold, before: KnownDocument | undefined, state
   const { document, hasSkipped, applied, failures } = state;
   if (document === undefined || (document === before?.document && !hasSkipped)) return { failures };
   const fields: Fields = view.encode(document, applied);
-  return { failures, folded: { view, id, document, applied, fields, revision: before?.revision ?? 0 } };
+  return { failures, folded: { view, id, document, applied, fields, bytes: bytesOf(fields), revision: before?.revision ?? 0 } };
 }
 
 function allFailed({ events }: Fold, applied: Applied, error: string): FoldResult {

@@ -6,7 +6,7 @@
 import { type Bell, createBell } from "../bell.ts";
 import type { Poll } from "../log.ts";
 import type { Projection } from "../projection.ts";
-import { createPartitions, type PartitionsOptions } from "./kept-partitions.ts";
+import { createPartitions, type PartitionsOptions, type PreparedBatch } from "./kept-partitions.ts";
 import { type Ongoing, ongoing } from "./ongoing.ts";
 
 /** How many events one batch takes at most: enough to write each busy document once for many events. */
@@ -14,6 +14,13 @@ const BATCH_EVENTS = 1_000;
 
 /** How many bytes of events one batch takes at most. In memory they are several times as large, and so are their documents. */
 const BATCH_BYTES = 8 * 1024 * 1024;
+
+/**
+ * How many bytes of documents one batch should write: small events may belong to large documents. How many events that are, the batches before
+ * tell; the first is small, and each may be twice as large as the one before.
+ */
+const BATCH_DOCUMENT_BYTES = 16 * 1024 * 1024;
+const FIRST_BATCH_EVENTS = 64;
 
 /**
  * A batch of at least this share of the most that it may take is written while the next is folded. After a smaller one there is little to do,
@@ -59,9 +66,10 @@ export async function keepGenerations(options: KeepOptions): Promise<void> {
   let polling: Ongoing<Poll> | undefined;
   let partitions = createPartitions(options, options.generations(), consumer);
   let writing = ongoing(Promise.resolve(), happened);
+  let maxRecords = Math.min(batchEvents, FIRST_BATCH_EVENTS);
   try {
     while (!signal.aborted) {
-      polling ??= ongoing(consumer.poll({ maxRecords: batchEvents, maxBytes: BATCH_BYTES, waitMs: POLL_WAIT_MS }), happened);
+      polling ??= ongoing(consumer.poll({ maxRecords, maxBytes: BATCH_BYTES, waitMs: POLL_WAIT_MS }), happened);
       if (writing.isOver) await writing.result;
       if (changing.isOver) {
         changing = ongoing(changes.rung(signal), happened);
@@ -97,12 +105,23 @@ export async function keepGenerations(options: KeepOptions): Promise<void> {
     if (records.length === 0) return;
     const startedAtMs = clock.now();
     const batch = await partitions.prepare(records);
+    maxRecords = nextBatchEvents(records.length, bytesToWrite(batch), maxRecords * 2);
     await writing.result;
     writing = ongoing(partitions.write(batch), happened);
     if (rest === undefined && records.length >= batchEvents * LARGE_BATCH) return;
     await writing.result;
     await rest?.(clock.now() - startedAtMs);
   }
+
+  /** As many events as belong to enough documents, if the next are like the last. */
+  function nextBatchEvents(events: number, bytes: number, most: number): number {
+    const enough = bytes === 0 ? most : Math.floor((events * BATCH_DOCUMENT_BYTES) / bytes);
+    return Math.max(1, Math.min(batchEvents, most, enough));
+  }
+}
+
+function bytesToWrite({ folded }: PreparedBatch): number {
+  return folded.round.documents.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 async function withoutRecords(polling: Promise<Poll>): Promise<Poll> {

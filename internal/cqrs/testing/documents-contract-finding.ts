@@ -172,6 +172,32 @@ export function describePaging({ documents }: Context) {
     }
   });
 
+  it.each(sorts)("pages %s end early rather than hold too many bytes, behind one document at least", async (_title, sort) => {
+    const large = manyOrders().map((each) => ({ ...each, fields: { ...each.fields, text: "€".repeat(1_000) } }));
+    await write(documents(), large);
+    const expected = modelFind(large, { where: [], sort });
+    for (const [maxBytes, size] of [
+      [8_000, 2],
+      [1, 1],
+    ] as const) {
+      const pages = await readPages(documents(), all({ sort, limit: 100, maxBytes }));
+      expect(pages.map((page) => page.length)).toEqual([
+        ...Array<number>(Math.floor(large.length / size)).fill(size),
+        ...(size === 2 ? [1] : []),
+      ]);
+      expect(pages.flat()).toEqual(expected);
+    }
+  });
+
+  it("a page holds no more than clients take, if nobody says how much", async () => {
+    const large = manyOrders()
+      .slice(0, 5)
+      .map((each) => ({ ...each, fields: { ...each.fields, text: "€".repeat(400_000) } }));
+    await write(documents(), large);
+    const pages = await readPages(documents(), all({ sort: [], limit: 100 }));
+    expect(pages.map((page) => page.length)).toEqual([2, 2, 1]);
+  });
+
   it("a document that stands still is on exactly one page, whatever moves meanwhile", () =>
     fc.assert(
       fc.asyncProperty(fc.constantFrom(...sorts), fc.array(anyMove, { minLength: 1, maxLength: 8 }), async ([, sort], moves) => {

@@ -37,7 +37,7 @@ const MAX_COUNTED = 8;
 /** More values than this are not worth a walk each. */
 const MAX_SPLIT_VALUES = 16;
 
-/** The rows of a page, and one more. Tests begin with fewer steps, so that little is much. */
+/** The keys of a page's documents, each of which ends in its id, and one more. Tests begin with fewer steps, so that little is much. */
 export function findRows(query: Find, indexes: readonly Index[], run: Run, firstSteps = FIRST_STEPS): readonly Values[] {
   const starts = startsOf(query, indexes);
   if (starts.length === 0) return run(pageStatement([{ query }], indexes));

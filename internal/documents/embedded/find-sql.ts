@@ -20,10 +20,10 @@ export interface Branch {
   readonly sets?: readonly Start[];
 }
 
-/** A page and one document more, none of them behind a key, if there is one. */
+/** The keys of a page and of one document more, none of them behind a key, if there is one. What is sorted on the way is only these. */
 export function pageStatement(branches: readonly Branch[], indexes: readonly Index[], until?: SortKey): Statement {
-  const sort = branches[0]?.query.sort ?? [];
-  const merged = { columns: [...sort.map(({ field }) => extract("fields", field)), "id"], limit: (branches[0]?.query.limit ?? 0) + 1 };
+  const columns = keyColumns(branches);
+  const merged = { columns, limit: (branches[0]?.query.limit ?? 0) + 1 };
   return merge(branches, merged, (branch, bind) => {
     const { query, start, beside = [], sets = [] } = branch;
     const scope = scopeOf(branch, indexes, bind);
@@ -37,21 +37,27 @@ export function pageStatement(branches: readonly Branch[], indexes: readonly Ind
       ...sets.map((set) => `${scope.id} IN (${idsSql({ query, start: set }, indexes, bind)})`),
       ...filters.map((condition) => conditionSql(condition, scope)),
     ];
-    const columns = ["id", "revision", "applied", "fields"].map((name) => `doc.${name} AS ${name}`);
-    return `SELECT ${columns.join(", ")} FROM ${from}${documents}${whereSql(conditions)} ${orderSql(scope.order)} LIMIT ${bind(merged.limit)}`;
+    return `SELECT ${keySql(scope)} FROM ${from}${documents}${whereSql(conditions)} ${orderSql(scope.order)} LIMIT ${bind(merged.limit)}`;
   });
 }
 
 /** The key so many steps ahead of a query's beginning, or of that of its branches where it comes first. */
 export function stopStatement(branches: readonly Branch[], indexes: readonly Index[], steps: number): Statement {
-  const columns = [...(branches[0]?.query.sort ?? []), "id"].map((_, position) => `k${position}`);
-  return merge(branches, { columns, limit: 1 }, ({ query, start }, bind) => {
+  return merge(branches, { columns: keyColumns(branches), limit: 1 }, ({ query, start }, bind) => {
     const scope = scopeOf({ query, start }, indexes, bind);
     const from = fromSql({ query, start }, scope);
-    const key = scope.order.map(({ sql }, position) => `${sql} AS k${position}`);
     const conditions = [...startSql({ query, start }, scope), ...windowSql(query, scope)];
-    return `SELECT ${key.join(", ")} FROM ${from}${whereSql(conditions)} ${orderSql(scope.order)} LIMIT 1 OFFSET ${bind(steps - 1)}`;
+    return `SELECT ${keySql(scope)} FROM ${from}${whereSql(conditions)} ${orderSql(scope.order)} LIMIT 1 OFFSET ${bind(steps - 1)}`;
   });
+}
+
+/** The values that a query is sorted by, and last the id. */
+function keyColumns([branch]: readonly Branch[]): readonly string[] {
+  return [...(branch?.query.sort ?? []), "id"].map((_, position) => `k${position}`);
+}
+
+function keySql({ order }: Scope): string {
+  return order.map(({ sql }, position) => `${sql} AS k${position}`).join(", ");
 }
 
 /** How much there is at a start, counted up to a limit. */

@@ -6,6 +6,9 @@ import type { Checkpoint, Collection, Find, WriteConflict } from "../../cqrs/doc
 /** A stored document: its id, its revision, and as JSON what is applied and its fields. */
 export type Row = readonly [id: string, revision: number, applied: string, fields: string];
 
+/** Where a row has its fields. */
+export const FIELDS = 3;
+
 /** A guarded write of a document, with its new revision. */
 export interface RowWrite {
   readonly collection: string;

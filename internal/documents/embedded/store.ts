@@ -1,9 +1,9 @@
 /** The documents in SQLite: synchronous, for a thread of its own. What belongs together happens in one transaction. */
 
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { Checkpoint, Collection, Find, Index, WriteConflict } from "../../cqrs/documents.ts";
+import { type Checkpoint, type Collection, FIND_BYTES, type Find, type Index, type WriteConflict } from "../../cqrs/documents.ts";
 import { findRows, type Run, type Values } from "./find-plan.ts";
-import type { Row, RowPage, RowWrite } from "./protocol.ts";
+import { FIELDS, type Row, type RowPage, type RowWrite } from "./protocol.ts";
 import {
   advanceCheckpointSql,
   baseSchema,
@@ -163,8 +163,16 @@ class SqliteStore implements Store {
     const statements = this.#statements(query.collection);
     if (statements === undefined) return { rows: [], hasMore: false };
     const run: Run = ({ sql, values }) => this.#findStatement(sql).all(...values) as unknown as Values[];
-    const rows = findRows(query, statements.indexes, run) as unknown as Row[];
-    return { rows: rows.slice(0, query.limit), hasMore: rows.length > query.limit };
+    const ids = findRows(query, statements.indexes, run).map((key) => key.at(-1) as string);
+    const rows: Row[] = [];
+    let bytes = 0;
+    for (const id of ids.slice(0, query.limit)) {
+      const row = statements.load.get(id) as unknown as Row;
+      bytes += Buffer.byteLength(row[FIELDS]);
+      if (rows.length > 0 && bytes > (query.maxBytes ?? FIND_BYTES)) break;
+      rows.push(row);
+    }
+    return { rows, hasMore: ids.length > rows.length };
   }
 
   checkpoints(collection: string): readonly Checkpoint[] {

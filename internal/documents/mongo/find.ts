@@ -1,11 +1,14 @@
 /** Queries of the port in MongoDB's terms, such that the indexes of the collection serve them. */
 
-import type { Collection, Filter, SortDirection } from "mongodb";
-import { type Condition, type Find, type Page, type SortKey, SortKeyError, type StoredDocument } from "../../cqrs/documents.ts";
+import { BSON, type Collection, type Filter, type SortDirection } from "mongodb";
+import { type Condition, FIND_BYTES, type Find, type Page, type SortKey, SortKeyError, type StoredDocument } from "../../cqrs/documents.ts";
 import { checkedPath, documentFromStored, type Stored, valueAt } from "./stored.ts";
 
 /** After this the server ends a query itself, so that no one waits for an answer that it works on in vain. */
 const MAX_QUERY_MS = 10_000;
+
+/** The server sends so many documents at once, and no more than 16 MiB: the default page is one answer, and large documents are few of one. */
+const BATCH_DOCUMENTS = 64;
 
 export async function loadDocuments(
   collection: Collection<Stored>,
@@ -21,17 +24,26 @@ export async function loadDocuments(
 
 /** One page, and one document more that tells whether there is another. @throws {SortKeyError} `after` does not fit `sort` */
 export async function findDocuments(collection: Collection<Stored>, query: Find): Promise<Page> {
-  const { where, sort, after, limit } = query;
+  const { where, sort, after, limit, maxBytes = FIND_BYTES } = query;
   const columns = columnsOf(sort);
   const filters = where.map(filterOf);
   if (after !== undefined) filters.push(behind(columns, checkedKey(columns, after)));
-  const found = await collection
-    .find(filters.length === 0 ? {} : { $and: filters }, { limit: limit + 1, batchSize: limit + 2, maxTimeMS: MAX_QUERY_MS })
-    .sort(columns.map(({ field, descending }): [string, SortDirection] => [field, descending ? -1 : 1]))
-    .toArray();
-  const documents = found.slice(0, limit).map(documentFromStored);
-  const last = documents.at(-1);
-  return last !== undefined && found.length > limit ? { documents, next: sortKeyOf(query, last) } : { documents };
+  const batchSize = Math.min(limit + 2, BATCH_DOCUMENTS);
+  const cursor = collection
+    .find(filters.length === 0 ? {} : { $and: filters }, { limit: limit + 1, batchSize, maxTimeMS: MAX_QUERY_MS, raw: true })
+    .sort(columns.map(({ field, descending }): [string, SortDirection] => [field, descending ? -1 : 1]));
+  const documents: StoredDocument[] = [];
+  let bytes = 0;
+  // Leaving the loop closes the cursor.
+  for await (const stored of cursor) {
+    // With `raw`, the driver hands out the bytes, whatever the type says.
+    const raw = stored as unknown as Uint8Array;
+    bytes += raw.length;
+    const last = documents.at(-1);
+    if (last !== undefined && (documents.length === limit || bytes > maxBytes)) return { documents, next: sortKeyOf(query, last) };
+    documents.push(documentFromStored(BSON.deserialize(raw) as Stored));
+  }
+  return { documents };
 }
 
 type Column = Find["sort"][number];

@@ -1,5 +1,5 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { type DocumentReader, type Find, type Page, SortKeyError } from "../../cqrs/documents.ts";
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type DocumentReader, FIND_BYTES, type Find, type Page, SortKeyError } from "../../cqrs/documents.ts";
 import type { View } from "../../cqrs/projection.ts";
 import { formatPageToken, listHash, notAPageToken, type PageRequest, parsePageToken } from "../../cqrs/query/page-token.ts";
 
@@ -15,7 +15,15 @@ export interface List<DocumentDesc extends DescMessage, RequestDesc extends Desc
   readonly schema: RequestDesc;
   readonly request: MessageShape<RequestDesc> & PageRequest;
   readonly pageSizes: PageSizes;
+  /** What of each document is answered, if not all: it is left over as the documents are read, so that a page has more of them. */
+  readonly masked?: (document: MessageShape<DocumentDesc>) => MessageShape<DocumentDesc>;
 }
+
+/** A page of parts of large documents is read in so many pieces at most, and then ends early. */
+const MAX_READS = 8;
+
+/** Whoever has so many bytes of parts reads no further piece, which may be four times as large. */
+const ENOUGH_BYTES = FIND_BYTES / 4;
 
 export interface FoundPage<Item> {
   readonly items: Item[];
@@ -29,13 +37,24 @@ export interface FoundPage<Item> {
  */
 export async function findPage<DocumentDesc extends DescMessage, RequestDesc extends DescMessage>(
   documents: DocumentReader,
-  { view, schema, request, pageSizes, where, sort }: List<DocumentDesc, RequestDesc>,
+  { view, schema, request, pageSizes, where, sort, masked }: List<DocumentDesc, RequestDesc>,
 ): Promise<FoundPage<MessageShape<DocumentDesc>>> {
   const list = listHash(schema, request);
-  const after = parsePageToken(request.pageToken, list);
+  let after = parsePageToken(request.pageToken, list);
   const limit = Math.min(request.pageSize > 0 ? request.pageSize : pageSizes.default, pageSizes.maximum);
-  const page = await find(documents, { collection: view.collection.name, where, sort, limit, ...(after && { after }) });
-  return { items: page.documents.map(({ fields }) => view.decode(fields)), nextPageToken: formatPageToken(list, page.next) };
+  const items: MessageShape<DocumentDesc>[] = [];
+  let bytes = 0;
+  for (let reads = 1; ; reads += 1) {
+    const query = { collection: view.collection.name, where, sort, limit: limit - items.length };
+    const page = await find(documents, after === undefined ? query : { ...query, after });
+    const found = page.documents.map(({ fields }) => (masked === undefined ? view.decode(fields) : masked(view.decode(fields))));
+    items.push(...found);
+    after = page.next;
+    if (masked === undefined || after === undefined || items.length === limit || reads === MAX_READS) break;
+    for (const item of found) bytes += toBinary(view.document, item).length;
+    if (bytes > ENOUGH_BYTES) break;
+  }
+  return { items, nextPageToken: formatPageToken(list, after) };
 }
 
 /** A token that names the right list and a wrong start was not made by this service. */

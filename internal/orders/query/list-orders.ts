@@ -37,8 +37,9 @@ export async function listOrders(
     pageSizes,
     where: request.filter === undefined ? [] : conditionsOf(request.filter),
     sort: sortOf(request.sort),
+    ...(request.readMask && { masked }),
   });
-  return { orders: items.map(masked), nextPageToken };
+  return { orders: items, nextPageToken };
 }
 
 /**

@@ -1,10 +1,10 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatPageToken, listHash, PageTokenError } from "../../cqrs/query/page-token.ts";
 import { ReadMaskError } from "../../cqrs/query/read-mask.ts";
-import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
+import { type EmbeddedDocuments, openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderSchema, OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import {
@@ -13,8 +13,11 @@ import {
   ListDailySalesRequestSchema,
   ListOrderEventsRequestSchema,
   ListOrdersRequestSchema,
+  type ListOrdersResponse,
+  ListOrdersResponseSchema,
   OrderSort,
 } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
+import { orders as ordersView } from "../projection/order.ts";
 import { eur, type Facts, historyOf, line, project } from "../projection/testing/events.ts";
 import { orderViews } from "../projection/views.ts";
 import { getCustomerSummary } from "./get-customer-summary.ts";
@@ -137,6 +140,46 @@ describe("a list of orders is sorted", () => {
     ["recently updated first", OrderSort.RECENTLY_UPDATED_FIRST, ["sofa-1", "desk-1", "lamp-1"]],
   ])("%s", async (_how, sort, ids) => {
     expect(idsOf(await orders({ sort, filter: { createdFrom: at("2026-01-01T00:00:00Z") } }))).toEqual(ids);
+  });
+});
+
+describe("a page of large orders", () => {
+  const description = "€".repeat(256);
+  const orderCount = 16;
+  let own: EmbeddedDocuments;
+  beforeAll(async () => {
+    own = await openEmbeddedDocuments({ inMemory: true });
+    const lines = Array.from({ length: 500 }, (_, index) => ({ ...line(`${index}`, 1, 1n), description }));
+    const created = Array.from({ length: orderCount }, (_, index) =>
+      historyOf([{ case: "orderCreated", value: { currencyCode: "EUR", lines } }], { orderId: `large-${index}` }),
+    );
+    await project(own, [ordersView], created.flat());
+  });
+  afterAll(() => own[Symbol.asyncDispose]());
+  const pagesOf = async (init: OrdersInit): Promise<readonly ListOrdersResponse[]> => {
+    const pages: ListOrdersResponse[] = [];
+    let pageToken = "";
+    do {
+      const page = await listOrders(own, create(ListOrdersRequestSchema, { ...init, pageToken }));
+      pages.push(create(ListOrdersResponseSchema, page));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return pages;
+  };
+
+  it("ends before it is more than clients take, and the next goes on behind it", async () => {
+    const pages = await pagesOf({ pageSize: 500 });
+    expect(new Set(pages.flatMap((page) => page.orders).map(({ orderId }) => orderId)).size).toBe(orderCount);
+    for (const page of pages) expect(toBinary(ListOrdersResponseSchema, page).length).toBeLessThan(4 * 1024 * 1024 - 64 * 1024);
+    expect(pages.length).toBeGreaterThan(1);
+  });
+
+  it("has more of them, if it has only parts", async () => {
+    const pages = await pagesOf({ pageSize: 500, readMask: { paths: ["order_id"] } });
+    expect(pages.map((page) => page.orders.length)).toEqual([orderCount]);
+    const heavy = await pagesOf({ pageSize: 500, readMask: { paths: ["order_id", "lines"] } });
+    expect(heavy.flatMap((page) => page.orders)).toHaveLength(orderCount);
+    for (const page of heavy) expect(toBinary(ListOrdersResponseSchema, page).length).toBeLessThan(4 * 1024 * 1024 - 64 * 1024);
   });
 });
 

@@ -267,7 +267,7 @@ export type ListOrdersRequest = Message<"headwater.orders.v1.ListOrdersRequest">
   sort: OrderSort;
 
   /**
-   * How many at most. Default 50; more than 500 are cut to 500.
+   * How many at most. Default 50; more than 500 are cut to 500. A page has fewer where orders are large, to fit into 4 MiB.
    *
    * @generated from field: int32 page_size = 3;
    */
@@ -353,7 +353,7 @@ export type ListOrderEventsRequest = Message<"headwater.orders.v1.ListOrderEvent
   orderId: string;
 
   /**
-   * How many at most. Default 100; more than 1000 are cut to 1000.
+   * How many at most. Default 100; more than 1000 are cut to 1000. A page has fewer where events are large, to fit into 4 MiB.
    *
    * @generated from field: int32 page_size = 2;
    */
