@@ -10,6 +10,7 @@ import {
   type ValuesOf,
 } from "../../internal/platform/config.ts";
 import { allOptions } from "../../internal/process/options.ts";
+import { printError } from "./printable.ts";
 
 /** A command as it is found by its name. */
 export interface Command {
@@ -64,7 +65,7 @@ export function command<Declared extends Options>({ name, about, takes, details,
       } catch (error) {
         const isWrongCall = error instanceof ConfigError;
         const hint = isWrongCall ? `\nheadwater ${name} --help shows all options.` : "";
-        process.stderr.write(`headwater ${name}: ${error instanceof Error ? error.message : String(error)}${hint}\n`);
+        printError(`headwater ${name}: ${error instanceof Error ? error.message : String(error)}${hint}\n`);
         return isWrongCall ? 2 : 1;
       }
     },

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { ConfigError, flag, flagOnly } from "../../internal/platform/config.ts";
+import { printable } from "./printable.ts";
 
 /** For scripts. */
 export const yesOption = { yes: flagOnly(flag("do not ask")) };
@@ -10,7 +11,7 @@ export async function confirm(question: string, { yes }: { readonly yes: boolean
   if (!process.stdin.isTTY) throw new ConfigError(`${question} Say so with --yes: there is no terminal to ask at`);
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+    return /^y(es)?$/i.test((await terminal.question(`${printable(question)} [y/N] `)).trim());
   } finally {
     terminal.close();
   }

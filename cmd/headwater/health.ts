@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { createHealthProbe } from "../../internal/grpc/ask-health.ts";
+import { print, printError } from "./printable.ts";
 
 export const healthHelp = `headwater health: ask a process whether it is serving, by grpc.health.v1
 
@@ -24,13 +25,13 @@ interface Question {
 export async function health(args: readonly string[]): Promise<number> {
   const question = parseQuestion(args);
   if (typeof question === "string") {
-    process.stderr.write(`headwater health: ${question}\nheadwater health --help shows all options.\n`);
+    printError(`headwater health: ${question}\nheadwater health --help shows all options.\n`);
     return 2;
   }
   const { address, ...asked } = question;
   using probe = createHealthProbe(address);
   const status = await probe.ask(asked);
-  process.stdout.write(`${status}\n`);
+  print(`${status}\n`);
   return status === "SERVING" ? 0 : 1;
 }
 

@@ -1,5 +1,7 @@
 /** Rows for people: columns are as wide as they must be, and numbers stand at the right. */
 
+import { printable } from "./printable.ts";
+
 export type Cell = string | number;
 
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
@@ -15,5 +17,5 @@ export function table(headings: readonly string[], rows: readonly (readonly Cell
 }
 
 function textOf(cell: Cell): string {
-  return typeof cell === "number" ? cell.toLocaleString("en") : cell;
+  return typeof cell === "number" ? cell.toLocaleString("en") : printable(cell);
 }

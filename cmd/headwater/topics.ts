@@ -2,6 +2,7 @@ import type { Log, Topic } from "../../internal/cqrs/log.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";
 import { systemOptions } from "../../internal/process/options.ts";
 import { command, jsonOption } from "./command.ts";
+import { print } from "./printable.ts";
 import { openLog } from "./system/open.ts";
 import { type Cell, table } from "./table.ts";
 
@@ -14,7 +15,7 @@ keys, "live" ones hold nothing.`,
   async run({ values }) {
     await using log = await openLog(values);
     const described = await Promise.all(Object.values(orderTopics).map((topic) => describe(log, topic)));
-    process.stdout.write(values.json ? `${JSON.stringify({ logId: log.id, topics: described }, null, 2)}\n` : toTable(log, described));
+    print(values.json ? `${JSON.stringify({ logId: log.id, topics: described }, null, 2)}\n` : toTable(log, described));
     return 0;
   },
 });

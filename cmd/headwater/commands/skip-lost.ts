@@ -2,6 +2,7 @@ import { orderGroups } from "../../../internal/orders/topics.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { table } from "../table.ts";
 import { findLost, skip } from "./lost.ts";
@@ -16,16 +17,16 @@ What they were about stays as it is: nobody will decide them, unless their sende
     await using log = await openLog(values);
     const lost = await findLost(log);
     if (lost.length === 0) {
-      process.stdout.write("no commands are lost\n");
+      print("no commands are lost\n");
       return 0;
     }
     const rows = lost.map(({ partition, next, goesOnAt }) => [partition, next, goesOnAt, Math.abs(goesOnAt - next)]);
-    process.stdout.write(table(["partition", "next command", "goes on at", "commands lost"], rows));
+    print(table(["partition", "next command", "goes on at", "commands lost"], rows));
     const [handler] = await log.members(orderGroups.handler);
     if (handler !== undefined) throw new Error(`the command handler ${handler.instance} runs: stop all of them first, or headwater dev`);
     if (!(await confirm("Give these commands up?", values))) return 1;
     await skip(log, lost);
-    process.stdout.write("the command handlers can be started\n");
+    print("the command handlers can be started\n");
     return 0;
   },
 });

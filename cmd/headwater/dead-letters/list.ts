@@ -2,6 +2,7 @@ import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { ageOf } from "../age.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { table } from "../table.ts";
 import { type DescribedLetter, describeLetter } from "./describe.ts";
@@ -16,8 +17,8 @@ export const list = command({
     const letters = await loadLetters(log, log.partitions);
     const wanted = letters.filter(({ resolution }) => values.all || resolution === undefined);
     const described = wanted.toSorted((a, b) => a.foundAtMs - b.foundAtMs).map(describeLetter);
-    if (values.json) process.stdout.write(`${JSON.stringify(described, null, 2)}\n`);
-    else process.stdout.write(described.length === 0 ? "no dead letters\n" : lettersTable(described, Date.now()));
+    if (values.json) print(`${JSON.stringify(described, null, 2)}\n`);
+    else print(described.length === 0 ? "no dead letters\n" : lettersTable(described, Date.now()));
     return 0;
   },
 });

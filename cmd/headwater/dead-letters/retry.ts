@@ -7,6 +7,7 @@ import { ConfigError, flagOnly, integer, text } from "../../../internal/platform
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { findOpenLetters } from "./find.ts";
 import { actorOption, resolve } from "./resolve.ts";
@@ -44,7 +45,7 @@ dead letter.`,
         reason: values.reason,
         commandId: sent.commandId,
       });
-      process.stdout.write(`${letter.id} is sent again as ${sent.commandId}: ${describe(sent)}\n`);
+      print(`${letter.id} is sent again as ${sent.commandId}: ${describe(sent)}\n`);
       if (sent.outcome !== undefined && isUndecided(sent.outcome)) code = 1;
     }
     return code;

@@ -3,6 +3,7 @@ import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
 import { decode } from "../log/decode.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { describeLetter } from "./describe.ts";
 import { findLetters } from "./find.ts";
@@ -19,7 +20,7 @@ export const show = command({
     const [letter] = await findLetters(log, positionals);
     if (letter === undefined) return 1;
     const described = { ...describeLetter(letter), ...contentOf(letter) };
-    process.stdout.write(values.json ? `${JSON.stringify(described, null, 2)}\n` : toText(described));
+    print(values.json ? `${JSON.stringify(described, null, 2)}\n` : toText(described));
     return 0;
   },
 });

@@ -3,6 +3,7 @@ import { ConfigError, flagOnly, text } from "../../../internal/platform/config.t
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { findOpenLetters } from "./find.ts";
 import { actorOption, resolve } from "./resolve.ts";
@@ -20,7 +21,7 @@ export const skip = command({
     if (!(await confirm(`Give up ${letters.length} command(s)?`, values))) return 1;
     for (const letter of letters) {
       await resolve(log, letter, { action: DeadLetterAction.SKIPPED, actor: values.actor, reason: values.reason });
-      process.stdout.write(`${letter.id} is skipped\n`);
+      print(`${letter.id} is skipped\n`);
     }
     return 0;
   },

@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { connectGrpc } from "../../../sdk/src/node.ts";
+import { print, printError } from "../printable.ts";
 import { Account, addsUp, describeAccount } from "./account.ts";
 import { groupInvoices } from "./invoices.ts";
 import { startProgress } from "./progress.ts";
@@ -48,9 +49,7 @@ export async function importOrders(args: readonly string[]): Promise<number> {
     return await run(config, await readRows(config.file));
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof FileError)) throw error;
-    process.stderr.write(
-      `headwater import: ${error.message}\n${error instanceof UsageError ? "headwater import --help shows all options.\n" : ""}`,
-    );
+    printError(`headwater import: ${error.message}\n${error instanceof UsageError ? "headwater import --help shows all options.\n" : ""}`);
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -74,14 +73,14 @@ async function run(config: ImportConfig, { lines, emptyLines, rows, malformed }:
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
   const summary = account.summary();
-  process.stdout.write(config.json ? `${JSON.stringify(summary, null, 2)}\n` : describeAccount(summary));
+  print(config.json ? `${JSON.stringify(summary, null, 2)}\n` : describeAccount(summary));
   if (ended !== undefined) {
-    process.stderr.write(`headwater import: ended before its time: ${ended.message}\n`);
+    printError(`headwater import: ended before its time: ${ended.message}\n`);
     // Commands that still wait for their answers would keep the process alive until their time is over.
     process.exit(1);
   }
   if (addsUp(summary)) return 0;
-  process.stderr.write("headwater import: the account does not add up; this is a bug\n");
+  printError("headwater import: the account does not add up; this is a bug\n");
   return 1;
 }
 

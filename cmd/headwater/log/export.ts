@@ -6,6 +6,7 @@ import { ConfigError, flag, flagOnly, integer } from "../../../internal/platform
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { printError } from "../printable.ts";
 import { startProgressLine } from "../progress-bar.ts";
 import { openLog, type SystemValues } from "../system/open.ts";
 import { exportLog } from "./backup/export-log.ts";
@@ -59,9 +60,9 @@ async function writeTo(output: Writable, values: SystemValues & { readonly settl
     patience: { deadlineMs: Date.now() + values.wait * 1_000, onWait },
     onProgress: (done, all) => progress.show({ done, all, unit: "records" }),
   });
-  process.stderr.write(`exported ${countsText(records)} of the log ${log.id}\n`);
+  printError(`exported ${countsText(records)} of the log ${log.id}\n`);
   if (later > 0)
-    process.stderr.write(`${later.toLocaleString("en")} commands are not in it: they were not decided when their partition was written\n`);
+    printError(`${later.toLocaleString("en")} commands are not in it: they were not decided when their partition was written\n`);
   return 0;
 }
 

@@ -7,6 +7,7 @@ import { ConfigError } from "../../../internal/platform/config.ts";
 import { replicationOption, systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { printError } from "../printable.ts";
 import { startProgressLine } from "../progress-bar.ts";
 import { createLog, type SystemValues } from "../system/open.ts";
 import { checkEmpty, importLog } from "./backup/import-log.ts";
@@ -59,7 +60,7 @@ async function importFile(file: string, values: ImportValues): Promise<number> {
   using progress = startProgressLine(process.stderr);
   const { lines } = await openBackup(file);
   await importLog({ log, logId: header.logId, lines, onProgress: (done) => progress.show({ done, all, unit: "records" }) });
-  process.stderr.write(`imported ${what} into ${target}, which is the log ${log.id} now\n`);
+  printError(`imported ${what} into ${target}, which is the log ${log.id} now\n`);
   return 0;
 }
 

@@ -4,6 +4,7 @@ import { presentRecords } from "../../../internal/cqrs/present-records.ts";
 import { ConfigError, flag, flagOnly, integer, type Option, oneOf, text } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { decode, shownTopics } from "./decode.ts";
 
@@ -48,7 +49,7 @@ or with --follow all at once.`,
     await read(log, selection, (record) => {
       if (left <= 0) return;
       left -= 1;
-      process.stdout.write(`${lineOf(selection.topic, record)}\n`);
+      print(`${lineOf(selection.topic, record)}\n`);
       if (left === 0) stop.abort();
     });
     return 0;
@@ -111,11 +112,11 @@ function textLineOf(topic: string, record: LogRecord): string {
   const place = `${record.partition}/${record.offset}`;
   const time = new Date(record.timestampMs).toISOString();
   const content = "error" in decoded ? `undecodable: ${decoded.error}` : `${decoded.type}  ${JSON.stringify(decoded.json)}`;
-  return `${place}  ${time}  ${printable(record.key)}  ${content}`;
+  return `${place}  ${time}  ${quoted(record.key)}  ${content}`;
 }
 
 /** A key may hold anything, and a terminal obeys some of it. */
-function printable(key: string): string {
+function quoted(key: string): string {
   return /^[\x21-\x7e]+$/.test(key) ? key : JSON.stringify(key);
 }
 

@@ -5,6 +5,7 @@ import { OrderStateSchema } from "../../../internal/gen/headwater/orders/v1/orde
 import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";
 import { table } from "../table.ts";
 import { type HistoryEntry, loadHistory, timeOf } from "./history.ts";
@@ -23,7 +24,7 @@ Events are as they were written. It reads all events of the order's partition.`,
     await using log = await openLog(values);
     const order = await describe(log, orderId);
     if (order === undefined) throw new Error(`the log has no order ${JSON.stringify(orderId)}; ids are told apart exactly`);
-    process.stdout.write(values.json ? `${JSON.stringify(order, null, 2)}\n` : toText(order));
+    print(values.json ? `${JSON.stringify(order, null, 2)}\n` : toText(order));
     return 0;
   },
 });

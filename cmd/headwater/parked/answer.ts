@@ -8,6 +8,7 @@ import { ConfigError, flagOnly, text } from "../../../internal/platform/config.t
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { print } from "../printable.ts";
 import { openSystem, type SystemValues } from "../system/open.ts";
 import { findParked } from "./find.ts";
 
@@ -48,7 +49,7 @@ async function answer(
   const answered: ParkedKey[] = [];
   for (const entry of entries)
     answered.push(await request(system.documents, entry, { ...what, by: userInfo().username, atMs: Date.now() }));
-  process.stdout.write(json ? `${JSON.stringify(answered, null, 2)}\n` : answered.map(toLine).join(""));
+  print(json ? `${JSON.stringify(answered, null, 2)}\n` : answered.map(toLine).join(""));
   return answered.every(({ state }) => state !== "parked") ? 0 : 1;
 }
 

@@ -3,6 +3,7 @@ import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { ageOf } from "../age.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openSystem } from "../system/open.ts";
 import { table } from "../table.ts";
 
@@ -13,7 +14,7 @@ export const list = command({
   async run({ values }) {
     await using system = await openSystem(values);
     const entries = await listParked(system.documents, { all: values.all });
-    process.stdout.write(values.json ? `${JSON.stringify(entries, null, 2)}\n` : toTable(entries));
+    print(values.json ? `${JSON.stringify(entries, null, 2)}\n` : toTable(entries));
     return 0;
   },
 });

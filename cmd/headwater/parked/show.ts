@@ -3,6 +3,7 @@ import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { ageOf } from "../age.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openSystem } from "../system/open.ts";
 import { findParked } from "./find.ts";
 
@@ -15,7 +16,7 @@ export const show = command({
     if (positionals.length !== 2) throw new ConfigError("name a view and a key, as headwater parked list shows them");
     await using system = await openSystem(values);
     const found = await findParked(system.documents, positionals, { all: true });
-    process.stdout.write(values.json ? `${JSON.stringify(found, null, 2)}\n` : found.map(toText).join("\n"));
+    print(values.json ? `${JSON.stringify(found, null, 2)}\n` : found.map(toText).join("\n"));
     return 0;
   },
 });

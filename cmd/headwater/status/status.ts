@@ -1,6 +1,7 @@
 import { flagOnly, integer } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openDocuments, openLog } from "../system/open.ts";
 import { type Cell, table } from "../table.ts";
 import { measure, type Status } from "./measure.ts";
@@ -20,7 +21,7 @@ it does not show, and how long ago the oldest of them was written. It ends with 
   async run({ values }) {
     await using log = await openLog(values);
     const measured = await measure({ log, openDocuments: () => openDocuments(values), sampleSeconds: values.sample });
-    process.stdout.write(values.json ? `${JSON.stringify({ system: values.system, ...measured }, null, 2)}\n` : statusText(measured));
+    print(values.json ? `${JSON.stringify({ system: values.system, ...measured }, null, 2)}\n` : statusText(measured));
     return measured.documentsError === undefined ? 0 : 1;
   },
 });

@@ -7,6 +7,7 @@ import type { Options, ValuesOf } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { print } from "../printable.ts";
 import { openSystem } from "../system/open.ts";
 import { paceOption } from "./pace.ts";
 import { viewNamed } from "./view.ts";
@@ -85,7 +86,7 @@ function changing<Declared extends typeof options & Options>({
       const { json, ...system } = values as ValuesOf<typeof options>;
       await using opened = await openSystem(system);
       const entry = await openCatalogue(opened.documents).change(view, (before) => change(before, view, values));
-      process.stdout.write(json ? `${JSON.stringify(entry, null, 2)}\n` : `${done(entry)}\n`);
+      print(json ? `${JSON.stringify(entry, null, 2)}\n` : `${done(entry)}\n`);
       return 0;
     },
   });

@@ -2,6 +2,7 @@ import { openCatalogue, type ViewGenerations } from "../../../internal/cqrs/proj
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { openSystem } from "../system/open.ts";
 import { table } from "../table.ts";
 
@@ -12,7 +13,7 @@ export const list = command({
   async run({ values }) {
     await using system = await openSystem(values);
     const entries = await openCatalogue(system.documents).load(orderViews);
-    process.stdout.write(values.json ? `${JSON.stringify(entries, null, 2)}\n` : toTable(entries));
+    print(values.json ? `${JSON.stringify(entries, null, 2)}\n` : toTable(entries));
     return 0;
   },
 });

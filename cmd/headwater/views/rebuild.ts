@@ -9,6 +9,7 @@ import { orderTopics } from "../../../internal/orders/topics.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { startProgressLine } from "../progress-bar.ts";
 import { openSystem, type System } from "../system/open.ts";
 import { paceOption } from "./pace.ts";
@@ -32,7 +33,7 @@ export const rebuild = command({
     const done = values["no-wait"] ? build : await untilOver(system, view, build);
     const entry = await generationsOf(system.documents, view);
     const { code, text } = verdict(entry, done);
-    if (values.json) process.stdout.write(`${JSON.stringify(entry, null, 2)}\n`);
+    if (values.json) print(`${JSON.stringify(entry, null, 2)}\n`);
     else (code === 0 ? process.stdout : process.stderr).write(`${text}\n`);
     return code;
   },

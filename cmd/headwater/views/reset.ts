@@ -5,6 +5,7 @@ import { orderGroups } from "../../../internal/orders/topics.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { print } from "../printable.ts";
 import { openSystem } from "../system/open.ts";
 
 export const reset = command({
@@ -22,9 +23,7 @@ NOT_YET_VISIBLE.`,
       throw new Error(`the projector ${projector.instance} is running: stop all projectors (embedded: headwater dev) first`);
     }
     const removed = await resetViews(system.documents, orderViews);
-    process.stdout.write(
-      json ? `${JSON.stringify(removed, null, 2)}\n` : "all documents are removed; start the projectors to build them\n",
-    );
+    print(json ? `${JSON.stringify(removed, null, 2)}\n` : "all documents are removed; start the projectors to build them\n");
     return 0;
   },
 });

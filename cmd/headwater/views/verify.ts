@@ -6,6 +6,7 @@ import { orderTopics } from "../../../internal/orders/topics.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { print } from "../printable.ts";
 import { startProgressLine } from "../progress-bar.ts";
 import { openSystem, type System } from "../system/open.ts";
 import { table } from "../table.ts";
@@ -23,7 +24,7 @@ no event belongs to are found when all are compared. It ends with 1 if a documen
     await using system = await openSystem(values);
     const found: Verified[] = [];
     for (const view of views) found.push(await verifyOne(system, view, values.all));
-    process.stdout.write(values.json ? `${JSON.stringify(found, null, 2)}\n` : toText(found));
+    print(values.json ? `${JSON.stringify(found, null, 2)}\n` : toText(found));
     return found.every(({ mismatches }) => mismatches.length === 0) ? 0 : 1;
   },
 });
