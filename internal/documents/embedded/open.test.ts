@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
@@ -143,10 +144,36 @@ describe.each(["memory", "directory"])("an embedded store in %s", (place) => {
   });
 });
 
-it("what is no database is not opened", async () => {
+it.each(["what is no database", "what has other tables"])("%s is made again, since its documents are in the log", async (what) => {
   const directory = await newDirectory();
-  await writeFile(join(directory, "documents.sqlite"), "no database".repeat(1000));
-  await expect(openEmbeddedDocuments({ directory })).rejects.toThrow(DocumentsUnavailableError);
+  const path = join(directory, "documents.sqlite");
+  if (what === "what is no database") await writeFile(path, "no database".repeat(1000));
+  else {
+    using other = new DatabaseSync(path);
+    other.exec("CREATE TABLE checkpoints (collection TEXT)");
+  }
+  await using documents = await openEmbeddedDocuments({ directory });
+  await documents.prepare([{ name: "orders.v1", indexes: [] }]);
+  expect(await documents.load("orders.v1", ["a"])).toEqual([undefined]);
+  expect(await documents.checkpoints("orders.v1")).toEqual([]);
+});
+
+it("what was found damaged is made again by who opens it next", async () => {
+  const directory = await newDirectory();
+  const orders = { name: "orders.v1", indexes: [] };
+  const file = join(directory, "documents.sqlite");
+  {
+    await using documents = await openEmbeddedDocuments({ directory });
+    await documents.prepare([orders]);
+  }
+  await writeFile(file, (await readFile(file)).fill(0xee, pageBytes));
+  {
+    await using damaged = await openEmbeddedDocuments({ directory });
+    await expect(damaged.checkpoints(orders.name)).rejects.toThrow(/is damaged: .* after a restart it is made again/);
+  }
+  await using documents = await openEmbeddedDocuments({ directory });
+  await documents.prepare([orders]);
+  expect(await documents.load(orders.name, ["a"])).toEqual([undefined]);
 });
 
 it("what cannot be read is said to be so, and the store goes on", async () => {

@@ -1,7 +1,9 @@
 /** The documents in SQLite: synchronous, for a thread of its own. What belongs together happens in one transaction. */
 
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type Checkpoint, type Collection, FIND_BYTES, type Find, type Index, type WriteConflict } from "../../cqrs/documents.ts";
+import { openCopy, removeDamaged } from "../../platform/sqlite-copy.ts";
 import { findRows, type Run, type Values } from "./find-plan.ts";
 import { FIELDS, type Row, type RowPage, type RowWrite } from "./protocol.ts";
 import {
@@ -28,16 +30,13 @@ export interface Store {
   close(): void;
 }
 
-/** Opens the database, and for a writer creates it where it is missing. */
+/**
+ * Opens the database, and for a writer creates it where it is missing, damaged, or laid out otherwise: the documents are derived from the log,
+ * and their checkpoints stand in the same file, so the projector goes on from whatever is there.
+ */
 export function openStore({ path, readOnly }: { readonly path: string; readonly readOnly: boolean }): Store {
-  const db = new DatabaseSync(path, { readOnly, timeout: busyTimeoutMs });
+  const db = readOnly ? new DatabaseSync(path, { readOnly, timeout: busyTimeoutMs }) : openWritable(path);
   try {
-    if (!readOnly) {
-      // The documents are derived from the log, and their checkpoints stand in the same file: after a power failure the file is as it was some
-      // commits ago, and the projector goes on from there. So a commit need not wait for the disk.
-      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
-      db.exec(baseSchema);
-    }
     db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = ${mmapBytes}; PRAGMA temp_store = MEMORY;`);
     return new SqliteStore(db, readOnly ? "BEGIN" : "BEGIN IMMEDIATE");
   } catch (error) {
@@ -45,6 +44,26 @@ export function openStore({ path, readOnly }: { readonly path: string; readonly 
     throw error;
   }
 }
+
+function openWritable(path: string): DatabaseSync {
+  if (existsSync(damageMark(path))) {
+    removeDamaged(path, "as was found when it was last read");
+    rmSync(damageMark(path));
+  }
+  return openCopy({ path, layout: LAYOUT, pragmas: `PRAGMA busy_timeout = ${busyTimeoutMs};`, schema: baseSchema });
+}
+
+/** Notes that the file has been found damaged: it cannot be removed while it is open, so who opens it next makes it again. */
+export function markDamaged(path: string): void {
+  writeFileSync(damageMark(path), "");
+}
+
+function damageMark(path: string): string {
+  return `${path}.damaged`;
+}
+
+/** Raise it with every change of the tables: a file with others is made again. */
+const LAYOUT = 1;
 
 /** Another process that opens the same file makes us wait for its transactions, which are short. */
 const busyTimeoutMs = 5_000;

@@ -6,8 +6,9 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type Checkpoint, DocumentsUnavailableError } from "../../cqrs/documents.ts";
 import { type PortRequest, type PortServer, servePort } from "../../platform/port-rpc.ts";
+import { isDamage } from "../../platform/sqlite-copy.ts";
 import type { WorkerOrder, WorkerTask, WriterMethods } from "./protocol.ts";
-import { openStore, type Store } from "./store.ts";
+import { markDamaged, openStore, type Store } from "./store.ts";
 
 type Request = PortRequest<WriterMethods>;
 type Server = PortServer<readonly Checkpoint[]>;
@@ -102,6 +103,10 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
 /** What SQLite cannot do now, such as to write to a full disk, is the store's state and not the caller's fault. */
 function portError(error: unknown): unknown {
   if (!(error instanceof Error && "errcode" in error)) return error;
+  if (isDamage(error)) {
+    markDamaged(path);
+    return new DocumentsUnavailableError(`${path} is damaged: ${error.message}; after a restart it is made again from the log`);
+  }
   return new DocumentsUnavailableError(`the documents in ${path} cannot be read or written: ${error.message}`);
 }
 
