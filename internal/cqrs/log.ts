@@ -22,7 +22,10 @@ export interface Topic {
   readonly retention: Retention;
 }
 
-/** A record to append. */
+/** What a record may have: its key, its value and its headers together, in bytes as they are stored. */
+export const MAX_RECORD_BYTES = 2 * 1024 * 1024;
+
+/** A record to append. It has {@link MAX_RECORD_BYTES} at most. */
 export interface NewRecord {
   readonly topic: string;
   readonly partition: number;
@@ -69,8 +72,10 @@ export interface Log extends AsyncDisposable {
   /**
    * Appends records, in order per partition, and resolves with their offsets when they are durable. Not a transaction: if it rejects, any
    * part may have been written, and where a server fails some may be written twice. For records of "live" and "latest" topics the offset
-   * is -1.
+   * is -1. Records that the log refuses harm no other append.
    *
+   * @throws {RecordsTooLargeError} a record has more than {@link MAX_RECORD_BYTES}, or than its topic takes
+   * @throws {LogRefusedError} the log refuses them
    * @throws {LogUnavailableError} the log cannot be reached or cannot take more now
    */
   append(records: readonly NewRecord[]): Promise<readonly number[]>;
@@ -209,7 +214,9 @@ export interface Owner extends Consumer {
    * At least one partition must have been consumed: it is what a former owner is fenced by.
    *
    * @throws {FencedError} a partition in `consumed` is no longer this member's, or not in the generation it knows; nothing was written.
-   *   Forget all state, `reset`, and poll on
+   *   Forget all state, `reset`, and poll on. The same where the log failed before the commit
+   * @throws {RecordsTooLargeError} the log does not take these records together; nothing was written. As above: go on with fewer
+   * @throws {LogRefusedError} the log refuses them, however many; nothing was written
    * @throws {LogUnavailableError} the outcome is unknown: discard this owner and join again
    */
   transact(options: {
@@ -233,14 +240,17 @@ export class FencedError extends Error {
 }
 
 /**
- * The log refuses to write, and will refuse again: the caller lacks a permission, or a topic has
- * other settings than it needs. The message names the cause and the fix. Nothing was written.
+ * The log refuses what it is asked for, and will refuse it again: the caller lacks a permission, or
+ * a topic has other settings than it needs. The message names the cause and the fix.
  */
 export class LogRefusedError extends Error {
   override readonly name: string = "LogRefusedError";
 }
 
-/** The records are too large to be written together. Fewer of them may fit; one alone never does. */
+/**
+ * The records are too large to be written together. Fewer of them may fit. One that is refused alone
+ * never fits.
+ */
 export class RecordsTooLargeError extends LogRefusedError {
   override readonly name = "RecordsTooLargeError";
 }

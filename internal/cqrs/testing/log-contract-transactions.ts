@@ -1,7 +1,7 @@
 /** The part of the log's contract that is about owners and their transactions. */
 
 import { expect, it } from "vitest";
-import { FencedError, LogUnavailableError, type NewRecord, type Owner } from "../log.ts";
+import { FencedError, LogUnavailableError, MAX_RECORD_BYTES, type NewRecord, type Owner, RecordsTooLargeError } from "../log.ts";
 import {
   contents,
   type Driven,
@@ -51,6 +51,20 @@ export function describeTransactions(open: OpenLog): void {
     const next = await own(system, "one");
     await pollUntil([next], () => next.owned.size === partitionCount);
     expect(await values(next.member, 0, ["key"])).toEqual([undefined]);
+  });
+
+  it("a transaction of which one record is too large is refused as that and writes nothing, and its owner goes on", async () => {
+    const system = await opened(open);
+    const { log, topics } = system;
+    const owner = await own(system, "one");
+    await pollUntil([owner], () => owner.owned.size === partitionCount);
+    const large = { topic: topics.other, partition: 0, key: "large", value: new Uint8Array(MAX_RECORD_BYTES) };
+    const consumed = new Map([[0, 1]]);
+    const refused = owner.member.transact({ records: [record(topics.other, 0, "a"), large], consumed });
+    await expect(refused).rejects.toThrow(RecordsTooLargeError);
+    expect(await contents(log, topics.other, 0)).toEqual([]);
+    await owner.member.transact({ records: [record(topics.other, 0, "b")], consumed });
+    expect((await contents(log, topics.other, 0)).map(({ key }) => key)).toEqual(["b"]);
   });
 
   it("a former owner is fenced and leaves nothing behind", async () => {

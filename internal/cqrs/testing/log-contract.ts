@@ -1,7 +1,7 @@
 /** What every adapter of the log port must do. An adapter is what passes it. */
 
 import { describe, expect, it } from "vitest";
-import { RecordsGoneError } from "../log.ts";
+import { MAX_RECORD_BYTES, RecordsGoneError } from "../log.ts";
 import { describeGroups } from "./log-contract-groups.ts";
 import { describeInspecting } from "./log-contract-inspecting.ts";
 import { describeReset } from "./log-contract-reset.ts";
@@ -113,6 +113,21 @@ function describeAppending(open: OpenLog): void {
     ]);
     expect([bad.status, good.status]).toEqual(["rejected", "fulfilled"]);
     expect((await contents(log, topics.events, 0)).map(({ key }) => key)).toEqual(["good"]);
+  });
+
+  it("a record that is too large is refused as that, and harms no other append", async () => {
+    const { log, topics } = await opened(open);
+    const at = { topic: topics.events, partition: 0 };
+    const large = { ...at, key: "large", value: new Uint8Array(MAX_RECORD_BYTES) };
+    const long = { ...at, key: "long", value: text("x"), headers: { ce_type: "ö".repeat(MAX_RECORD_BYTES / 2) } };
+    const fits = { ...at, key: "fits", value: new Uint8Array(MAX_RECORD_BYTES - 4) };
+    const appended = await Promise.allSettled([log.append([large]), log.append([long, fits]), log.append([fits])]);
+    expect(appended).toMatchObject([
+      { status: "rejected", reason: { name: "RecordsTooLargeError", message: expect.stringContaining(topics.events) as unknown } },
+      { status: "rejected", reason: { name: "RecordsTooLargeError" } },
+      { status: "fulfilled" },
+    ]);
+    expect((await contents(log, topics.events, 0)).map(({ key }) => key)).toEqual(["fits"]);
   });
 
   it("the ends lie behind the last record of each partition", async () => {

@@ -5,6 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type LatestValue, type LogRecord, type NewRecord, RecordsGoneError, type Retention, type Topic } from "../../cqrs/log.ts";
+import { checkSize } from "../../cqrs/record-bytes.ts";
 
 /** A record's rowid is its slot (topic and partition) and its offset; 2^40 records fit into a slot, 2^13 slots into a rowid. */
 const OFFSETS_PER_SLOT = 2 ** 40;
@@ -114,12 +115,14 @@ export class LogStore {
     return topic;
   }
 
-  /** @throws {TypeError | RangeError} there is no such topic or partition, or it cannot take a record without a value */
-  check({ topic: name, partition, value }: NewRecord): void {
+  /** @throws {TypeError | RangeError | RecordsTooLargeError} there is no such topic or partition, or it cannot take the record */
+  check(record: NewRecord): void {
+    const { topic: name, partition, value } = record;
     const topic = this.topic(name);
     this.#slot(topic, partition);
     if (value === null && topic.retention !== "latest")
       throw new TypeError(`${name} does not keep the latest value of a key: nothing to delete`);
+    checkSize(record);
   }
 
   /** Runs writes in one durable transaction: all or nothing. */

@@ -3,23 +3,40 @@
  * idempotent kafkajs producer lose records; this one is not idempotent, and duplicates are removed by their command id.
  */
 
-import { LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
-import { unavailable } from "./errors.ts";
+import { type LogRefusedError, LogUnavailableError, type NewRecord, RecordsTooLargeError } from "../../cqrs/log.ts";
+import { recordBytes } from "../../cqrs/record-bytes.ts";
+import { inTermsOfThePort } from "./errors.ts";
 import { Kafka, type KafkaConfig } from "./kafkajs.ts";
-import { chosenPartition, fitsRequest, type Placed, sendInOrder, sizeOf } from "./produce.ts";
+import { chosenPartition, requestsOf, send } from "./produce.ts";
 
 /** What may wait for its turn before callers are told to come back. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
+
+/** What callers share in one turn: much for one request, little enough that the next ones do not wait long. */
+const MAX_SHARED_RECORDS = 2_000;
+const MAX_SHARED_BYTES = 1024 * 1024;
 
 export interface Appender extends AsyncDisposable {
   append(records: readonly NewRecord[]): Promise<readonly number[]>;
 }
 
+/** What a caller appends. */
 interface Waiting {
   readonly records: readonly NewRecord[];
   readonly bytes: number;
+  /** Of the records that are written. */
+  readonly offsets: number[];
+  unwritten: number;
+  refusal?: LogRefusedError;
   readonly resolve: (offsets: readonly number[]) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A record of a caller, which has this place in what he appends. */
+interface Entry {
+  readonly record: NewRecord;
+  readonly caller: Waiting;
+  readonly index: number;
 }
 
 export async function startAppender(config: KafkaConfig): Promise<Appender> {
@@ -39,11 +56,11 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
   return {
     append(records) {
       if (closed) return Promise.reject(new LogUnavailableError("the log is closed"));
-      const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
+      const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
       if (queuedBytes + bytes > MAX_QUEUED_BYTES)
         return Promise.reject(new LogUnavailableError("Kafka takes records too slowly; try again"));
       return new Promise((resolve, reject) => {
-        queue.push({ records, bytes, resolve, reject });
+        queue.push({ records, bytes, offsets: [], unwritten: records.length, resolve, reject });
         queuedBytes += bytes;
         sending ??= drain();
       });
@@ -56,45 +73,62 @@ export async function startAppender(config: KafkaConfig): Promise<Appender> {
   };
 
   async function drain(): Promise<void> {
-    while (queue.length > 0) await send(nextBatch());
+    while (queue.length > 0) await appendAll(nextCallers());
     sending = undefined;
   }
 
-  function nextBatch(): readonly Waiting[] {
+  function nextCallers(): readonly Waiting[] {
     let records = 0;
     let bytes = 0;
     const end = queue.findIndex((waiting, index) => {
       records += waiting.records.length;
       bytes += waiting.bytes;
-      return index > 0 && !fitsRequest({ records, bytes });
+      return index > 0 && (records > MAX_SHARED_RECORDS || bytes > MAX_SHARED_BYTES);
     });
-    const batch = end === -1 ? queue : queue.slice(0, end);
+    const callers = end === -1 ? queue : queue.slice(0, end);
     queue = end === -1 ? [] : queue.slice(end);
-    return batch;
+    return callers;
   }
 
-  async function send(batch: readonly Waiting[]): Promise<void> {
-    const records = batch.flatMap((waiting) => waiting.records);
+  async function appendAll(callers: readonly Waiting[]): Promise<void> {
+    let failure: unknown;
     try {
-      const offsets = offsetsOf(await sendInOrder(producer, records), records);
-      for (const waiting of batch) waiting.resolve(offsets.splice(0, waiting.records.length));
+      await deliver(callers.flatMap((caller) => caller.records.map((record, index) => ({ record, caller, index }))));
     } catch (error) {
-      for (const waiting of batch) waiting.reject(error instanceof LogUnavailableError ? error : unavailable(error));
-    } finally {
-      for (const waiting of batch) queuedBytes -= waiting.bytes;
+      failure = inTermsOfThePort(error);
+    }
+    for (const { bytes, offsets, unwritten, refusal, resolve, reject } of callers) {
+      queuedBytes -= bytes;
+      if (unwritten === 0) resolve(offsets);
+      else reject(refusal ?? failure);
     }
   }
-}
 
-/** The offset of each record, in the order in which they were sent. */
-function offsetsOf(placed: readonly Placed[], records: readonly NewRecord[]): number[] {
-  const runs = Map.groupBy(placed, ({ topic, partition }) => `${partition}/${topic}`);
-  const next = new Map(
-    [...runs].map(([place, ofPlace]) => [place, ofPlace.flatMap(({ baseOffset, count }) => range(baseOffset, count)).values()]),
-  );
-  return records.map(({ topic, partition }) => next.get(`${partition}/${topic}`)?.next().value ?? -1);
-}
+  /** @throws {Error} as kafkajs throws, or {LogUnavailableError}: nobody knows what was written of the rest */
+  async function deliver(entries: readonly Entry[]): Promise<void> {
+    for (const request of requestsOf(entries.map(({ record }) => record))) {
+      for (const sent of await send(producer, request)) {
+        const own = sent.batch.indexes.flatMap((index) => entries[index] ?? []);
+        if ("refusal" in sent) await refuse(own, sent.refusal);
+        else own.forEach((entry, position) => note(entry, sent.baseOffset + position));
+      }
+    }
+  }
 
-function range(start: number, count: number): readonly number[] {
-  return Array.from({ length: count }, (_, index) => start + index);
+  function note({ caller, index }: Entry, offset: number): void {
+    caller.offsets[index] = offset;
+    caller.unwritten -= 1;
+  }
+
+  /** What is too large together with others' records is sent again in halves, until only who is too large alone is refused. */
+  async function refuse(entries: readonly Entry[], refusal: LogRefusedError): Promise<void> {
+    const callers = [...new Set(entries.map(({ caller }) => caller))];
+    if (callers.length === 1 || !(refusal instanceof RecordsTooLargeError)) {
+      for (const caller of callers) caller.refusal = refusal;
+      return;
+    }
+    const half = new Set(callers.slice(0, Math.ceil(callers.length / 2)));
+    await deliver(entries.filter(({ caller }) => half.has(caller)));
+    await deliver(entries.filter(({ caller }) => !half.has(caller)));
+  }
 }

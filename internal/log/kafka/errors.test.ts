@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 import { KafkaJSConnectionError, KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocolError } from "kafkajs";
 import { describe, expect, it } from "vitest";
-import { LogUnavailableError } from "../../cqrs/log.ts";
+import { LogRefusedError, LogUnavailableError, RecordsTooLargeError } from "../../cqrs/log.ts";
 import { meaningOf, meaningsOfClasses, meaningsOfTypes, reaching } from "./errors.ts";
+import { newerErrorCodes } from "./kafkajs-answers.ts";
 
 const require = createRequire(import.meta.url);
 // Its types do not have them: the codes of the brokers that it knows, and all of its classes.
@@ -13,8 +14,9 @@ const refused = new KafkaJSConnectionError("Connection error: connect ECONNREFUS
 
 describe("every error of kafkajs is sorted", () => {
   it("by the type of the broker's code", () => {
-    const types = [...errorCodes.map(({ type }) => type), "KAFKAJS_UNKNOWN_ERROR_CODE"];
-    expect(Object.keys(meaningsOfTypes).toSorted()).toEqual(types.toSorted());
+    const types = [...errorCodes, ...newerErrorCodes].map(({ type }) => type);
+    expect(Object.keys(meaningsOfTypes).toSorted()).toEqual([...types, "KAFKAJS_UNKNOWN_ERROR_CODE"].toSorted());
+    expect(new Set(types).size).toBe(types.length);
   });
 
   it("by its class", () => {
@@ -34,6 +36,8 @@ describe.each(Object.entries(meaningsOfTypes))("what a broker says by %s", (type
   it(`passes: ${meaning === "away" || meaning === "conflict"}`, async () => {
     const error: unknown = await reaching(() => Promise.reject(said)).catch((reason: unknown) => reason);
     expect(error instanceof LogUnavailableError).toBe(meaning === "away" || meaning === "conflict");
+    expect(error instanceof LogRefusedError).toBe(meaning === "refused" || meaning === "fault");
+    expect(error instanceof RecordsTooLargeError).toBe(type === "MESSAGE_TOO_LARGE" || type === "RECORD_LIST_TOO_LARGE");
   });
 });
 

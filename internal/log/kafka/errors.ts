@@ -2,8 +2,9 @@
  * Sorts what kafkajs throws, in the port's terms. By name, not by class: kafkajs is loaded twice, once with the adapter's changes.
  */
 
-import { LogUnavailableError } from "../../cqrs/log.ts";
+import { LogRefusedError, LogUnavailableError } from "../../cqrs/log.ts";
 import { causesOf, isConnectionError, tlsProblemOf } from "../../platform/connection-errors.ts";
+import { type Place, refused } from "./refusals.ts";
 
 /**
  * "away": the cluster does not answer, or not yet, which passes. "conflict": another member or producer has taken this one's place, or the
@@ -43,6 +44,9 @@ export const meaningsOfTypes: Readonly<Record<string, Meaning>> = {
   PREFERRED_LEADER_NOT_AVAILABLE: "away",
   ELIGIBLE_LEADERS_NOT_AVAILABLE: "away",
   UNSTABLE_OFFSET_COMMIT: "away",
+  THROTTLING_QUOTA_EXCEEDED: "away",
+  UNKNOWN_TOPIC_ID: "away",
+  INCONSISTENT_TOPIC_ID: "away",
   // Until all brokers have started, there are fewer than a topic wants.
   INVALID_REPLICATION_FACTOR: "away",
   // Until a member leaves.
@@ -60,6 +64,10 @@ export const meaningsOfTypes: Readonly<Record<string, Meaning>> = {
   INVALID_PRODUCER_ID_MAPPING: "conflict",
   TRANSACTION_COORDINATOR_FENCED: "conflict",
   UNKNOWN_PRODUCER_ID: "conflict",
+  PRODUCER_FENCED: "conflict",
+  FENCED_MEMBER_EPOCH: "conflict",
+  STALE_MEMBER_EPOCH: "conflict",
+  TRANSACTION_ABORTABLE: "conflict",
 
   TOPIC_AUTHORIZATION_FAILED: "refused",
   GROUP_AUTHORIZATION_FAILED: "refused",
@@ -167,7 +175,7 @@ export function typeOf(error: unknown): string | undefined {
  * Runs calls of kafkajs.
  *
  * @throws {LogUnavailableError} the cluster does not answer, which passes
- * @throws {Error} it refuses this client or what it asks for, which somebody has to do something about
+ * @throws {LogRefusedError} it refuses this client or what it asks for, which somebody has to do something about
  */
 export async function reaching<Result>(run: () => Promise<Result>): Promise<Result> {
   try {
@@ -178,18 +186,24 @@ export async function reaching<Result>(run: () => Promise<Result>): Promise<Resu
 }
 
 /** An error of kafkajs as the port knows it. Who knows what a conflict means where it arose asks `meaningOf` first. */
-function inTermsOfThePort(error: unknown): unknown {
+export function inTermsOfThePort(error: unknown, place: Place = {}): unknown {
   const meaning = meaningOf(error);
   if (meaning === undefined || !(error instanceof Error)) return error;
   const untrusted = tlsProblemOf(error);
-  if (meaning === "refused") {
-    return new Error(`Kafka refuses this client: ${error.message}; check its user, password and ACLs`, { cause: error });
+  if (untrusted !== undefined && meaning !== "refused") {
+    return new LogRefusedError(`no TLS with Kafka: ${untrusted}; check the TLS options and certificates`, { cause: error });
   }
-  if (untrusted !== undefined) {
-    return new Error(`no TLS with Kafka: ${untrusted}; check the TLS options and certificates`, { cause: error });
-  }
-  if (meaning === "fault") return new Error(`Kafka refuses what it is asked for: ${error.message}`, { cause: error });
-  return unavailable(error);
+  if (meaning !== "refused" && meaning !== "fault") return unavailable(error);
+  // Retries hide it behind the last of their failures.
+  const own = [...causesOf(error)].find((cause) => ownMeaning(cause) === meaning) ?? error;
+  const topic = "topic" in own && typeof own.topic === "string" ? { topic: own.topic } : {};
+  return refused({
+    isOfClient: meaning === "refused",
+    type: typeOf(own),
+    message: own.message,
+    place: { ...place, ...topic },
+    cause: error,
+  });
 }
 
 /** What an error says; undefined if it is none of kafkajs's and of no connection. */

@@ -3,9 +3,9 @@
  * resets by itself where records are missing; this reads where it is told, and fails where records are missing.
  */
 
-import { RecordsGoneError } from "../../cqrs/log.ts";
+import { LogRefusedError, RecordsGoneError } from "../../cqrs/log.ts";
 import { committedBatches } from "./committed.ts";
-import { typeOf, unavailable } from "./errors.ts";
+import { inTermsOfThePort, typeOf, unavailable } from "./errors.ts";
 import { type FetchedPartition, fetchBytes } from "./fetch-request.ts";
 import { type Fetched, FetchedRecords, type Limits } from "./fetched-records.ts";
 import type { Cluster } from "./kafkajs.ts";
@@ -118,7 +118,7 @@ export class Fetcher implements AsyncDisposable {
   /**
    * The records that have arrived, within limits, and of each partition its share.
    *
-   * @throws {RecordsGoneError | LogUnavailableError}
+   * @throws {RecordsGoneError | LogRefusedError | LogUnavailableError}
    */
   take(limits: Limits): KafkaRecord[] {
     if (this.#failure !== undefined) throw this.#failure;
@@ -261,6 +261,11 @@ export class Fetcher implements AsyncDisposable {
     const fault = typeOf(error) === "OFFSET_OUT_OF_RANGE" ? await this.#gone() : error;
     if (fault instanceof CorruptRecordError || fault instanceof RecordsGoneError) {
       this.#fail(fault);
+      return;
+    }
+    const known = inTermsOfThePort(fault, { topic: this.#topic });
+    if (known instanceof LogRefusedError) {
+      this.#fail(known);
       return;
     }
     const sinceMs = this.#troubleSinceMs.get(nodeId) ?? Date.now();

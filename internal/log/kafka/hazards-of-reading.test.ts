@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type KafkaServer, startKafka } from "../../../test/support/kafka-server.ts";
 import { kafka } from "../../../test/support/servers.ts";
-import { FencedError, LogUnavailableError } from "../../cqrs/log.ts";
+import { FencedError, LogRefusedError, LogUnavailableError } from "../../cqrs/log.ts";
 import { startConsumer } from "./consumer.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
@@ -126,7 +126,9 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     await using consumer = await startConsumer({ ...config, socketFactory: proxy.socketFactory }, options, 1);
     expect((await consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 30_000 })).gained).toEqual([0]);
     await proxy.changeAnswer(ApiKey.HEARTBEAT, (answer) => answer.writeInt16BE(GROUP_AUTHORIZATION_FAILED, HEARTBEAT_ERROR_AT));
-    await expect(consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 10_000 })).rejects.toThrow(LogUnavailableError);
+    const refused = consumer.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 10_000 });
+    await expect(refused).rejects.toThrow(LogRefusedError);
+    await expect(refused).rejects.toThrow(`the group ${group}`);
   });
 
   it("a member that its group has forgotten joins again, although its first attempt fails", async () => {

@@ -1,6 +1,6 @@
 /**
  * kafkajs 2.2.4 as this adapter needs it: changes to its insides, each for something that was reproduced. How it encodes records is changed in
- * `kafkajs-encoding.ts`; everything else of kafkajs is used as it is.
+ * `kafkajs-encoding.ts`, and how it reads what a broker refuses in `kafkajs-answers.ts`; everything else of kafkajs is used as it is.
  *
  * - A request queue polls every millisecond although nothing waits (some percent of a core per idle client).
  * - A connection that has gone silent is kept for as long as TCP keeps it, a quarter of an hour; every request times out on it.
@@ -15,9 +15,11 @@
 import type { Socket } from "node:net";
 import type * as KafkaJs from "kafkajs";
 import type { KafkaConfig, Logger } from "kafkajs";
+import { replaceAnswers } from "./kafkajs-answers.ts";
 import { replaceEncoding } from "./kafkajs-encoding.ts";
 import { insideOf, replace } from "./kafkajs-module.ts";
 
+replaceAnswers();
 replaceEncoding();
 
 const THROTTLE_CHECK_MS = 10;

@@ -4,8 +4,9 @@
  */
 
 import type { Socket } from "node:net";
-import { type ConsumeOptions, FencedError, LogUnavailableError } from "../../cqrs/log.ts";
+import { type ConsumeOptions, FencedError, LogRefusedError, LogUnavailableError } from "../../cqrs/log.ts";
 import { namedAssigner } from "./assigner.ts";
+import { inTermsOfThePort } from "./errors.ts";
 import { generationOf, isReplaced, Kafka, type KafkaConfig, type MemberGeneration, socketFactory } from "./kafkajs.ts";
 
 /** After so long without a heartbeat the coordinator gives the partitions to others. */
@@ -27,7 +28,7 @@ export interface Membership extends AsyncDisposable {
   readonly assignment: Assignment | undefined;
   /** Resolves when the assignment changes or the membership is lost for good. */
   readonly changed: Promise<void>;
-  /** @throws {FencedError | LogUnavailableError} another joined under this name, or the membership was lost for good */
+  /** @throws {FencedError | LogRefusedError | LogUnavailableError} another joined under this name, or the membership was lost for good */
   check(): void;
 }
 
@@ -72,7 +73,9 @@ export async function joinGroup(
   });
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     if (payload.restart) return;
-    failure ??= new LogUnavailableError(`the membership of ${group} was lost: ${payload.error.message}`);
+    const known = inTermsOfThePort(payload.error, { group });
+    failure ??=
+      known instanceof LogRefusedError ? known : new LogUnavailableError(`the membership of ${group} was lost: ${payload.error.message}`);
     announce();
   });
   await using opened = new AsyncDisposableStack();

@@ -9,6 +9,7 @@ import {
   type TailOptions,
   type Topic,
 } from "../../cqrs/log.ts";
+import { checkSize } from "../../cqrs/record-bytes.ts";
 import { startAppender } from "./appender.ts";
 import { groupMember } from "./assigner.ts";
 import { type KafkaConnection, kafkaConfig } from "./config.ts";
@@ -18,7 +19,6 @@ import { reaching } from "./errors.ts";
 import { Fetcher } from "./fetcher.ts";
 import { createCluster, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import { startOwner } from "./owner.ts";
-import { MAX_RECORD_BYTES, sizeOf } from "./produce.ts";
 import type { KafkaRecord } from "./record-batch.ts";
 import { fetchTopicIds } from "./topic-ids.ts";
 import { ensureTopics } from "./topics.ts";
@@ -134,7 +134,7 @@ async function open(options: KafkaLogOptions): Promise<Log> {
       throw new RangeError(`${topic} has no partition ${partition}`);
     if (value === null && retention !== "latest")
       throw new TypeError(`${topic} does not keep the latest value of a key: nothing to delete`);
-    if (sizeOf(record) > MAX_RECORD_BYTES) throw new RangeError(`a record for ${topic} has more than ${MAX_RECORD_BYTES} bytes`);
+    checkSize(record);
   }
 
   function hasOffsets(topic: string): boolean {

@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 import fc from "fast-check";
 import { expect, it, vi } from "vitest";
+import { recordBytes } from "../../cqrs/record-bytes.ts";
 import { crc32c } from "./crc32c.ts";
-import { encodeProduceRequest, type ProduceRequest } from "./produce-request.ts";
+import { BATCH_HEAD_BYTES, encodeProduceRequest, type ProduceRequest, RECORD_OVERHEAD } from "./produce-request.ts";
 
 const require = createRequire(import.meta.url);
 const requestOfKafkaJs = require("kafkajs/src/protocol/requests/produce/v3/request") as (request: ProduceRequest) => {
@@ -52,6 +53,26 @@ it("many records in one batch are encoded as kafkajs encodes them", async () => 
   }));
   const large = { acks: -1, timeout: 1, topicData: [{ topic: "events", partitions: [{ partition: 7, messages }] }] };
   expect(encodeProduceRequest(large, nowMs).equals((await requestOfKafkaJs(large).encode()).buffer)).toBe(true);
+});
+
+it("a batch has no more bytes than its records are counted with, and hardly less", () => {
+  const recordsOf = fc.array(fc.record({ key: text, value: fc.uint8Array({ maxLength: 20_000 }), headers: fc.dictionary(text, text) }), {
+    minLength: 1,
+    maxLength: 20,
+  });
+  fc.assert(
+    fc.property(recordsOf, (records) => {
+      const messages = records.map((each) => ({ ...each, checksum: "ffffffff" }));
+      const bytesOf = (partitions: readonly { readonly partition: number; readonly messages: typeof messages }[]): number =>
+        encodeProduceRequest({ acks: -1, timeout: 1, topicData: [{ topic: "events", partitions }] }, nowMs).length;
+      // Without the number of the partition and the size of its batch.
+      const encoded = bytesOf([{ partition: 7, messages }]) - bytesOf([]) - 8;
+      const counted = records.reduce((sum, each) => sum + recordBytes(each, RECORD_OVERHEAD), BATCH_HEAD_BYTES);
+      const headers = records.flatMap((each) => Object.keys(each.headers)).length;
+      expect(encoded).toBeLessThanOrEqual(counted);
+      expect(encoded).toBeGreaterThan(counted - 30 * records.length - 8 * headers);
+    }),
+  );
 });
 
 it("a checksum is what kafkajs calculates, and what everybody agrees on", () => {

@@ -40,6 +40,15 @@ const NO_PRODUCER = -1;
 /** Of the key and the headers of an event. What is not written to costs nothing. */
 const EXPECTED_BYTES_PER_RECORD = 512;
 
+/** What comes before the records of a batch. */
+export const BATCH_HEAD_BYTES = 61;
+
+/**
+ * What a record and each of its headers has beside its contents, at most: lengths of two megabytes take four bytes. With the checksum,
+ * which travels as one more header.
+ */
+export const RECORD_OVERHEAD = { perRecord: 40, perHeader: 8 } as const;
+
 /** A record's length takes two bytes, unless the record is very small or large. */
 const RECORD_LENGTH_BYTES = 2;
 

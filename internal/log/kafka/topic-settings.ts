@@ -3,8 +3,7 @@
  * that lose records, or refuse them, are found when a process starts and not when it is too late.
  */
 
-import type { Retention } from "../../cqrs/log.ts";
-import { MAX_RECORD_BYTES } from "./produce.ts";
+import { MAX_RECORD_BYTES, type Retention } from "../../cqrs/log.ts";
 
 const MINUTE_MS = 60 * 1000;
 const DAY_MS = 24 * 60 * MINUTE_MS;

@@ -4,11 +4,12 @@
  */
 
 import type { Producer } from "kafkajs";
-import { FencedError, LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
-import { typeOf, unavailable } from "./errors.ts";
+import { FencedError, LogRefusedError, LogUnavailableError, type NewRecord } from "../../cqrs/log.ts";
+import { inTermsOfThePort, meaningOf, typeOf, unavailable } from "./errors.ts";
 import { fenceOffsets, Kafka, type KafkaConfig } from "./kafkajs.ts";
 import type { Assignment } from "./membership.ts";
 import { chosenPartition, type Placed, sendInOrder } from "./produce.ts";
+import type { Place } from "./refusals.ts";
 
 /** A transaction of a process that died blocks its readers until then. A live one takes milliseconds. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
@@ -63,7 +64,8 @@ export class Transactor {
   /**
    * All sends first, the fenced offsets last, then the commit: what precedes the offsets precedes the next generation.
    *
-   * @throws {FencedError} nothing was written
+   * @throws {FencedError} nothing was written, and another attempt may succeed
+   * @throws {LogRefusedError} nothing was written, and nothing of it ever will be
    * @throws {LogUnavailableError} the commit was not answered: nobody knows what was written
    */
   async run({ records, group, topic, consumed, assignment, check }: Transaction): Promise<readonly Placed[]> {
@@ -71,12 +73,14 @@ export class Transactor {
     const producer = this.#producer;
     if (producer === undefined) throw new LogUnavailableError("the transactional producer is closed");
     let committing = false;
+    let place: Place = { transactionalId: this.id };
     try {
       fenceOffsets(this.id, assignment);
       const transaction = await producer.transaction();
       const placed = await sendInOrder(transaction, records);
       check?.(placed);
       const partitions = [...consumed].map(([partition, offset]) => ({ partition, offset: String(offset) }));
+      place = { ...place, group, topic };
       await transaction.sendOffsets({ consumerGroupId: group, topics: [{ topic, partitions }] });
       committing = true;
       await transaction.commit();
@@ -85,11 +89,10 @@ export class Transactor {
       return placed;
     } catch (error) {
       await this.discard();
-      if (committing && !refusals.has(typeOf(error) ?? "")) throw unavailable(error);
-      // Without its commit, a transaction is ended by whoever initialises the next producer.
-      throw new FencedError(`the transaction was given up: ${typeOf(error) ?? (error instanceof Error ? error.message : String(error))}`, {
-        cause: error,
-      });
+      const known = committing ? ofCommit(error, place) : beforeCommit(error, place);
+      // Nobody may come to try again: what is open would hold readers back until its time is over.
+      if (known instanceof LogRefusedError) await this.initialise().catch(() => undefined);
+      throw known;
     }
   }
 
@@ -98,6 +101,26 @@ export class Transactor {
     this.#producer = undefined;
     await producer?.disconnect().catch(() => undefined);
   }
+}
+
+/** Without its commit, nothing of a transaction is ever read: whoever initialises the next producer ends it. */
+function beforeCommit(error: unknown, place: Place): unknown {
+  if (error instanceof LogRefusedError) return error;
+  const known = inTermsOfThePort(error, place);
+  // Our own word, or what kafkajs cannot have said: a fault of this program.
+  const isOurs = error instanceof FencedError || error instanceof LogUnavailableError;
+  if (known instanceof LogRefusedError || (known === error && !isOurs)) return known;
+  return givenUp(error);
+}
+
+function ofCommit(error: unknown, place: Place): unknown {
+  if (refusals.has(typeOf(error) ?? "")) return givenUp(error);
+  return meaningOf(error) === "refused" ? inTermsOfThePort(error, place) : unavailable(error);
+}
+
+function givenUp(error: unknown): FencedError {
+  const reason = typeOf(error) ?? (error instanceof Error ? error.message : String(error));
+  return new FencedError(`the transaction was given up: ${reason}`, { cause: error });
 }
 
 /** Ends the open transaction of a producer that seems to be dead. Should it be alive, it is fenced, and starts over: slower, never wrong. */
@@ -124,6 +147,6 @@ async function initialised(config: KafkaConfig, transactionalId: string): Promis
     return producer;
   } catch (error) {
     await producer.disconnect().catch(() => undefined);
-    throw unavailable(error);
+    throw inTermsOfThePort(error, { transactionalId });
   }
 }

@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { onTestFinished } from "vitest";
 import type { Log, NewRecord, Owner } from "../../../cqrs/log.ts";
-import { kafkaConfig } from "../config.ts";
+import { type KafkaConnection, kafkaConfig } from "../config.ts";
 import { createCluster, Kafka, type KafkaConfig } from "../kafkajs.ts";
 import type { Assignment, Membership } from "../membership.ts";
 import { openKafkaLog } from "../open.ts";
@@ -35,12 +35,13 @@ export interface OpenedLog {
 
 /** Under a name that another has, it is opened a second time. */
 export async function openedLog(
-  { brokers }: { readonly brokers: readonly string[] },
+  server: Pick<KafkaConnection, "brokers" | "sasl">,
   partitions = 1,
   name: string = randomUUID(),
 ): Promise<OpenedLog> {
   const topics = { events: `${name}.events`, other: `${name}.other`, state: `${name}.state` };
-  const connection = { brokers, clientId: name };
+  const { brokers, sasl } = server;
+  const connection = { brokers, clientId: name, ...(sasl === undefined ? {} : { sasl }) };
   const log = await openKafkaLog({
     ...connection,
     partitions,
