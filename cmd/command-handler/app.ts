@@ -2,6 +2,7 @@ import { runCommandHandler } from "../../internal/cqrs/command/command-handler.t
 import { type Log, RecordsGoneError } from "../../internal/cqrs/log.ts";
 import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderGroups } from "../../internal/orders/topics.ts";
+import { systemClock } from "../../internal/platform/clock.ts";
 import type { Logger } from "../../internal/platform/logging.ts";
 
 export interface CommandHandlerConfig {
@@ -25,7 +26,8 @@ export async function runOrderHandler(
     group: orderGroups.handler,
     ...config,
     signal,
-    onFenced: (error) => logger.warn({ err: error }, "a transaction was fenced; reading the state again"),
+    clock: systemClock,
+    onFailed: (error) => logger.warn({ err: error }, "nothing of a transaction was written; deciding again"),
     onWaiting(waiting) {
       const reasons = [...waiting].map(([partition, reason]) => `partition ${partition} waits for a newer command handler: ${reason}`);
       for (const reason of reasons) logger.warn(`${reason}; upgrade the command handlers`);

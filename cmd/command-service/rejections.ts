@@ -41,6 +41,7 @@ const codes = {
   COMMAND_NOT_DECODABLE: Code.INTERNAL,
   TOO_MANY_ENTRIES: Code.FAILED_PRECONDITION,
   INVALID_COMMAND: Code.INVALID_ARGUMENT,
+  COMMAND_TOO_LARGE: Code.FAILED_PRECONDITION,
 } as const satisfies Record<Exclude<keyof typeof RejectionReason, "UNSPECIFIED">, Code>;
 
 /** Where a refused command was decided. */

@@ -72,9 +72,9 @@ export function startHandler(
   log: Log,
   instance = "handler",
   domain: Domain = orderDomain,
-  told: Pick<CommandHandlerOptions, "onWaiting"> = {},
+  parts: Partial<CommandHandlerOptions> = {},
 ): BackgroundApp {
-  const options = { log, domain, group: orderGroups.handler, instance, ...told };
+  const options = { log, domain, clock: systemClock, group: orderGroups.handler, instance, ...parts };
   return untilTestFinished(startBackground((signal) => runCommandHandler({ ...options, signal })));
 }
 

@@ -6,6 +6,7 @@ import type { Domain } from "../../../internal/cqrs/domain.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { type OrderCommand, OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { startBackground } from "../../../internal/platform/background.ts";
+import { systemClock } from "../../../internal/platform/clock.ts";
 import {
   createOrder,
   openGateway,
@@ -36,7 +37,7 @@ const broken: Domain = {
 it("a command that could not be decided is decided once by code that can, under an id of its own", async () => {
   const { log, gateway } = await opened();
   const handler = startBackground((signal) =>
-    runCommandHandler({ log, domain: broken, group: orders.groups.handler, instance: "broken", signal }),
+    runCommandHandler({ log, domain: broken, clock: systemClock, group: orders.groups.handler, instance: "broken", signal }),
   );
   await submit(gateway, submission("order-1", createOrder));
   const place = submission("order-1", placeOrder);

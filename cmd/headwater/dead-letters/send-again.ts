@@ -48,7 +48,7 @@ export async function sendAgain(log: Log, gateway: CommandGateway, letter: Lette
 }
 
 export function isUndecided({ rejection }: CommandOutcome): boolean {
-  return rejection?.reason === runtimeReasons.notDecodable;
+  return rejection?.reason === runtimeReasons.notDecodable || rejection?.reason === runtimeReasons.tooLarge;
 }
 
 /** Wherever it lay, it is sent to the partition that its key belongs to. @throws {Error} it still cannot be read */

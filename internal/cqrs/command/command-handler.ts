@@ -3,10 +3,13 @@
  * committed, the next is decided on top of it. Crash-only: after any failure it forgets everything; the log knows what was committed.
  */
 
+import type { Clock } from "../clock.ts";
 import type { Domain } from "../domain.ts";
-import type { FencedError, Log, Owner, Poll } from "../log.ts";
+import { FencedError, type Log, type Owner, type Poll } from "../log.ts";
 import { untilAborted } from "../until-aborted.ts";
-import { createSlices } from "./slices.ts";
+import { createBackoff } from "./backoff.ts";
+import { SliceLimit } from "./slice-limit.ts";
+import { createSlices, type SliceFailure } from "./slices.ts";
 
 /** How long a poll waits in the log before it comes back to look at the signal. */
 const POLL_WAIT_MS = 5_000;
@@ -18,16 +21,20 @@ const POLL_BYTES = 4 * 1024 * 1024;
 export interface CommandHandlerOptions {
   readonly log: Log;
   readonly domain: Domain;
+  readonly clock: Clock;
   /** The consumer group of all handlers of the domain. */
   readonly group: string;
   /** A stable name of this instance: one that comes back under it replaces its predecessor. */
   readonly instance: string;
   /** Stops it after the slice at hand. */
   readonly signal: AbortSignal;
-  /** Told again and again, every few seconds at least, while it is a member of its group and gets on. */
+  /**
+   * Told again and again, every few seconds at least, while it is a member of its group and gets on:
+   * nothing is to be decided, or what was decided last has been committed.
+   */
   readonly onProgress?: () => void;
-  /** Told when a transaction was fenced: it goes on with the partitions that it still has, after reading their state again. */
-  readonly onFenced?: (error: FencedError) => void;
+  /** Told why nothing of a transaction was written. Its commands are decided again, after their state has been read again. */
+  readonly onFailed?: (error: SliceFailure) => void;
   /**
    * Told which partitions wait for a newer handler, and why: at first, and whenever that changes. A
    * command or a state of a newer version is not decided on: its partition waits until a newer
@@ -40,6 +47,7 @@ export interface CommandHandlerOptions {
  * Runs until the signal aborts.
  *
  * @throws {FencedError} another handler has joined under this instance's name: this one must end
+ * @throws {LogRefusedError} the log refuses what is written, and will refuse it again
  * @throws {LogUnavailableError} the log failed; start again when it is back
  * @throws {Error} a record of the state topic cannot be read: the partition must not be decided without it
  */
@@ -50,28 +58,39 @@ export async function runCommandHandler(options: CommandHandlerOptions): Promise
   await decideWhileMember(options, owner);
 }
 
-/** Decides until the signal aborts. A transaction that is fenced is forgotten with everything that led to it and that was decided after it. */
+/** Decides until the signal aborts. A transaction that fails is forgotten with everything that led to it and that was decided after it. */
 async function decideWhileMember(options: CommandHandlerOptions, owner: Owner): Promise<void> {
-  const { log, domain, signal, onFenced, onProgress, onWaiting } = options;
-  let slices = createSlices({ log, domain, owner, onWaiting });
+  const { log, domain, signal, onFailed, onProgress, onWaiting } = options;
+  const limit = new SliceLimit();
+  const backoff = createBackoff(options);
+  let slices = createSlices({ log, domain, owner, limit, onWaiting });
   let polling: Promise<Poll> | undefined;
+  /** Whether the poll under way began before everything was forgotten: its records are from before, and there may be others. */
+  let isOld = false;
   while (!signal.aborted) {
     const committing = slices.commit();
     if (slices.room() > 0) polling ??= owner.poll({ maxRecords: slices.room(), maxBytes: POLL_BYTES, waitMs: POLL_WAIT_MS });
     const event = await untilAborted(Promise.race([polling, committing].filter((promise) => promise !== undefined)), signal);
     if (event === undefined) break;
-    let { fenced } = "generation" in event ? { fenced: undefined } : event;
+    let failure: SliceFailure | undefined;
     if ("generation" in event) {
       polling = undefined;
-      if (event.generation > 0) onProgress?.();
-      fenced = await slices.decide(event);
+      const poll = isOld ? { ...event, records: [] } : event;
+      const isIdle = committing === undefined && !isOld && poll.records.length + poll.gained.length + poll.lost.length === 0;
+      isOld = false;
+      if (isIdle) backoff.reset();
+      failure = await slices.decide(poll);
+      if (event.generation > 0 && failure === undefined && !backoff.isNeeded) onProgress?.();
+    } else {
+      failure = event.failure;
+      if (failure === undefined) backoff.reset();
     }
-    if (fenced === undefined) continue;
-    onFenced?.(fenced);
-    slices = createSlices({ log, domain, owner, onWaiting });
+    if (failure === undefined) continue;
+    onFailed?.(failure);
+    slices = createSlices({ log, domain, owner, limit, onWaiting });
     owner.reset();
-    // A poll that is under way may have its records from before.
-    polling = polling?.then((poll) => ({ ...poll, records: [] }));
+    isOld = polling !== undefined;
+    if (failure instanceof FencedError) await untilAborted(backoff.wait(), signal);
   }
   await slices.commit();
 }

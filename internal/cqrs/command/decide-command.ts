@@ -24,6 +24,7 @@ export const runtimeReasons = {
   versionMismatch: "VERSION_MISMATCH",
   commandIdReused: "COMMAND_ID_REUSED",
   notDecodable: "COMMAND_NOT_DECODABLE",
+  tooLarge: "COMMAND_TOO_LARGE",
 } as const;
 
 /** The reason of a refusal that is no decision: nothing was remembered, and the same command may come again later. */
@@ -75,10 +76,21 @@ export function decideCommand(
   return { outcome, events, changed: true, ...(poison === undefined ? {} : { poison }) };
 }
 
-/** The answer to a command that was accepted for another stream of events. It is not remembered: sent again, it is decided. */
-export function foreignOutcome({ commandId, fingerprint }: CommandMetadata): Uint8Array {
+/** The answer to a command that was accepted for another stream of events. */
+export function foreignOutcome(metadata: CommandMetadata): Uint8Array {
   const message = "the command was accepted for events that are no longer there; an operator finds it among the dead letters";
-  const rejection = create(RejectionSchema, { reason: runtimeReasons.notDecodable, message });
+  return undecided(metadata, runtimeReasons.notDecodable, message);
+}
+
+/** The answer to a command of which the events or the state are larger than the log takes. */
+export function tooLargeOutcome(metadata: CommandMetadata): Uint8Array {
+  const message = "what the command would write is larger than the log takes; an operator finds it among the dead letters";
+  return undecided(metadata, runtimeReasons.tooLarge, message);
+}
+
+/** It is not remembered: sent again, the command is decided. */
+function undecided({ commandId, fingerprint }: CommandMetadata, reason: string, message: string): Uint8Array {
+  const rejection = create(RejectionSchema, { reason, message });
   return encode(CommandOutcomeSchema, create(CommandOutcomeSchema, { commandId, fingerprint, rejection }));
 }
 

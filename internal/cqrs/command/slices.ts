@@ -10,20 +10,33 @@ import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import { createEventHeaders } from "../event/event-headers.ts";
 import { traceHeadersOf } from "../event/trace-context.ts";
-import { FencedError, type Log, type LogRecord, type NewRecord, type Owner, type Poll } from "../log.ts";
+import {
+  FencedError,
+  type Log,
+  type LogRecord,
+  MAX_RECORD_BYTES,
+  type NewRecord,
+  type Owner,
+  type Poll,
+  RecordsTooLargeError,
+} from "../log.ts";
 import { partitionOf } from "../partition.ts";
 import { NewerStateError } from "../state-upcasting.ts";
-import { decideCommand, foreignOutcome } from "./decide-command.ts";
+import { decideCommand, foreignOutcome, tooLargeOutcome } from "./decide-command.ts";
 import { type ReadCommand, readCommand } from "./read-command.ts";
+import type { CommandPlace, SliceLimit } from "./slice-limit.ts";
 import { createSnapshots, type Snapshot, type Snapshots } from "./snapshots.ts";
 import { encodePosition, POSITION_KEY, type Position, type TakeOverOptions, takeOver } from "./take-over.ts";
 
-/** How many commands one transaction takes: enough to make its cost small per command, few enough that a retry is short. */
-const SLICE_COMMANDS = 1_000;
+/** What a dead letter takes of a command, so that it fits into a record itself. A longer one stays where it was. */
+const MAX_LETTER_BYTES = MAX_RECORD_BYTES - 64 * 1024;
 
-/** What became of a slice: committed, unless it was fenced. */
+/** Why nothing of a slice was written: everything must be forgotten, and decided again. */
+export type SliceFailure = FencedError | RecordsTooLargeError;
+
+/** What became of a slice: committed, unless it failed. */
 export interface Commit {
-  readonly fenced?: FencedError;
+  readonly failure?: SliceFailure;
 }
 
 /** The slices of one owner, from one assignment of partitions on. */
@@ -31,10 +44,11 @@ export interface Slices {
   /** How many more commands the open slice takes. */
   room(): number;
   /** Decides what a poll brought into the open slice; an error says that all slices must be forgotten, since the partitions were dealt anew. */
-  decide(poll: Poll): Promise<FencedError | undefined>;
+  decide(poll: Poll): Promise<SliceFailure | undefined>;
   /**
    * The commit under way; if there is none, the open slice's is begun, unless it is empty. Replies go out with it.
    *
+   * @throws {LogRefusedError} the log refuses it, and will refuse it again
    * @throws {LogUnavailableError} nobody knows whether it was committed
    */
   commit(): Promise<Commit> | undefined;
@@ -49,6 +63,7 @@ interface Slice {
   /** By id. */
   readonly changed: Map<string, Changed>;
   commands: number;
+  last: CommandPlace | undefined;
 }
 
 interface Changed {
@@ -61,12 +76,14 @@ export interface SlicesOptions {
   readonly log: Pick<Log, "append"> & TakeOverOptions["log"];
   readonly domain: Domain;
   readonly owner: Owner;
+  /** Outlives the slices: it learns from those that fail. */
+  readonly limit: SliceLimit;
   /** Told which partitions wait for a newer handler, and why: at first, and whenever that changes. */
   readonly onWaiting?: ((waiting: ReadonlyMap<number, string>) => void) | undefined;
 }
 
 /** Creates slices that know nothing yet: the next poll has to report every partition as gained. */
-export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): Slices {
+export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOptions): Slices {
   const { topics, aggregate } = domain;
   const stream = log.topicId(topics.events.name);
   const source = { domain, stream, partitions: log.partitions };
@@ -82,12 +99,12 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
   onWaiting?.(waiting);
 
   return {
-    room: () => SLICE_COMMANDS - open.commands,
+    room: () => limit.commands - open.commands,
     async decide(poll) {
       if (poll.gained.length + poll.lost.length > 0) {
         // What is taken over begins behind what is committed.
-        const { fenced } = (await underWay?.commit) ?? {};
-        if (fenced !== undefined) return fenced;
+        const { failure } = (await underWay?.commit) ?? {};
+        if (failure !== undefined) return failure;
         if (open.commands > 0) return new FencedError("the partitions were dealt anew while commands were decided");
         for (const partition of poll.lost) {
           positions.delete(partition);
@@ -129,9 +146,12 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
     try {
       await owner.transact({ records: slice.records, consumed, generation });
     } catch (error) {
-      if (error instanceof FencedError) return { fenced: error };
-      throw error;
+      if (error instanceof FencedError) return { failure: error };
+      if (!(error instanceof RecordsTooLargeError) || slice.last === undefined) throw error;
+      limit.refused(slice.commands, slice.last, error);
+      return { failure: error };
     }
+    limit.committed();
     underWay = undefined;
     // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.
     if (slice.replies.length > 0) log.append(slice.replies).catch(() => undefined);
@@ -156,7 +176,9 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
     if (loaded === undefined) return;
     for (const { record, command } of due) {
       if (typeof command === "string") open.records.push(deadLetter(domain, record, command));
-      else if (command.foreign !== undefined) refuseForeign(open, record, command, command.foreign);
+      else if (command.foreign !== undefined)
+        giveUp(open, record, command, { outcome: foreignOutcome(command.metadata), reason: command.foreign });
+      else if (limit.isTooLarge(record)) giveUp(open, record, command, { outcome: tooLargeOutcome(command.metadata), reason: TOO_LARGE });
       else decideRecord(open, position, record, command, loaded);
     }
     const last = due.at(-1);
@@ -165,6 +187,7 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
       position.lastCommandMs = last.record.timestampMs;
       open.partitions.add(partition);
       open.commands += due.length;
+      open.last = last.record;
     }
     const newer = newest === -1 ? undefined : read[newest];
     if (typeof newer?.command === "object")
@@ -193,10 +216,11 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
     onWaiting?.(waiting);
   }
 
-  function refuseForeign(slice: Slice, record: LogRecord, { metadata, command }: ReadCommand, reason: string): void {
+  /** What is not decided at all leaves its aggregate as it is. */
+  function giveUp(slice: Slice, record: LogRecord, { metadata, command }: ReadCommand, { outcome, reason }: GivenUp): void {
     // An inquiry has nothing that could get lost.
     if (command !== undefined) slice.records.push(deadLetter(domain, record, reason));
-    slice.replies.push(reply(metadata, foreignOutcome(metadata), record.partition));
+    slice.replies.push(reply(metadata, outcome, record.partition));
   }
 
   function decideRecord(
@@ -241,18 +265,27 @@ export function createSlices({ log, domain, owner, onWaiting }: SlicesOptions): 
   }
 }
 
-function emptySlice(): Slice {
-  return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0 };
+const TOO_LARGE = "what the command would write is larger than the log takes";
+
+/** Why a command is not decided: for its caller, and for an operator. */
+interface GivenUp {
+  readonly outcome: Uint8Array;
+  readonly reason: string;
 }
 
-function deadLetter({ topics }: Domain, record: LogRecord, error: string): NewRecord {
+function emptySlice(): Slice {
+  return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0, last: undefined };
+}
+
+function deadLetter({ topics }: Domain, record: LogRecord, reason: string): NewRecord {
+  const fits = record.value.length <= MAX_LETTER_BYTES;
   const value = create(DeadLetterSchema, {
     topic: topics.commands.name,
     partition: record.partition,
     offset: BigInt(record.offset),
     key: record.key,
-    value: record.value,
-    error,
+    value: fits ? record.value : new Uint8Array(),
+    error: fits ? reason : `${reason}; its ${record.value.length} bytes do not fit here`,
   });
   return { topic: topics.deadLetters.name, partition: record.partition, key: record.key, value: encode(DeadLetterSchema, value) };
 }
