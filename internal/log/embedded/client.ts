@@ -11,12 +11,14 @@ import {
   type LogRecord,
   LogRefusedError,
   LogUnavailableError,
+  type NewRecord,
   type Owner,
   type OwnOptions,
   RecordsGoneError,
   RecordsTooLargeError,
   type TailOptions,
 } from "../../cqrs/log.ts";
+import { recordBytes } from "../../cqrs/record-bytes.ts";
 import { createPortClient, type PortClient } from "../../platform/port-rpc.ts";
 import { type BrokerMethods, type LivePush, placeOf } from "./protocol.ts";
 
@@ -24,7 +26,13 @@ import { type BrokerMethods, type LivePush, placeOf } from "./protocol.ts";
 const READ_WAIT_MS = 10_000;
 
 /** Notifications that a slow listener may leave lying; beyond it the oldest are dropped, which "live" topics allow. */
-const MAX_LIVE_BACKLOG = 100_000;
+const MAX_LIVE_BACKLOG_BYTES = 32 * 1024 * 1024;
+
+/** What a record weighs in memory beside its contents. */
+const RECORD_OVERHEAD = { perRecord: 200, perHeader: 50 } as const;
+
+/** What may be on its way to the log's thread before callers are told to come back. */
+const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
 type Client = PortClient<BrokerMethods, LivePush>;
 
@@ -34,6 +42,7 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
     closedError: () => new LogUnavailableError("the embedded log is closed"),
   });
   const listeners = new Set<LiveTail>();
+  let queuedBytes = 0;
   client.onPush(({ place, records }) => {
     for (const listener of listeners) if (listener.place === place) listener.push(records);
   });
@@ -48,7 +57,7 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
       return topicId;
     },
     guarantees: { durable, gaplessOffsets: true },
-    append: (records) => client.call("append", records),
+    append,
     consume: (options) => join(client, options),
     own: (options) => own(client, options),
     tail,
@@ -64,6 +73,17 @@ export async function connectEmbeddedLog(port: MessagePort, { durable }: Pick<Lo
       await client.close();
     },
   };
+
+  async function append(records: readonly NewRecord[]): Promise<readonly number[]> {
+    const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
+    if (queuedBytes + bytes > MAX_QUEUED_BYTES) throw new LogUnavailableError("the embedded log takes records too slowly; try again");
+    queuedBytes += bytes;
+    try {
+      return await client.call("append", records);
+    } finally {
+      queuedBytes -= bytes;
+    }
+  }
 
   async function tail(options: TailOptions): Promise<AsyncIterable<readonly LogRecord[]>> {
     const { topic, partition, from } = options;
@@ -123,6 +143,7 @@ class LiveTail implements AsyncIterable<readonly LogRecord[]> {
   readonly place: string;
   readonly #onEnd: () => void;
   #backlog: LogRecord[] = [];
+  #backlogBytes = 0;
   #ended = false;
   #wake: () => void = () => undefined;
 
@@ -134,8 +155,17 @@ class LiveTail implements AsyncIterable<readonly LogRecord[]> {
   }
 
   push(records: readonly LogRecord[]): void {
-    this.#backlog.push(...records);
-    if (this.#backlog.length > MAX_LIVE_BACKLOG) this.#backlog.splice(0, this.#backlog.length - MAX_LIVE_BACKLOG);
+    for (const record of records) {
+      this.#backlog.push(record);
+      this.#backlogBytes += recordBytes(record, RECORD_OVERHEAD);
+    }
+    let dropped = 0;
+    for (const oldest of this.#backlog) {
+      if (this.#backlogBytes <= MAX_LIVE_BACKLOG_BYTES) break;
+      this.#backlogBytes -= recordBytes(oldest, RECORD_OVERHEAD);
+      dropped += 1;
+    }
+    this.#backlog.splice(0, dropped);
     this.#wake();
   }
 
@@ -150,6 +180,7 @@ class LiveTail implements AsyncIterable<readonly LogRecord[]> {
       while (!this.#ended) {
         const records = this.#backlog;
         this.#backlog = [];
+        this.#backlogBytes = 0;
         if (records.length > 0) yield records;
         else await new Promise<void>((resolve) => (this.#wake = resolve));
       }

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect, it } from "vitest";
+import { LogUnavailableError } from "../../cqrs/log.ts";
 import { describeLog } from "../../cqrs/testing/log-contract.ts";
 import type { LogUnderTest } from "../../cqrs/testing/log-contract-support.ts";
 import { connectEmbeddedLog } from "./client.ts";
@@ -16,6 +18,33 @@ describeLog("the embedded log in a folder", async (options) =>
 describeLog("the embedded log through a port", async (options) => {
   const system = await underTest({ ...options, directory: null });
   return { ...system, log: await system.connect() };
+});
+
+it("notifications that nobody reads are dropped, the oldest first, before they take much memory", async () => {
+  await using system = await underTest({ directory: null, partitions: 1, topics: [{ name: "live", retention: "live" }] });
+  const { log } = system;
+  const live = await log.tail({ topic: "live", partition: 0, from: "end", signal: new AbortController().signal });
+  const keys = Array.from({ length: 200 }, (_, index) => `key-${index}`);
+  for (const key of keys) await log.append([{ topic: "live", partition: 0, key, value: new Uint8Array(300_000) }]);
+  for await (const records of live) {
+    const bytes = records.reduce((sum, { value }) => sum + value.length, 0);
+    expect(bytes).toBeLessThanOrEqual(32 * 1024 * 1024);
+    expect(bytes).toBeGreaterThan(30 * 1024 * 1024);
+    expect(records.map(({ key }) => key)).toEqual(keys.slice(-records.length));
+    break;
+  }
+});
+
+it("a log that does not keep up tells callers to come back, before what they append takes much memory", async () => {
+  await using system = await underTest({ directory: null, partitions: 1, topics: [{ name: "events", retention: "forever" }] });
+  const { log } = system;
+  const value = new Uint8Array(1_000_000);
+  const appends = Array.from({ length: 100 }, (_, index) => log.append([{ topic: "events", partition: 0, key: String(index), value }]));
+  const results = await Promise.allSettled(appends);
+  const refused = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+  for (const error of refused) expect(error).toBeInstanceOf(LogUnavailableError);
+  expect(results.length - refused.length).toBe(67);
+  expect(await log.append([{ topic: "events", partition: 0, key: "later", value }])).toEqual([67]);
 });
 
 async function underTest(options: EmbeddedLogOptions): Promise<LogUnderTest> {

@@ -14,6 +14,7 @@ import { joinGroup } from "./membership.ts";
 import { startOwner } from "./owner.ts";
 import { CorruptRecordError } from "./record-batch.ts";
 import type { IdleCost } from "./testing/idle-clients.fixture.ts";
+import type { ReadCost } from "./testing/large-records.fixture.ts";
 import { ApiKey, startLossyProxy } from "./testing/lossy-proxy.ts";
 import { assigned, contents, everything, openedAdmin, openedLog, record, tookOver } from "./testing/opened-log.ts";
 
@@ -27,6 +28,11 @@ const BATCH_LENGTH_AT = 8;
 
 /** The key of an abort marker, which a record may have too. */
 const LIKE_A_MARKER = "\0\0\0\0";
+
+/** Many times what a reader may hold, and what one may take in all: Node and the program alone take 110 MiB. */
+const LARGE_RECORDS = 300;
+const LARGE_PARTITIONS = 4;
+const MOST_MIB = 250;
 
 describe.skipIf(kafka === undefined)("reading under bad luck", () => {
   let server: KafkaServer;
@@ -170,6 +176,20 @@ describe.skipIf(kafka === undefined)("reading under bad luck", () => {
     expect(() => fetcher.take({ maxRecords: 1, maxBytes: 1_000_000 })).toThrow(CorruptRecordError);
   });
 
+  it("hundreds of large records that wait take no more memory than a reader may have", async () => {
+    const { log, topics } = await openedLog(server, LARGE_PARTITIONS);
+    const value = new Uint8Array(1024 * 1024);
+    for (let count = 0; count < LARGE_RECORDS; count += LARGE_PARTITIONS) {
+      await log.append(
+        Array.from({ length: LARGE_PARTITIONS }, (_, partition) => ({ topic: topics.events, partition, key: "large", value })),
+      );
+    }
+    const cost = await costOfReading(server.address, topics.events);
+    // One less than has room in four megabytes, because each has a key.
+    expect(cost).toMatchObject({ records: LARGE_RECORDS, mostAtOnce: 3 });
+    expect(cost.peakMiB).toBeLessThan(MOST_MIB);
+  });
+
   it("what a broker has compressed is read, or refused with the reason", async () => {
     const { config, topics } = await openedLog(server);
     expect(await readCompressed(config, `${topics.events}.gzip`, "gzip")).toEqual(["a", "b"]);
@@ -268,4 +288,12 @@ async function idleCost(kind: "changed" | "unchanged", { address }: KafkaServer)
   const fixture = join(import.meta.dirname, "testing", "idle-clients.fixture.ts");
   const { stdout } = await promisify(execFile)(process.execPath, [fixture, kind, address]);
   return JSON.parse(stdout) as IdleCost;
+}
+
+/** What a process takes that reads a topic, and that has a small heap. */
+async function costOfReading(address: string, topic: string): Promise<ReadCost> {
+  const fixture = join(import.meta.dirname, "testing", "large-records.fixture.ts");
+  const args = ["--max-old-space-size=64", fixture, address, topic, String(LARGE_PARTITIONS), String(LARGE_RECORDS)];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout) as ReadCost;
 }

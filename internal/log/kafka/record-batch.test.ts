@@ -117,17 +117,20 @@ it("with the time of its append, all of a batch has that", () => {
   expect(recordsOf(bytes)[0]?.timestampMs).toBe(7);
 });
 
-it.each([
+const compressions = [
   ["gzip", 1, gzipSync],
   ["zstd", 4, zstdCompressSync],
-])("a batch may be compressed with %s", (_, attributes, compress) => {
-  const plain = batch([message, { ...message, key: "other" }]);
-  const packed = Buffer.concat([plain.subarray(0, RECORDS_AT), compress(plain.subarray(RECORDS_AT))]);
-  const bytes = changed(packed, (copy) => {
-    copy.writeInt16BE(attributes, ATTRIBUTES_AT);
-    copy.writeInt32BE(copy.length - LENGTH_AT - 4, LENGTH_AT);
-  });
+] as const;
+
+it.each(compressions)("a batch may be compressed with %s", (_, attributes, compress) => {
+  const bytes = compressed(batch([message, { ...message, key: "other" }]), attributes, compress);
   expect(recordsOf(bytes).map(({ key }) => key)).toEqual(["ключ", "other"]);
+});
+
+it.each(compressions)("a batch that %s makes much smaller than it is becomes no larger than it may", (_, attributes, compress) => {
+  const bytes = compressed(batch([{ key: "a", value: Buffer.alloc(65 * 1024 * 1024) }]), attributes, compress);
+  expect(bytes.length).toBeLessThan(100_000);
+  expect(() => recordsOf(bytes)).toThrow("the batch at offset 0 of partition 3 of events cannot be unpacked into 67108864 bytes");
 });
 
 it("a batch with another compression is refused, and not passed over", () => {
@@ -158,6 +161,13 @@ function recordsOf(bytes: Buffer): readonly KafkaRecord[] {
 function batch(messages: readonly ProduceMessage[]): Buffer {
   const request = { acks: -1, timeout: 0, topicData: [{ topic: "events", partitions: [{ partition: 3, messages }] }] };
   return Buffer.from(encodeProduceRequest(request, nowMs).subarray(BATCH_AT));
+}
+
+function compressed(plain: Buffer, attributes: number, compress: (bytes: Buffer) => Buffer): Buffer {
+  return changed(Buffer.concat([plain.subarray(0, RECORDS_AT), compress(plain.subarray(RECORDS_AT))]), (copy) => {
+    copy.writeInt16BE(attributes, ATTRIBUTES_AT);
+    copy.writeInt32BE(copy.length - LENGTH_AT - 4, LENGTH_AT);
+  });
 }
 
 /** A batch with a change of which its checksum knows. */

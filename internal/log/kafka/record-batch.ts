@@ -43,6 +43,12 @@ const LENGTH_END = 12;
 const CHECKSUM_END = 21;
 const MAGIC = 2;
 
+/**
+ * What a batch may be unpacked. Ours have 2 MiB before a broker compresses them, and others' clients 16 MiB at most by their defaults; a few
+ * kilobytes could become gigabytes.
+ */
+const MAX_UNPACKED_BYTES = 64 * 1024 * 1024;
+
 const COMPRESSION = 0x7;
 const GZIP = 1;
 const ZSTD = 4;
@@ -204,11 +210,17 @@ export function isAbort({ count, packed }: RecordBatch): boolean {
 /** We write without compression; others may not, and a broker may be told to compress. */
 function unpack({ attributes, packed, firstOffset }: RecordBatch, { topic, partition }: PartitionName): Buffer {
   const compression = attributes & COMPRESSION;
-  if (compression === 0) return packed;
-  if (compression === GZIP) return gunzipSync(packed);
-  if (compression === ZSTD) return zstdDecompressSync(packed);
+  const options = { maxOutputLength: MAX_UNPACKED_BYTES };
+  const batch = `the batch at offset ${firstOffset} of partition ${partition} of ${topic}`;
+  try {
+    if (compression === 0) return packed;
+    if (compression === GZIP) return gunzipSync(packed, options);
+    if (compression === ZSTD) return zstdDecompressSync(packed, options);
+  } catch (error) {
+    throw new CorruptRecordError(`${batch} cannot be unpacked into ${MAX_UNPACKED_BYTES} bytes: ${String(error)}`, { cause: error });
+  }
   const name = ["none", "gzip", "snappy", "lz4", "zstd"][compression] ?? "a method that is not known";
   throw new Error(
-    `the batch at offset ${firstOffset} of partition ${partition} of ${topic} is compressed with ${name}, which cannot be read here: whoever writes it, or compression.type of the topic, must use gzip, zstd or none`,
+    `${batch} is compressed with ${name}, which cannot be read here: whoever writes it, or compression.type of the topic, must use gzip, zstd or none`,
   );
 }

@@ -6,6 +6,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { pageOfKey } from "../../../../internal/cqrs/command/outcomes.ts";
 import { encodePosition, IMPORT_KEY, POSITION_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
+import { recordBytes } from "../../../../internal/cqrs/record-bytes.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { orderDomain } from "../../../../internal/orders/order-domain.ts";
 import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";
@@ -87,7 +88,7 @@ function createBatch(log: Log) {
     flush,
     async add(record: NewRecord): Promise<void> {
       records.push(record);
-      bytes += record.value?.length ?? 0;
+      bytes += recordBytes(record);
       if (records.length >= BATCH_RECORDS || bytes >= BATCH_BYTES) await flush();
     },
   };
