@@ -1,13 +1,14 @@
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { RetryInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { createHealthProbe } from "../../internal/grpc/ask-health.ts";
+import { defaultLimits, type GrpcLimits } from "../../internal/grpc/limits.ts";
 import { withCors } from "./cors.ts";
-import { connectUpstream, forward } from "./forward.ts";
+import { forward } from "./forward.ts";
 import { listen } from "./listen.ts";
-
-/** What the services behind take, too: the largest order that the rules allow is well below. */
-const MAX_MESSAGE_BYTES = 1024 * 1024;
+import { connectUpstream } from "./upstream.ts";
 
 /** How long a service may take to say how it is. */
 const HEALTH_TIMEOUT_MS = 2_000;
@@ -23,6 +24,7 @@ export interface GatewayOptions {
   /** Origins of web pages that may call, such as https://shop.example.com, beside the gateway's own and localhost. "*": all. */
   readonly allowedOrigins?: readonly string[];
   readonly logger?: Logger;
+  readonly limits?: Partial<GrpcLimits>;
 }
 
 export interface Logger {
@@ -33,6 +35,7 @@ export interface Gateway extends AsyncDisposable {
   /** host:port */
   readonly address: string;
   readonly port: number;
+  callsInProgress(): number;
   /** Whether calls would be answered. @throws {Error} a service behind it is not serving, or cannot be reached */
   check(): Promise<void>;
 }
@@ -40,6 +43,7 @@ export interface Gateway extends AsyncDisposable {
 /** Serves both services as Connect, gRPC-Web and gRPC on one port, until it is disposed of: then running calls may finish for a while. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { host, port, logger, allowedOrigins = [] } = options;
+  const limits = { ...defaultLimits, ...options.limits };
   const stopping = new AbortController();
   const stopped = new AbortController();
   const commands = connectUpstream(options.commandUrl);
@@ -47,18 +51,25 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const onUnreachable = (error: Error, method: string) => logger?.warn({ err: error, method }, "a service cannot be reached");
 
   const handle = connectNodeAdapter({
-    readMaxBytes: MAX_MESSAGE_BYTES,
+    readMaxBytes: limits.maxMessageBytes,
     shutdownSignal: stopped.signal,
+    // A name that is not in the contract may have been meant to narrow what is asked for.
+    jsonOptions: { ignoreUnknownFields: false },
+    requestGate(context) {
+      if (listener.callsInProgress() > limits.maxCallsInProgress) throw tooManyCalls();
+      blameCaller(context);
+    },
     routes(router) {
       forward(router, OrderCommandService, commands.transport, { onUnreachable, stopping: stopping.signal });
       forward(router, OrderQueryService, queries.transport, { onUnreachable, stopping: stopping.signal });
     },
   });
   const probes = [options.commandUrl, options.queryUrl].map(probe);
-  const listener = await listen(withCors(handle, allowedOrigins), { host, port });
+  const listener = await listen(withCors(handle, allowedOrigins), { host, port, limits });
 
   return {
     port: listener.port,
+    callsInProgress: listener.callsInProgress,
     address: `${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
     async check() {
       await Promise.all(probes.map(({ check }) => check()));
@@ -74,6 +85,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       queries.close();
     },
   };
+}
+
+function tooManyCalls(): ConnectError {
+  const retryInfo = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 1n } } };
+  return new ConnectError("too many calls are in progress", Code.ResourceExhausted, undefined, [retryInfo]);
+}
+
+/**
+ * Connect takes bytes that are no message for an error of its own. It aborts a call with its error
+ * before it answers with it, and that is where the error can be seen.
+ */
+function blameCaller({ signal }: HandlerContext): void {
+  const correct = (): void => {
+    const error: unknown = signal.reason;
+    if (!(error instanceof ConnectError) || error.code !== Code.Internal || !error.rawMessage.startsWith("parse binary")) return;
+    Object.assign(error, { code: Code.InvalidArgument, rawMessage: "the request is not a valid message" });
+  };
+  signal.addEventListener("abort", correct, { once: true });
 }
 
 /** Asks a service behind the gateway how it is. */

@@ -8,25 +8,12 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { RetryInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
-
-/** A service that vanished is noticed while calls wait for it. */
-const PINGS = { pingIntervalMs: 5_000, pingTimeoutMs: 3_000 };
+import { asciiHeader } from "../../internal/grpc/header-text.ts";
 
 /** Headers that belong to one connection or one protocol; all others are the caller's word to the service. */
 const OWN_HEADERS =
   /^(:.*|connect-.*|grpc-.*|content-.*|accept.*|access-control-.*|sec-.*|proxy-.*|host|origin|referer|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|user-agent|x-user-agent|x-grpc-web)$/;
-
-export interface Upstream {
-  readonly transport: Transport;
-  close(): void;
-}
-
-export function connectUpstream(baseUrl: string): Upstream {
-  const connection = new Http2SessionManager(baseUrl, PINGS);
-  return { transport: createGrpcTransport({ baseUrl, sessionManager: connection }), close: () => connection.abort() };
-}
 
 export interface ForwardOptions {
   readonly onUnreachable: (error: Error, method: string) => void;
@@ -50,8 +37,9 @@ export function forward(
 
   const unary = (method: DescMethodUnary) =>
     router.rpc(method, async (request, context) => {
+      const send = () => upstream.unary(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), request);
       try {
-        const answer = await upstream.unary(method, context.signal, timeoutMs(context), forwarded(context.requestHeader), request);
+        const answer = await send().catch((error: unknown) => (isRefused(error) ? send() : Promise.reject(error)));
         copy(forwarded(answer.header), context.responseHeader);
         copy(forwarded(answer.trailer), context.responseTrailer);
         return answer.message;
@@ -85,6 +73,16 @@ export function forward(
     }
   }
 
+  /** Takes no more requests when the gateway stops; what was taken is answered. */
+  async function* untilStopping(
+    method: DescMethodBiDiStreaming,
+    requests: AsyncIterable<MessageShape<DescMessage>>,
+    context: HandlerContext,
+  ) {
+    yield* streaming(method, untilAborted(requests, stopping, context.signal), context);
+    if (stopping.aborted) throw isStopping();
+  }
+
   for (const method of service.methods) {
     switch (method.methodKind) {
       case "unary":
@@ -92,7 +90,7 @@ export function forward(
         break;
       case "bidi_streaming":
         router.rpc(method as DescMethodBiDiStreaming, (requests, context) =>
-          streaming(method as DescMethodBiDiStreaming, requests, context),
+          untilStopping(method as DescMethodBiDiStreaming, requests, context),
         );
         break;
       case "server_streaming":
@@ -111,8 +109,28 @@ function isStopping(): ConnectError {
   return new ConnectError("the gateway is stopping; go on with the last position", Code.Unavailable, undefined, [retryInfo]);
 }
 
+/** The requests until a signal aborts; the other says that nobody asks any more. */
+async function* untilAborted<Item>(items: AsyncIterable<Item>, aborted: AbortSignal, ended: AbortSignal): AsyncGenerator<Item> {
+  const iterator = items[Symbol.asyncIterator]();
+  let stop = (): void => undefined;
+  aborted.addEventListener("abort", () => stop(), { once: true, signal: ended });
+  while (!aborted.aborted) {
+    const next = await new Promise<IteratorResult<Item> | undefined>((resolve, reject) => {
+      stop = () => resolve(undefined);
+      iterator.next().then(resolve, reject);
+    });
+    if (next === undefined || next.done) return;
+    yield next.value;
+  }
+}
+
 async function* only<Request>(request: Request): AsyncGenerator<Request> {
   yield request;
+}
+
+/** The call crossed with the end of its connection: it was not begun. */
+function isRefused(error: unknown): boolean {
+  return ConnectError.from(error).rawMessage.includes("REFUSED_STREAM");
 }
 
 /** gRPC's header for it takes whole milliseconds only. */
@@ -146,7 +164,8 @@ function isBrokenConnection(error: ConnectError): boolean {
 }
 
 function forwarded(headers: Headers): Headers {
-  return new Headers([...headers].filter(([name]) => !OWN_HEADERS.test(name)));
+  const others = [...headers].filter(([name]) => !OWN_HEADERS.test(name));
+  return new Headers(others.map(([name, value]) => [name, asciiHeader(value)]));
 }
 
 function copy(from: Headers, to: Headers): void {

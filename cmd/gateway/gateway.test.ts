@@ -142,7 +142,7 @@ describe.each(Object.entries(clients))("over %s", (_, connect) => {
 
   it("a message above the limit is refused", async () => {
     const error = await connect()
-      .queries.getOrder({ orderId: "x".repeat(1024 * 1024) })
+      .queries.getOrder({ orderId: "x".repeat(1.5 * 1024 * 1024) })
       .catch(ConnectError.from);
     expect(error).toMatchObject({ code: Code.ResourceExhausted });
   });

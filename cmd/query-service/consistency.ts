@@ -15,15 +15,30 @@ import { type FieldViolation, invalidArgument, type StatusError, unavailable } f
 /** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
 export const MAX_WAIT_MS = 10_000;
 
+/**
+ * How many calls may wait for their token's position at once, well below the calls in progress: a
+ * token with a position that nobody wrote is easily made, and would hold a call for the whole wait.
+ */
+const MAX_WAITING = 1_000;
+
 const RETRY_WHEN_STALE_MS = 100;
 const RETRY_AFTER_OUTAGE_MS = 1_000;
 
-export async function untilVisible(freshness: Freshness, view: Projection, token: string, signal: AbortSignal): Promise<Positions> {
+export async function untilVisible(freshness: Freshness, view: Projection, token: string, given: AbortSignal): Promise<Positions> {
   if (token === "") return noPositions;
-  const positions = parseToken(token, await freshness.known(signal));
-  await freshness.waitFor(view, positions, signal);
+  const positions = parseToken(token, await freshness.known(given));
+  // Beyond that, only what is visible already is.
+  const signal = waiting < MAX_WAITING ? given : AbortSignal.abort();
+  waiting++;
+  try {
+    await freshness.waitFor(view, positions, signal);
+  } finally {
+    waiting--;
+  }
   return positions;
 }
+
+let waiting = 0;
 
 /**
  * Reads until what was read rests on the token's position all the way: documents that were set back before they were read may show less, and

@@ -24,8 +24,9 @@ export interface GrpcLimits {
 }
 
 export const defaultLimits: GrpcLimits = {
-  // The largest order that the rules allow is well below; and it is the largest record that the log takes.
-  maxMessageBytes: 1024 * 1024,
+  // The largest order that the rules allow has 1.3 MiB, and its record is well below the 2 MiB that
+  // the log takes.
+  maxMessageBytes: 1.5 * 1024 * 1024,
   // Several times what clients and proxies send. A gateway adds its own and stays below the 128 of
   // a Node client.
   maxHeaders: 100,

@@ -48,11 +48,22 @@ export function identified(
   const given = create(CommandOptionsSchema, request.options);
   const options: CommandOptions = {
     ...given,
-    commandId: given.commandId || crypto.randomUUID(),
+    commandId: given.commandId || newCommandId(),
     consistencyToken: consistencyToken(given.consistencyToken),
   };
   const message = create(schema, { ...request, options });
   return { message: encodable(schema, message), options };
+}
+
+/**
+ * A random UUID. `crypto.randomUUID` is missing on pages that came over plain HTTP; its source of
+ * randomness is not.
+ */
+function newCommandId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const variant = "89ab"[(bytes[8] ?? 0) % 4];
+  return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, `$1-$2-4$3-${variant}$4-$5`);
 }
 
 /** Throws if a field holds what its type cannot: that is the caller's mistake, and no retry and no other command must suffer from it. */
