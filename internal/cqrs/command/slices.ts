@@ -34,6 +34,19 @@ const MAX_LETTER_BYTES = MAX_RECORD_BYTES - 64 * 1024;
 /** Why nothing of a slice was written: everything must be forgotten, and decided again. */
 export type SliceFailure = FencedError | RecordsTooLargeError;
 
+/**
+ * How many bytes one transaction writes, about: events, states, outcomes and dead letters. Orders can
+ * be a megabyte each, and two slices are in memory at a time. What does not fit is given back to the
+ * log, and polled again for the next slice.
+ */
+const SLICE_BYTES = 8 * 1024 * 1024;
+
+/** How many commands are decoded, and their aggregates loaded, at once: enough to make a loading cheap per command. */
+const LOADED_COMMANDS = 64;
+
+/** What aggregates that are loaded at once take, if they are as large as the largest of those before. */
+const LOADED_BYTES = 8 * 1024 * 1024;
+
 /** What became of a slice: committed, unless it failed. */
 export interface Commit {
   readonly failure?: SliceFailure;
@@ -64,6 +77,8 @@ interface Slice {
   readonly changed: Map<string, Changed>;
   commands: number;
   last: CommandPlace | undefined;
+  /** About what it writes. */
+  bytes: number;
 }
 
 interface Changed {
@@ -95,11 +110,13 @@ export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOpt
   /** Of the last poll: what it gave rise to is fenced by it. */
   let generation = 0;
   let open = emptySlice();
+  /** The largest of the aggregates that were loaded last. */
+  let largestBytes = 0;
   let underWay: { readonly slice: Slice; readonly commit: Promise<Commit> } | undefined;
   onWaiting?.(waiting);
 
   return {
-    room: () => limit.commands - open.commands,
+    room: () => (isFull() ? 0 : limit.commands - open.commands),
     async decide(poll) {
       if (poll.gained.length + poll.lost.length > 0) {
         // What is taken over begins behind what is committed.
@@ -164,34 +181,51 @@ export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOpt
     return position;
   }
 
+  /** A command always fits, however large, if it is alone. */
+  function isFull(): boolean {
+    return open.commands >= limit.commands || (open.commands > 0 && open.bytes >= SLICE_BYTES);
+  }
+
   async function decidePartition(partition: number, records: readonly LogRecord[]): Promise<void> {
-    if (waiting.has(partition)) return;
     const position = positionOf(partition);
-    const read = records
-      .filter((record) => record.offset >= position.nextOffset)
-      .map((record) => ({ record, command: readCommand(source, record) }));
+    const due = records.filter((record) => record.offset >= position.nextOffset);
+    for (let from = 0; from < due.length && !waiting.has(partition); ) {
+      if (isFull()) {
+        // The rest is polled again.
+        owner.seek(partition, position.nextOffset);
+        return;
+      }
+      const count = Math.max(1, Math.min(LOADED_COMMANDS, Math.floor(LOADED_BYTES / Math.max(1, largestBytes))));
+      from += await decideSome(partition, position, due.slice(from, from + count));
+    }
+  }
+
+  /** Decides until the slice is full, or what is next waits for a newer handler. Returns how many it decided. */
+  async function decideSome(partition: number, position: Position, records: readonly LogRecord[]): Promise<number> {
+    const read = records.map((record) => ({ record, command: readCommand(source, record) }));
     const newest = read.findIndex(({ command }) => typeof command !== "string" && command.newer !== undefined);
     const due = newest === -1 ? read : read.slice(0, newest);
     const loaded = await load(partition, due);
-    if (loaded === undefined) return;
+    if (loaded === undefined) return 0;
+    let decided = 0;
     for (const { record, command } of due) {
-      if (typeof command === "string") open.records.push(deadLetter(domain, record, command));
+      if (isFull()) return decided;
+      if (typeof command === "string") addDeadLetter(open, record, command);
       else if (command.foreign !== undefined)
         giveUp(open, record, command, { outcome: foreignOutcome(command.metadata), reason: command.foreign });
       else if (limit.isTooLarge(record)) giveUp(open, record, command, { outcome: tooLargeOutcome(command.metadata), reason: TOO_LARGE });
       else decideRecord(open, position, record, command, loaded);
-    }
-    const last = due.at(-1);
-    if (last !== undefined) {
-      position.nextOffset = last.record.offset + 1;
-      position.lastCommandMs = last.record.timestampMs;
+      position.nextOffset = record.offset + 1;
+      position.lastCommandMs = record.timestampMs;
       open.partitions.add(partition);
-      open.commands += due.length;
-      open.last = last.record;
+      open.commands += 1;
+      open.last = record;
+      decided += 1;
     }
-    const newer = newest === -1 ? undefined : read[newest];
+    const newer = read[newest];
     if (typeof newer?.command === "object")
       wait(partition, `the command at offset ${newer.record.offset} is of a newer version: ${newer.command.newer}`);
+    return decided;
   }
 
   /** The snapshots of what may be decided; undefined: the partition has to wait. */
@@ -201,8 +235,11 @@ export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOpt
   ): Promise<ReadonlyMap<string, Snapshot> | undefined> {
     // A bad record's key may be anything, also that of the position: only what is known to be an aggregate is loaded.
     const ids = new Set(due.flatMap(({ record, command }) => (typeof command === "string" ? [] : [record.key])));
+    const uncommitted = (id: string) => (open.changed.get(id) ?? underWay?.slice.changed.get(id))?.snapshot;
     try {
-      return await snapshots.load(owner, partition, [...ids], (id) => (open.changed.get(id) ?? underWay?.slice.changed.get(id))?.snapshot);
+      const loaded = await snapshots.load(owner, partition, [...ids], uncommitted);
+      largestBytes = loaded.values().reduce((largest, { bytes }) => Math.max(largest, bytes), 0);
+      return loaded;
     } catch (error) {
       if (!(error instanceof NewerStateError)) throw error;
       wait(partition, error.message);
@@ -219,8 +256,13 @@ export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOpt
   /** What is not decided at all leaves its aggregate as it is. */
   function giveUp(slice: Slice, record: LogRecord, { metadata, command }: ReadCommand, { outcome, reason }: GivenUp): void {
     // An inquiry has nothing that could get lost.
-    if (command !== undefined) slice.records.push(deadLetter(domain, record, reason));
+    if (command !== undefined) addDeadLetter(slice, record, reason);
     slice.replies.push(reply(metadata, outcome, record.partition));
+  }
+
+  function addDeadLetter(slice: Slice, record: LogRecord, error: string): void {
+    slice.records.push(deadLetter(domain, record, error));
+    slice.bytes += record.value.length;
   }
 
   function decideRecord(
@@ -235,13 +277,18 @@ export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOpt
     if (snapshot === undefined) throw new Error(`the snapshot of ${key} was not loaded`);
     const decided = decideCommand(domain, snapshot, command, position.sequence);
     position.sequence += decided.events.length;
-    if (decided.poison !== undefined) slice.records.push(deadLetter(domain, record, decided.poison));
+    if (decided.poison !== undefined) addDeadLetter(slice, record, decided.poison);
     const trace = traceHeadersOf((name) => record.headers?.[name]);
     for (const event of decided.events) {
       const value = encode(aggregate.eventSchema, event);
       slice.records.push({ topic: topics.events.name, partition, key, value, headers: headersOf(event, trace) });
+      // The state grows with what its events say.
+      slice.bytes += 2 * value.length;
     }
-    if (decided.changed) slice.changed.set(key, { partition, snapshot });
+    if (decided.changed && !slice.changed.has(key)) {
+      slice.changed.set(key, { partition, snapshot });
+      slice.bytes += snapshot.bytes;
+    }
     slice.replies.push(reply(command.metadata, decided.outcome, partition));
   }
 
@@ -274,7 +321,7 @@ interface GivenUp {
 }
 
 function emptySlice(): Slice {
-  return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0, last: undefined };
+  return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0, last: undefined, bytes: 0 };
 }
 
 function deadLetter({ topics }: Domain, record: LogRecord, reason: string): NewRecord {

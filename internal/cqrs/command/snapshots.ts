@@ -10,8 +10,11 @@ import type { NewRecord, Owner } from "../log.ts";
 import { NewerStateError } from "../state-upcasting.ts";
 import { Outcomes, pageKeysOf } from "./outcomes.ts";
 
-/** What the decoded snapshots may weigh, by the size of their records; in memory they take a few times as much. */
-const MAX_CACHED_BYTES = 32 * 1024 * 1024;
+/** What the snapshots that are kept may take in memory. */
+const MAX_CACHED_BYTES = 128 * 1024 * 1024;
+
+/** A decoded snapshot takes so many times the bytes of its record, at most: small orders do, large ones take half of it. */
+const DECODED_FACTOR = 4;
 
 /** An aggregate in memory. It changes only while a slice is decided; if the slice is not committed, all of them are thrown away. */
 export interface Snapshot {
@@ -21,6 +24,8 @@ export interface Snapshot {
   sequence: number;
   state: Message;
   readonly outcomes: Outcomes;
+  /** The size of its record when it was last read or written. */
+  bytes: number;
 }
 
 /** Loads and encodes the aggregates of the partitions that a handler owns. */
@@ -73,7 +78,7 @@ export function createSnapshots(domain: Pick<Domain, "aggregate" | "states" | "t
         const record = recordOf(id, values[index]);
         const keys = record === undefined ? [] : pageKeysOf(record);
         const pages = keys.length === 0 ? [] : await owner.load(partition, keys);
-        loaded.set(id, record === undefined ? emptySnapshot(aggregate, id) : snapshotOf(record, pages));
+        loaded.set(id, record === undefined ? emptySnapshot(aggregate, id) : snapshotOf(record, pages, values[index]?.length ?? 0));
       }
       return loaded;
     },
@@ -92,7 +97,8 @@ export function createSnapshots(domain: Pick<Domain, "aggregate" | "states" | "t
       };
       const recent = { field: AggregateSnapshotSchema.field.outcomes, messages: outcomes.recent };
       const value = encode(AggregateSnapshotSchema, record, recent);
-      const bytes = value.length + outcomes.pagedBytes;
+      snapshot.bytes = value.length;
+      const bytes = value.length * DECODED_FACTOR + outcomes.pagedBytes;
       drop(snapshot.aggregateId);
       cache.set(snapshot.aggregateId, { snapshot, partition, bytes });
       cachedBytes += bytes;
@@ -116,7 +122,7 @@ export function createSnapshots(domain: Pick<Domain, "aggregate" | "states" | "t
     throw new Error(`${counted} than the events topic has (${JSON.stringify(stream)}): restore all topics of one moment, or none`);
   }
 
-  function snapshotOf(record: AggregateSnapshot, pages: readonly (Uint8Array | undefined)[]): Snapshot {
+  function snapshotOf(record: AggregateSnapshot, pages: readonly (Uint8Array | undefined)[], bytes: number): Snapshot {
     const { aggregateId, version, sequence, firstPage } = record;
     const state = forNewer(aggregateId, () => states.read(record.state, record.schemaVersion));
     const present = pages.filter((page) => page !== undefined);
@@ -124,7 +130,7 @@ export function createSnapshots(domain: Pick<Domain, "aggregate" | "states" | "t
       throw new Error(`outcomes of ${aggregateId} are missing in the state topic: restore all topics of one moment, or none`);
     }
     const outcomes = new Outcomes(aggregateId, record.outcomes, firstPage, present);
-    return { aggregateId, version, sequence: Number(sequence), state, outcomes };
+    return { aggregateId, version, sequence: Number(sequence), state, outcomes, bytes };
   }
 
   function drop(id: string): void {
@@ -145,5 +151,5 @@ function forNewer<Value>(aggregateId: string, read: () => Value): Value {
 
 /** An aggregate that nothing was asked of yet. */
 export function emptySnapshot(aggregate: Aggregate, aggregateId: string): Snapshot {
-  return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: new Outcomes(aggregateId) };
+  return { aggregateId, version: 0, sequence: 0, state: aggregate.initial(), outcomes: new Outcomes(aggregateId), bytes: 0 };
 }
