@@ -19,7 +19,7 @@ describe.skipIf(kafka?.kind !== "program")("leaders that move", () => {
   let cluster: KafkaCluster;
   beforeAll(async () => {
     // A partition is on one broker at a time, so that where it is led can be chosen.
-    cluster = await startKafkaCluster(3, { settings: { "min.insync.replicas": 1 } });
+    cluster = await startKafkaCluster(3);
   });
   afterAll(() => cluster[Symbol.asyncDispose]());
 
