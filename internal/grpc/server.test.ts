@@ -7,6 +7,7 @@ import { OrderCommandService } from "../gen/headwater/orders/v1/order_command_se
 import { OrderQueryService } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
 import type { Call } from "./call.ts";
 import { StatusError, unavailable } from "./errors.ts";
+import { defaultLimits } from "./limits.ts";
 import { startGrpcServer } from "./server.ts";
 import { encode, failureOf, identity, pathOf, startTestServer, unary, unaryBytes, until } from "./testing/harness.ts";
 
@@ -121,7 +122,7 @@ describe("a bad request", () => {
 
   it("that is too large is RESOURCE_EXHAUSTED", async () => {
     await using test = await startTestServer();
-    const failure = await failureOf(unaryBytes(test.client, pathOf(getOrder), Buffer.alloc(1024 * 1024 + 1)));
+    const failure = await failureOf(unaryBytes(test.client, pathOf(getOrder), Buffer.alloc(defaultLimits.maxMessageBytes + 1)));
     expect(failure.code).toBe(Code.RESOURCE_EXHAUSTED);
   });
 
