@@ -2,6 +2,7 @@
 
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from "kafkajs";
 import { describe, expect, it } from "vitest";
+
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { ConfigResourceTypes, Kafka } from "../../../internal/log/kafka/kafkajs.ts";
 import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
@@ -19,6 +20,9 @@ const PASSWORD = "secret-1";
 
 /** Neither of these processes needs documents. */
 const mongoUri = "";
+
+/** What Kafka says of a setting that was made for this topic. */
+const SET_ON_THE_TOPIC = 1;
 
 describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broker refuses", () => {
   it("ends with the topic and the fix as its last line when a right was taken away, and decides what waits when it is back", async () => {
@@ -55,13 +59,14 @@ describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broke
     await using service = await startProcess("command-service", { brokers, mongoUri });
     using commands = createGrpcClient(service.address);
     await commands.call(createOrder, newOrder("before"));
-    const configEntries = [
-      { name: "max.message.bytes", value: "100000" },
-      { name: "retention.ms", value: "-1" },
-    ];
-    await administer(brokers, (admin) =>
-      admin.alterConfigs({ validateOnly: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: EVENTS, configEntries }] }),
-    );
+    const topic = { type: ConfigResourceTypes.TOPIC, name: EVENTS };
+    const { resources } = await administer(brokers, (admin) => admin.describeConfigs({ includeSynonyms: false, resources: [topic] }));
+    const settings = (resources[0]?.configEntries ?? [])
+      .filter(({ configSource }) => configSource === SET_ON_THE_TOPIC)
+      .map(({ configName: name, configValue: value }) => ({ name, value }));
+    const alter = (configEntries: typeof settings) =>
+      administer(brokers, (admin) => admin.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] }));
+    await alter(settings.map((each) => (each.name === "max.message.bytes" ? { ...each, value: "100000" } : each)));
     const lines = Array.from({ length: 700 }, (_, index) => ({
       sku: `sku-${index}`,
       description: "x".repeat(256),
@@ -77,6 +82,8 @@ describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broke
     expect(large).toMatchObject({ status: "rejected", reason: { reason: "COMMAND_TOO_LARGE" } });
     expect(others.map(({ status }) => status)).toEqual(others.map(() => "fulfilled"));
     expect(await healthOf(handler.address)).toBe("SERVING");
+    // Operators are refused as the processes are while a topic has such settings.
+    await alter(settings);
     const letters = await operateJson(["dead-letters", "list", "--system", "kafka", "--kafka-brokers", brokers.join()]);
     expect(letters).toMatchObject([{ key: "large" }]);
   });
@@ -107,11 +114,11 @@ async function untilRefused(commands: GrpcClient): Promise<void> {
 
 type Admin = ReturnType<InstanceType<typeof Kafka>["admin"]>;
 
-async function administer(brokers: readonly string[], act: (admin: Admin) => Promise<unknown>): Promise<void> {
+async function administer<Result>(brokers: readonly string[], act: (admin: Admin) => Promise<Result>): Promise<Result> {
   const admin = new Kafka({ brokers: [...brokers], clientId: "test", logLevel: 0 }).admin();
   await admin.connect();
   try {
-    await act(admin);
+    return await act(admin);
   } finally {
     await admin.disconnect();
   }
