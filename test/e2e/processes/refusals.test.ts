@@ -62,7 +62,7 @@ describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broke
     const topic = { type: ConfigResourceTypes.TOPIC, name: EVENTS };
     const { resources } = await administer(brokers, (admin) => admin.describeConfigs({ includeSynonyms: false, resources: [topic] }));
     const settings = (resources[0]?.configEntries ?? [])
-      .filter(({ configSource }) => configSource === SET_ON_THE_TOPIC)
+      .filter(({ configSource }) => Number(configSource) === SET_ON_THE_TOPIC)
       .map(({ configName: name, configValue: value }) => ({ name, value }));
     const alter = (configEntries: typeof settings) =>
       administer(brokers, (admin) => admin.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] }));
