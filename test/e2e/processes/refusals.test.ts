@@ -21,9 +21,6 @@ const PASSWORD = "secret-1";
 /** Neither of these processes needs documents. */
 const mongoUri = "";
 
-/** What Kafka says of a setting that was made for this topic. */
-const SET_ON_THE_TOPIC = 1;
-
 describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broker refuses", () => {
   it("ends with the topic and the fix as its last line when a right was taken away, and decides what waits when it is back", async () => {
     await using secure = await startSecureKafka({ passwords: { handler: PASSWORD } });
@@ -62,7 +59,7 @@ describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broke
     const topic = { type: ConfigResourceTypes.TOPIC, name: EVENTS };
     const { resources } = await administer(brokers, (admin) => admin.describeConfigs({ includeSynonyms: false, resources: [topic] }));
     const settings = (resources[0]?.configEntries ?? [])
-      .filter(({ configSource }) => Number(configSource) === SET_ON_THE_TOPIC)
+      .filter(({ isDefault }) => !isDefault)
       .map(({ configName: name, configValue: value }) => ({ name, value }));
     const alter = (configEntries: typeof settings) =>
       administer(brokers, (admin) => admin.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] }));
