@@ -1,5 +1,11 @@
 import { createRequire } from "node:module";
-import { KafkaJSConnectionError, KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocolError } from "kafkajs";
+import {
+  KafkaJSConnectionError,
+  KafkaJSNonRetriableError,
+  KafkaJSNumberOfRetriesExceeded,
+  KafkaJSProtocolError,
+  KafkaJSSASLAuthenticationError,
+} from "kafkajs";
 import { describe, expect, it } from "vitest";
 import { LogRefusedError, LogUnavailableError, RecordsTooLargeError } from "../../cqrs/log.ts";
 import { meaningOf, meaningsOfClasses, meaningsOfTypes, reaching } from "./errors.ts";
@@ -55,6 +61,8 @@ for (const error of [
 
 for (const [error, message] of [
   [protocolError("SASL_AUTHENTICATION_FAILED"), "check its user, password and ACLs"],
+  // Without a code: kafkajs keeps the message alone.
+  [new KafkaJSSASLAuthenticationError("SASL PLAIN authentication failed: wrong"), "check its user, password and ACLs"],
   [protocolError("TOPIC_AUTHORIZATION_FAILED"), "check its user, password and ACLs"],
   [new KafkaJSConnectionError("Connection error: self-signed certificate"), "check the TLS options and certificates"],
   [protocolError("POLICY_VIOLATION"), "refuses what it is asked for"],

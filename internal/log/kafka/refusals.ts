@@ -30,10 +30,6 @@ const fixes: Readonly<Record<string, (place: Place) => string>> = {
   GROUP_AUTHORIZATION_FAILED: ({ group }) => needs("Read", "the group", group),
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: ({ transactionalId }) => needs("Describe and Write", "the transactional id", transactionalId),
   CLUSTER_AUTHORIZATION_FAILED: () => needs("Describe and IdempotentWrite", "the cluster"),
-  SASL_AUTHENTICATION_FAILED: () => CHECK_CLIENT,
-  UNSUPPORTED_SASL_MECHANISM: () => CHECK_CLIENT,
-  ILLEGAL_SASL_STATE: () => CHECK_CLIENT,
-  SECURITY_DISABLED: () => CHECK_CLIENT,
   MESSAGE_TOO_LARGE: () => "raise max.message.bytes of the topic",
   RECORD_LIST_TOO_LARGE: () => "raise segment.bytes of the topic",
   INVALID_RECORD: () => "check the topic's settings and the brokers' interceptors",
@@ -48,7 +44,7 @@ export function refused({ isOfClient, type, message, place, cause }: Refusal): L
   const what = isOfClient ? "this client" : asked;
   const code = type === undefined || message.includes(type) ? "" : ` (${type})`;
   const fix = type !== undefined && Object.hasOwn(fixes, type) ? fixes[type] : undefined;
-  const text = `Kafka refuses ${what}: ${message.replace(/\.$/, "")}${code}; ${fix?.(place) ?? "the brokers' logs say more"}`;
+  const text = `Kafka refuses ${what}: ${message.replace(/\.$/, "")}${code}; ${fix?.(place) ?? (isOfClient ? CHECK_CLIENT : "the brokers' logs say more")}`;
   const ErrorClass = type !== undefined && tooLarge.has(type) ? RecordsTooLargeError : LogRefusedError;
   return new ErrorClass(text, { cause });
 }
