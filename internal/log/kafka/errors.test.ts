@@ -61,8 +61,8 @@ for (const error of [
 
 for (const [error, message] of [
   [protocolError("SASL_AUTHENTICATION_FAILED"), "check its user, password and ACLs"],
-  // Without a code: kafkajs keeps the message alone.
-  [new KafkaJSSASLAuthenticationError("SASL PLAIN authentication failed: wrong"), "check its user, password and ACLs"],
+  // Without a code: kafkajs keeps the message alone, which its types do not take.
+  [Reflect.construct(KafkaJSSASLAuthenticationError, ["SASL PLAIN authentication failed: wrong"]), "check its user, password and ACLs"],
   [protocolError("TOPIC_AUTHORIZATION_FAILED"), "check its user, password and ACLs"],
   [new KafkaJSConnectionError("Connection error: self-signed certificate"), "check the TLS options and certificates"],
   [protocolError("POLICY_VIOLATION"), "refuses what it is asked for"],
