@@ -19,13 +19,15 @@ export interface CommandServiceConfig {
 export async function startCommandService(config: CommandServiceConfig, { log, logger }: { readonly log: Log; readonly logger: Logger }) {
   const gateway = await createCommandGateway({ log, domain: orderDomain, clock: systemClock, instance: randomUUID() });
   const stream = { id: log.topicId(orderDomain.topics.events.name), partitions: log.partitions };
-  const service = orderCommandService({ gateway, stream, views: orderViewNames });
+  const service = orderCommandService({ gateway, stream, views: orderViewNames, logger });
   const server: GrpcServer = await startGrpcServer({ ...config, services: [service], errorDomain, logger });
   return {
     address: server.address,
     port: server.port,
     setServing: server.setServing,
     check: gateway.check,
+    /** Rejects when the log refuses what every command needs; never resolves. */
+    refused: gateway.refused,
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
       await gateway[Symbol.asyncDispose]();

@@ -22,6 +22,6 @@ await runProcess({
     const app = stack.use(
       await atPort("command-port", () => startCommandService({ host: config.host, port: config["command-port"] }, { log, logger })),
     );
-    return { status: `serves on ${app.address}`, check: app.check, setServing: app.setServing };
+    return { status: `serves on ${app.address}`, check: app.check, setServing: app.setServing, ended: app.refused };
   },
 });

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
 import { status as Code } from "@grpc/grpc-js";
+import type { Submission } from "../../internal/cqrs/command/command-gateway.ts";
 import { RETRY_AFTER_MS, TOO_MANY_OUTCOMES } from "../../internal/cqrs/command/decide-command.ts";
 import { PreconditionFailureSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 import type { CommandOutcome, Rejection } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
@@ -72,6 +73,14 @@ export function rejectionError({ orderId, outcome, rejection, consistencyToken }
   });
   const details = code === Code.FAILED_PRECONDITION ? [anyPack(PreconditionFailureSchema, precondition)] : [];
   return new StatusError(code, rejection.message, { reason: rejection.reason, metadata }, details);
+}
+
+/** A command that the log did not even take. It was not decided, and is nowhere. */
+export function commandTooLarge({ aggregateId, commandId }: Pick<Submission, "aggregateId" | "commandId">): StatusError {
+  return new StatusError(codes.COMMAND_TOO_LARGE, "the command is larger than the log takes; send less at once, with a new command_id", {
+    reason: "COMMAND_TOO_LARGE",
+    metadata: { order_id: aggregateId, command_id: commandId },
+  });
 }
 
 /** The reason as clients know it; UNSPECIFIED for one that only a newer version knows. */

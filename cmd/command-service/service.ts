@@ -12,7 +12,7 @@ import {
   type Submitted,
 } from "../../internal/cqrs/command/command-gateway.ts";
 import { traceHeadersOf } from "../../internal/cqrs/event/trace-context.ts";
-import { LogUnavailableError } from "../../internal/cqrs/log.ts";
+import { LogRefusedError, LogUnavailableError, RecordsTooLargeError } from "../../internal/cqrs/log.ts";
 import { mergePositions, noPositions, type Positions, positionAt, type Stream } from "../../internal/cqrs/positions.ts";
 import { formatToken, OtherStreamError, parseToken, TokenError } from "../../internal/cqrs/query/token.ts";
 import { timestampToMs } from "../../internal/cqrs/time.ts";
@@ -30,9 +30,10 @@ import { deadlineExceeded, invalidArgument, resourceExhausted, StatusError, unav
 import { type GrpcService, grpcService, type Implementation } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { type AnyOrderCommand, submissionOf } from "../../internal/orders/command/submission.ts";
+import type { Logger } from "../../internal/platform/logging.ts";
 import { actorOf } from "./actor.ts";
 import { type Execute, executeAll } from "./execute.ts";
-import { reasonOf, rejectionError } from "./rejections.ts";
+import { commandTooLarge, reasonOf, rejectionError } from "./rejections.ts";
 
 /** How long a call waits for its outcome if the caller has set no deadline. */
 const MAX_WAIT_MS = 20_000;
@@ -49,6 +50,7 @@ export interface CommandServiceOptions {
   readonly stream: Stream;
   /** The views that a caller can wait for. */
   readonly views: readonly string[];
+  readonly logger: Logger;
 }
 
 export function orderCommandService(options: CommandServiceOptions): GrpcService {
@@ -112,7 +114,11 @@ interface WaitFor {
   readonly call: Call;
 }
 
-async function submit({ gateway }: CommandServiceOptions, submission: Submission, { stage, views, call }: WaitFor): Promise<Submitted> {
+async function submit(
+  { gateway, logger }: CommandServiceOptions,
+  submission: Submission,
+  { stage, views, call }: WaitFor,
+): Promise<Submitted> {
   using wait = boundedWait(call, MAX_WAIT_MS);
   try {
     return await gateway.submit(submission, { stage, views, signal: wait.signal });
@@ -120,6 +126,15 @@ async function submit({ gateway }: CommandServiceOptions, submission: Submission
     if (error instanceof OutcomeUnknownError) throw outcomePending(submission);
     if (error instanceof OverloadedError) {
       throw resourceExhausted("too many commands are waiting; try again shortly", { reason: "TOO_MANY_COMMANDS" }, RETRY_AFTER_OVERLOAD_MS);
+    }
+    if (error instanceof RecordsTooLargeError) {
+      logger.warn({ err: error }, "a command is larger than the log takes");
+      throw commandTooLarge(submission);
+    }
+    if (error instanceof LogRefusedError) {
+      // Its text is an operator's: the process ends with it.
+      const message = "the log does not take commands from this server, which ends; send it again with the same command_id";
+      throw unavailable(message, { reason: "LOG_UNAVAILABLE", metadata: { command_id: submission.commandId } }, RETRY_AFTER_OUTAGE_MS);
     }
     if (error instanceof LogUnavailableError) {
       const message = "the log is not available, so nobody knows whether it took the command; send it again with the same command_id";

@@ -38,8 +38,6 @@ export async function startDev(config: DevConfig, { logger, stack }: Omit<Proces
     workerData: ports,
     transferList: [ports.log, ports.documents],
   });
-  const failed = Promise.race([background.failed, log.failed, documents.failed]);
-  failed.catch(() => undefined);
   stack.defer(async () => {
     background.expectEnd();
     background.worker.postMessage("stop");
@@ -47,6 +45,8 @@ export async function startDev(config: DevConfig, { logger, stack }: Omit<Proces
   });
   const query = stack.use(await atPort("query-port", () => startQueryService({ host, port: config.queryPort }, { documents, logger })));
   const command = stack.use(await atPort("command-port", () => startCommandService({ host, port: config.commandPort }, { log, logger })));
+  const failed = Promise.race([background.failed, log.failed, documents.failed, command.refused]);
+  failed.catch(() => undefined);
   const urls = { commandUrl: `http://${command.address}`, queryUrl: `http://${query.address}` };
   const gateway = stack.use(await atPort("gateway-port", () => startGateway({ host, port: config.gatewayPort, ...urls, logger })));
 

@@ -20,7 +20,15 @@ import type { Cancel, Clock } from "../clock.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import type { TraceHeaders } from "../event/trace-context.ts";
-import { type Log, type LogRecord, LogUnavailableError, type TailOptions } from "../log.ts";
+import {
+  type Log,
+  type LogRecord,
+  LogRefusedError,
+  LogUnavailableError,
+  type NewRecord,
+  RecordsTooLargeError,
+  type TailOptions,
+} from "../log.ts";
 import { partitionOf } from "../partition.ts";
 import { createProgress } from "../progress.ts";
 import { untilAborted } from "../until-aborted.ts";
@@ -79,6 +87,8 @@ export interface CommandGateway extends AsyncDisposable {
    *
    * @throws {OverloadedError} too many commands are waiting; nothing was appended
    * @throws {OutcomeUnknownError} it is durable, but was not decided before the signal aborted
+   * @throws {RecordsTooLargeError} it is larger than the log takes
+   * @throws {LogRefusedError} the log takes none, see {@link refused}
    * @throws {LogUnavailableError} the log did not take it, or nobody knows whether it did
    */
   submit(submission: Submission, wait: Wait): Promise<Submitted>;
@@ -86,9 +96,16 @@ export interface CommandGateway extends AsyncDisposable {
   /**
    * Sends itself a reply through the log: resolves when it has come back, so that commands would be taken and answered.
    *
+   * @throws {LogRefusedError} see {@link refused}
    * @throws {LogUnavailableError}
    */
   check(signal: AbortSignal): Promise<void>;
+
+  /**
+   * Rejects with a LogRefusedError when the log refuses what the gateway needs for every command: its
+   * process must end with the reason. Never resolves. A command that is too large is no such case.
+   */
+  readonly refused: Promise<never>;
 }
 
 /** Too many commands are waiting; nothing was appended, and the same command may come again. */
@@ -130,6 +147,9 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   const checks = new Map<string, () => void>();
   const progress = createProgress();
   const stopped = new AbortController();
+  const refused = Promise.withResolvers<never>();
+  // It may come before anybody listens.
+  refused.promise.catch(() => undefined);
   let inFlight = 0;
   let attempts = 0;
 
@@ -145,7 +165,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   ];
   let cancelInquiries = scheduleInquiries();
 
-  return { submit, check, [Symbol.asyncDispose]: dispose };
+  return { submit, check, refused: refused.promise, [Symbol.asyncDispose]: dispose };
 
   async function submit(submission: Submission, wait: Wait): Promise<Submitted> {
     if (inFlight >= maxInFlight) throw new OverloadedError(`${inFlight} commands are waiting for their outcome`);
@@ -199,7 +219,20 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
   async function append(metadata: CommandMetadata, partition: number, { command, trace }: Pick<Submission, "command" | "trace">) {
     const value = encodeRecord(domain, metadata, command);
     const headers = trace === undefined ? {} : { headers: trace };
-    await log.append([{ topic: topics.commands.name, partition, key: metadata.aggregateId, value, ...headers }]);
+    await write({ topic: topics.commands.name, partition, key: metadata.aggregateId, value, ...headers });
+  }
+
+  async function write(record: NewRecord): Promise<void> {
+    try {
+      await log.append([record]);
+    } catch (error) {
+      noteRefusal(error);
+      throw error;
+    }
+  }
+
+  function noteRefusal(error: unknown): void {
+    if (error instanceof LogRefusedError && !(error instanceof RecordsTooLargeError)) refused.reject(error);
   }
 
   function stamp(submission: Submission): CommandMetadata {
@@ -229,7 +262,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
     const answered = Promise.withResolvers<boolean>();
     checks.set(requestId, () => answered.resolve(true));
     try {
-      await log.append([{ topic: topics.replies.name, partition: replies.partition, key: instance, value }]);
+      await write({ topic: topics.replies.name, partition: replies.partition, key: instance, value });
       if (!(await untilAborted(answered.promise, signal))) throw new LogUnavailableError("a reply has not come back in time");
     } finally {
       checks.delete(requestId);
@@ -254,6 +287,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       for (const waiter of waiters.values()) {
         if (waiter.inquireAtMs > nowMs) continue;
         waiter.inquireAtMs = nowMs + INQUIRE_AFTER_MS;
+        // It asks again, unless the log refuses it: that is noted.
         append(waiter.metadata, waiter.partition, {}).catch(() => undefined);
       }
       cancelInquiries = scheduleInquiries();
@@ -273,7 +307,8 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       for (let records = opened; !stopped.signal.aborted; records = undefined) {
         try {
           await takeAll(records ?? (await log.tail(source)));
-        } catch {
+        } catch (error) {
+          noteRefusal(error);
           const again = Promise.withResolvers<void>();
           clock.after(LISTEN_AGAIN_MS, again.resolve);
           await untilAborted(again.promise, stopped.signal);

@@ -5,7 +5,7 @@
 
 import type { Clock } from "../clock.ts";
 import type { Domain } from "../domain.ts";
-import { FencedError, type Log, type Owner, type Poll } from "../log.ts";
+import { FencedError, type Log, type LogRefusedError, type Owner, type Poll } from "../log.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { createBackoff } from "./backoff.ts";
 import { SliceLimit } from "./slice-limit.ts";
@@ -60,10 +60,13 @@ export async function runCommandHandler(options: CommandHandlerOptions): Promise
 
 /** Decides until the signal aborts. A transaction that fails is forgotten with everything that led to it and that was decided after it. */
 async function decideWhileMember(options: CommandHandlerOptions, owner: Owner): Promise<void> {
-  const { log, domain, signal, onFailed, onProgress, onWaiting } = options;
+  const { log, domain, onFailed, onProgress, onWaiting } = options;
+  const refused = new AbortController();
+  const signal = AbortSignal.any([options.signal, refused.signal]);
+  const onRefused = (error: LogRefusedError): void => refused.abort(error);
   const limit = new SliceLimit();
   const backoff = createBackoff(options);
-  let slices = createSlices({ log, domain, owner, limit, onWaiting });
+  let slices = createSlices({ log, domain, owner, limit, onRefused, onWaiting });
   let polling: Promise<Poll> | undefined;
   /** Whether the poll under way began before everything was forgotten: its records are from before, and there may be others. */
   let isOld = false;
@@ -87,10 +90,11 @@ async function decideWhileMember(options: CommandHandlerOptions, owner: Owner): 
     }
     if (failure === undefined) continue;
     onFailed?.(failure);
-    slices = createSlices({ log, domain, owner, limit, onWaiting });
+    slices = createSlices({ log, domain, owner, limit, onRefused, onWaiting });
     owner.reset();
     isOld = polling !== undefined;
     if (failure instanceof FencedError) await untilAborted(backoff.wait(), signal);
   }
   await slices.commit();
+  refused.signal.throwIfAborted();
 }

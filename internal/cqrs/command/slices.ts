@@ -14,6 +14,7 @@ import {
   FencedError,
   type Log,
   type LogRecord,
+  LogRefusedError,
   MAX_RECORD_BYTES,
   type NewRecord,
   type Owner,
@@ -93,12 +94,14 @@ export interface SlicesOptions {
   readonly owner: Owner;
   /** Outlives the slices: it learns from those that fail. */
   readonly limit: SliceLimit;
+  /** Told that the log refuses replies, and will refuse them again. */
+  readonly onRefused: (error: LogRefusedError) => void;
   /** Told which partitions wait for a newer handler, and why: at first, and whenever that changes. */
   readonly onWaiting?: ((waiting: ReadonlyMap<number, string>) => void) | undefined;
 }
 
 /** Creates slices that know nothing yet: the next poll has to report every partition as gained. */
-export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOptions): Slices {
+export function createSlices({ log, domain, owner, limit, onRefused, onWaiting }: SlicesOptions): Slices {
   const { topics, aggregate } = domain;
   const stream = log.topicId(topics.events.name);
   const source = { domain, stream, partitions: log.partitions };
@@ -170,8 +173,12 @@ export function createSlices({ log, domain, owner, limit, onWaiting }: SlicesOpt
     }
     limit.committed();
     underWay = undefined;
-    // A notification: whoever misses it asks again. The log's failure, if it is one, shows in the next transaction.
-    if (slice.replies.length > 0) log.append(slice.replies).catch(() => undefined);
+    // Notifications: who misses one asks again. An outage shows in the next transaction; a refusal of replies alone shows nowhere else.
+    if (slice.replies.length > 0) {
+      log.append(slice.replies).catch((error: unknown) => {
+        if (error instanceof LogRefusedError) onRefused(error);
+      });
+    }
     return {};
   }
 

@@ -3,7 +3,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ViewProgressSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import type { Cancel, Clock } from "../clock.ts";
-import type { Log, NewRecord } from "../log.ts";
+import { type Log, LogRefusedError, type NewRecord } from "../log.ts";
 import type { ViewGenerations } from "./generations.ts";
 import type { AppliedPlace } from "./kept-partitions.ts";
 
@@ -28,14 +28,18 @@ export interface ProgressTellerOptions {
 export interface ProgressTeller {
   /** Tells now, and again and again, where generations are; of those that nobody reads, nothing. */
   tell(places: readonly AppliedPlace[]): void;
+  /** Rejects when the log refuses what is told, and will refuse it again; never resolves. */
+  readonly refused: Promise<never>;
   close(): void;
 }
 
 /** Begins to tell, until it is closed. */
 export function createProgressTeller({ log, clock, topics, entries }: ProgressTellerOptions): ProgressTeller {
   const latest = new Map<string, AppliedPlace>();
+  const refused = Promise.withResolvers<never>();
   let cancelRepeat: Cancel = repeat();
   return {
+    refused: refused.promise,
     tell(places) {
       for (const place of places) latest.set(`${place.stream}/${place.partition}/${place.generation.collection.name}`, place);
       publish(places);
@@ -51,7 +55,12 @@ export function createProgressTeller({ log, clock, topics, entries }: ProgressTe
         const value = create(ViewProgressSchema, { view, stream, partition, sequence: BigInt(sequence) });
         return { topic: topics.progress.name, partition: 0, key: view, value: toBinary(ViewProgressSchema, value) };
       });
-    if (records.length > 0) log.append(records).catch(() => undefined);
+    if (records.length > 0) log.append(records).catch(noteRefusal);
+  }
+
+  /** An outage passes, and all is told again. */
+  function noteRefusal(error: unknown): void {
+    if (error instanceof LogRefusedError) refused.reject(error);
   }
 
   function repeat(): Cancel {

@@ -39,6 +39,7 @@ export interface ProjectorOptions extends BuildEngine {
  *
  * @throws {GapError} the documents are not those of the log, or the partition sequence has a gap
  * @throws {FencedError} another projector has joined under this instance's name: this one must end
+ * @throws {LogRefusedError} the log refuses what is read or told, and will refuse it again
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
@@ -61,8 +62,8 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
   const progress = createProgressTeller({ ...options, entries: () => entries });
   await builds.follow(entries);
   let changed = Promise.withResolvers<void>();
+  const failures = [builds.failed, progress.refused];
   const tasks = [
-    builds.failed,
     followCatalogue(),
     keepGenerations({
       ...options,
@@ -76,11 +77,11 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
     }),
   ];
   try {
-    await Promise.race(tasks);
+    await Promise.race([...failures, ...tasks]);
   } finally {
     ended.abort();
     progress.close();
-    await Promise.allSettled([...tasks.slice(1), builds.stopped()]);
+    await Promise.allSettled([...tasks, builds.stopped()]);
   }
 
   /** Runs until the signal aborts, which never is the end of it: the others end then too. */

@@ -1,7 +1,7 @@
-/** What a command handler does when a broker will never take what it writes. */
+/** What processes do when a broker will never take what they write. */
 
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from "kafkajs";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { ConfigResourceTypes, Kafka } from "../../../internal/log/kafka/kafkajs.ts";
@@ -11,7 +11,7 @@ import { startKafka } from "../../support/kafka-server.ts";
 import { operateJson } from "../../support/operator.ts";
 import { newOrder } from "../../support/orders.ts";
 import { startProcess } from "../../support/processes.ts";
-import { startSecureKafka } from "../../support/secure-kafka.ts";
+import { type SecureKafka, startSecureKafka } from "../../support/secure-kafka.ts";
 import { kafka as kafkaSource } from "../../support/servers.ts";
 
 const { createOrder } = OrderCommandService.method;
@@ -21,31 +21,49 @@ const PASSWORD = "secret-1";
 /** Neither of these processes needs documents. */
 const mongoUri = "";
 
-describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broker refuses", () => {
-  it("ends with the topic and the fix as its last line when a right was taken away, and decides what waits when it is back", async () => {
-    await using secure = await startSecureKafka({ passwords: { handler: PASSWORD } });
+describe.skipIf(kafkaSource?.kind !== "program")("a process that a broker refuses", () => {
+  let secure: SecureKafka;
+  beforeAll(async () => {
+    secure = await startSecureKafka({ passwords: { handler: PASSWORD, service: PASSWORD } });
+  });
+  afterAll(() => secure[Symbol.asyncDispose]());
+
+  it("ends with the topic and the fix as its last line when a right was taken away, and goes on when it is back", async () => {
     const { brokers } = secure.kafka;
-    const rights = [AclResourceTypes.TOPIC, AclResourceTypes.GROUP, AclResourceTypes.TRANSACTIONAL_ID].map((resourceType) => ({
-      ...acl(resourceType, "orders"),
-      resourcePatternType: ResourcePatternTypes.PREFIXED,
-    }));
+    const rights = ["handler", "service"].flatMap((user) =>
+      [AclResourceTypes.TOPIC, AclResourceTypes.GROUP, AclResourceTypes.TRANSACTIONAL_ID].map((resourceType) => ({
+        ...acl(user, resourceType, "orders"),
+        resourcePatternType: ResourcePatternTypes.PREFIXED,
+      })),
+    );
     await administer(brokers, (admin) => admin.createAcls({ acl: rights }));
-    const environment = { HEADWATER_KAFKA_SASL: "plain", HEADWATER_KAFKA_USERNAME: "handler", HEADWATER_KAFKA_PASSWORD: PASSWORD };
-    await using handler = await startProcess("command-handler", { brokers: [secure.addresses.SASL_PLAINTEXT], mongoUri, environment });
-    await using service = await startProcess("command-service", { brokers, mongoUri });
+    const asUser = (user: string) => ({
+      brokers: [secure.addresses.SASL_PLAINTEXT],
+      mongoUri,
+      environment: { HEADWATER_KAFKA_SASL: "plain", HEADWATER_KAFKA_USERNAME: user, HEADWATER_KAFKA_PASSWORD: PASSWORD },
+    });
+    await using handler = await startProcess("command-handler", asUser("handler"));
+    await using service = await startProcess("command-service", asUser("service"));
     using commands = createGrpcClient(service.address);
     await commands.call(createOrder, newOrder("before"));
 
-    const denied = { ...acl(AclResourceTypes.TOPIC, EVENTS), operation: AclOperationTypes.WRITE, permissionType: AclPermissionTypes.DENY };
-    await administer(brokers, (admin) => admin.createAcls({ acl: [denied] }));
-    const waiting = untilRefused(commands);
-    expect(await handler.exited).toBe("with exit code 1");
-    expect(handler.output().trim().split("\n").at(-1)).toMatch(
-      /^command-handler has ended: Kafka refuses this client: .*check its user, password and ACLs: .*the topic orders\.events\.v1$/,
-    );
-    await waiting;
-    await administer(brokers, (admin) => admin.deleteAcls({ filters: [denied] }));
-    await handler.start();
+    for (const [user, process, topic] of [
+      ["handler", handler, EVENTS],
+      ["handler", handler, "orders.replies.v1"],
+      ["service", service, "orders.commands.v1"],
+    ] as const) {
+      const right = acl(user, AclResourceTypes.TOPIC, topic);
+      const denied = { ...right, operation: AclOperationTypes.WRITE, permissionType: AclPermissionTypes.DENY };
+      await administer(brokers, (admin) => admin.createAcls({ acl: [denied] }));
+      const waiting = untilRefused(commands);
+      expect(await process.exited).toBe("with exit code 1");
+      const lastLine = process.output().trim().split("\n").at(-1);
+      expect(lastLine).toMatch(/^command-(handler|service) has ended: Kafka refuses this client: .*check its user, password and ACLs: /);
+      expect(lastLine?.endsWith(`the topic ${topic}`)).toBe(true);
+      await waiting;
+      await administer(brokers, (admin) => admin.deleteAcls({ filters: [denied] }));
+      await process.start();
+    }
     expect((await commands.call(createOrder, newOrder("after"))).receipt).toMatchObject({ version: 1 });
   });
 
@@ -86,19 +104,19 @@ describe.skipIf(kafkaSource?.kind !== "program")("a command handler that a broke
   });
 });
 
-function acl(resourceType: AclResourceTypes, resourceName: string) {
+function acl(user: string, resourceType: AclResourceTypes, resourceName: string) {
   return {
     resourceType,
     resourceName,
     resourcePatternType: ResourcePatternTypes.LITERAL,
-    principal: "User:handler",
+    principal: `User:${user}`,
     host: "*",
     operation: AclOperationTypes.ALL,
     permissionType: AclPermissionTypes.ALLOW,
   };
 }
 
-/** A broker takes a moment to hear of an ACL: the handler ends with the first command after that. */
+/** A broker takes a moment to hear of an ACL: the process ends with the first command after that. */
 async function untilRefused(commands: GrpcClient): Promise<void> {
   for (let index = 0; ; index += 1) {
     try {
