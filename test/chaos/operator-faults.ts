@@ -19,12 +19,12 @@ const SMALL_MESSAGE_BYTES = 100_000;
 export const operatorFaults: readonly Fault[] = [
   {
     name: "drop documents",
-    weight: 0,
+    weight: 2,
     begin: (scene) => serverFault(scene, "documents", "and build them again", () => setBack(scene, dropDocuments)),
   },
   {
     name: "set documents back",
-    weight: 0,
+    weight: 2,
     begin(scene, random) {
       const afterMs = random.integer(2_000, 8_000);
       return serverFault(scene, "documents", `by ${afterMs} ms`, async () => {

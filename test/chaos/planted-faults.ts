@@ -1,6 +1,7 @@
 /** Bugs that the checker must catch: each an edit of the source, what brings it to light, and the invariants that it breaks. */
 
 import { setTimeout as delay } from "node:timers/promises";
+import { dropDocuments } from "./documents.ts";
 import type { Scene } from "./faults.ts";
 import type { Moment } from "./points.ts";
 
@@ -65,6 +66,21 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/cqrs/query/event-tail.ts",
     find: "chunk.events.filter(filter.isWanted)",
     replace: "chunk.events.filter((event) => filter.isWanted(event) && Math.random() > 0.02)",
+    breaks: /^I21:/,
+  },
+  {
+    name: "documents that went back are not noticed",
+    file: "internal/cqrs/query/freshness.ts",
+    find: "setBacks += 1;",
+    replace: "if (setBacks >= 0) return;\n    setBacks += 1;",
+    further: [
+      {
+        file: "internal/cqrs/query/event-tail.ts",
+        find: "if (await freshness.confirms(view, positionAt({ ...chunk, sequence: chunk.end }))) return chunk;",
+        replace: "if (chunk.end >= 0) return chunk;",
+      },
+    ],
+    provoke: dropAllDocuments,
     breaks: /^I21:/,
   },
   {
@@ -264,6 +280,14 @@ export async function provokeAll(scene: Scene): Promise<void> {
   await killHandlers(scene, "EndTxn", "before");
   await killProjectors(scene, "checkpoints", "before");
   await killProjectors(scene, "documents", "before");
+}
+
+/** With the projectors stopped and the query services running, as the manual allows. */
+async function dropAllDocuments({ servers, system, database, setBacks }: Scene): Promise<void> {
+  const release = await system.hold("projector");
+  const fromMs = performance.now();
+  await dropDocuments(servers.mongo.uri, database).finally(release);
+  setBacks.push({ fromMs, toMs: performance.now() });
 }
 
 /** Handlers begin again with nothing but their copies. */
