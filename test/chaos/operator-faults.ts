@@ -51,7 +51,7 @@ export const operatorFaults: readonly Fault[] = [
   },
   {
     name: "small max.message.bytes",
-    weight: 0,
+    weight: 2,
     begin(scene, random) {
       const topic = random.pick([orderTopics.events, orderTopics.state]).name;
       const forMs = random.integer(2_000, 6_000);

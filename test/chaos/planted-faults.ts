@@ -1,8 +1,10 @@
 /** Bugs that the checker must catch: each an edit of the source, what brings it to light, and the invariants that it breaks. */
 
 import { setTimeout as delay } from "node:timers/promises";
+import { orderTopics } from "../../internal/orders/topics.ts";
 import { dropDocuments } from "./documents.ts";
 import type { Scene } from "./faults.ts";
+import { changeSetting, withAdmin } from "./kafka-admin.ts";
 import type { Moment } from "./points.ts";
 
 /** The variable that names the fault that a process is to have. */
@@ -29,6 +31,7 @@ export interface PlantedFault extends Edit {
 
 const POINT_DEADLINE_MS = 15_000;
 const RESTART_EVERY_MS = 6_000;
+const SMALL_MESSAGE_BYTES = 100_000;
 
 export const plantedFaults: readonly PlantedFault[] = [
   {
@@ -67,6 +70,14 @@ export const plantedFaults: readonly PlantedFault[] = [
     find: "chunk.events.filter(filter.isWanted)",
     replace: "chunk.events.filter((event) => filter.isWanted(event) && Math.random() > 0.02)",
     breaks: /^I21:/,
+  },
+  {
+    name: "what the broker refuses for good is taken for a fence",
+    file: "internal/log/kafka/transactor.ts",
+    find: "const known = committing ? ofCommit(error, place) : beforeCommit(error, place);",
+    replace: "const known = committing ? ofCommit(error, place) : givenUp(error);",
+    provoke: refuseLargeEvents,
+    breaks: /^I18: (drain|handling):/,
   },
   {
     name: "documents that went back are not noticed",
@@ -280,6 +291,12 @@ export async function provokeAll(scene: Scene): Promise<void> {
   await killHandlers(scene, "EndTxn", "before");
   await killProjectors(scene, "checkpoints", "before");
   await killProjectors(scene, "documents", "before");
+}
+
+/** Events of large orders are refused from now on, whose commands must not hold up the others. */
+async function refuseLargeEvents(scene: Scene): Promise<void> {
+  const { name } = orderTopics.events;
+  await withAdmin(scene.servers.addresses, (admin) => changeSetting(admin, name, "max.message.bytes", String(SMALL_MESSAGE_BYTES)));
 }
 
 /** With the projectors stopped and the query services running, as the manual allows. */
