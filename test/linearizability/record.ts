@@ -58,11 +58,18 @@ interface Command {
   readonly expected?: number;
 }
 
-/** What a client knows of an order: the token of its last answer, and when the call began that it is of. */
+/** What a client knows of an order: the token of its last answer, and when the command began that it is of. A repeated one has its first token. */
 interface Known {
   readonly version: number;
   readonly token: string;
   readonly since: number;
+}
+
+interface Memory {
+  /** By order. */
+  readonly known: Map<string, Known>;
+  /** When each command was sent first. */
+  readonly begun: Map<string, number>;
 }
 
 /** Runs the clients until the signal aborts. */
@@ -81,6 +88,7 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
 
   async function run(client: number, random: Random): Promise<void> {
     const known = new Map<string, Known>();
+    const begun = new Map<string, number>();
     const unknown: Command[] = [];
     let last: Command | undefined;
     while (!signal.aborted) {
@@ -92,8 +100,8 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
         // Sometimes the last one once more, whatever became of it.
         const command = choice < 0.55 && last !== undefined ? last : newCommand(order, known.get(order)?.version ?? 0, random);
         last = command;
-        let isKnown = await send(client, command, known, random);
-        if (!isKnown && random.chance(0.8)) isKnown = await send(client, command, known, random);
+        let isKnown = await send(client, command, { known, begun }, random);
+        if (!isKnown && random.chance(0.8)) isKnown = await send(client, command, { known, begun }, random);
         if (!isKnown) unknown.push(command);
       }
       options.onCall(history.length);
@@ -101,7 +109,7 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
     }
     const endMs = performance.now() + SETTLE_MS;
     for (const command of unknown) {
-      while (!(await send(client, command, known, random)) && performance.now() < endMs) await delay(PAUSE_MS.max);
+      while (!(await send(client, command, { known, begun }, random)) && performance.now() < endMs) await delay(PAUSE_MS.max);
     }
   }
 
@@ -114,7 +122,7 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
     return order.id;
   }
 
-  async function send(client: number, command: Command, known: Map<string, Known>, random: Random): Promise<boolean> {
+  async function send(client: number, command: Command, { known, begun }: Memory, random: Random): Promise<boolean> {
     const { order, kind, commandId, value, expected } = command;
     const options_ = { commandId, ...(expected === undefined ? {} : { expectedVersion: expected }) };
     const target = random.pick(commands);
@@ -135,9 +143,11 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
     // What was refused at the door has not happened.
     if (result.kind === "failed") return false;
     history.push({ ...command, client, call, atLeast: 0, ...answerOf(result) });
+    const since = begun.get(commandId) ?? call;
+    begun.set(commandId, since);
     if (result.kind === "unknown") return false;
     if ((known.get(order)?.version ?? 0) <= (result.version ?? 0) && result.token !== "") {
-      known.set(order, { version: result.version ?? 0, token: result.token, since: call });
+      known.set(order, { version: result.version ?? 0, token: result.token, since });
     }
     return true;
   }
@@ -154,7 +164,7 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
     } else if (result.kind === "ok" || result.kind === "rejected") history.push({ ...about, ...answerOf(result) });
   }
 
-  /** What is read may be as old as the token, but no older: so it is taken to begin with the call that the token is of. */
+  /** What is read may be as old as the token, but no older: so it is taken to begin with the command that the token is of. */
   async function read(client: number, order: string, known: Map<string, Known>, random: Random): Promise<void> {
     const { version: atLeast, token, since } = known.get(order) ?? { version: 0, token: "", since: 0 };
     const found = await readOrder(random.pick(queries), order, token);
