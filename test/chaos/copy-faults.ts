@@ -10,7 +10,7 @@ import type { Random } from "./random.ts";
 import { removeFolder, type SupervisedProcess } from "./supervise.ts";
 
 /** Only root may mount, and only Linux has this file system. Elsewhere no disk gets full. */
-const canMount = process.platform === "linux" && process.getuid?.() === 0;
+export const canMount = process.platform === "linux" && process.getuid?.() === 0;
 
 /** From room for the tables alone to room for a part of the state. */
 const DISK_KIBIBYTES = { min: 128, max: 4_096 } as const;
@@ -105,12 +105,12 @@ async function replaceFolder(from: string, to: string): Promise<void> {
 const run = promisify(execFile);
 
 /** Another disk, empty and small, over what is there. */
-async function mountSmall(folder: string, kibibytes: number): Promise<void> {
+export async function mountSmall(folder: string, kibibytes: number): Promise<void> {
   await mkdir(folder, { recursive: true });
   await run("mount", ["-t", "tmpfs", "-o", `size=${kibibytes}k`, "tmpfs", folder]);
 }
 
 /** Also while a process has it open. */
-async function unmount(folder: string): Promise<void> {
+export async function unmount(folder: string): Promise<void> {
   await run("umount", ["--lazy", folder]);
 }

@@ -11,7 +11,6 @@ import { commandServicePoints, handlerPoints, type Point, projectorPoints } from
 import type { Random } from "./random.ts";
 import type { ChaosServers } from "./servers.ts";
 import type { SupervisedName, SupervisedProcess } from "./supervise.ts";
-import { removeFolder } from "./supervise.ts";
 import type { ChaosSystem } from "./system.ts";
 
 export interface Scene {
@@ -67,14 +66,6 @@ export const processFaults: readonly Fault[] = [
   frozen("projector", PAST_SESSION, 2),
   frozen("command-service", { min: 1_000, max: 4_000 }, 2),
   frozen("query-service", { min: 1_000, max: 4_000 }, 1),
-  {
-    name: "kill command-handler, state lost",
-    weight: 2,
-    begin({ system }, random) {
-      const handler = random.pick(system.named("command-handler"));
-      return { text: handler.instance, over: handler.killAndChange(removeFolder).then(() => true) };
-    },
-  },
   {
     name: "kill broker",
     weight: 3,

@@ -1,6 +1,7 @@
 /** Chooses faults by a seed and lets them happen, sometimes one on top of another, sometimes with time to recover in between. */
 
 import { setTimeout as delay } from "node:timers/promises";
+import { copyFaults } from "./copy-faults.ts";
 import { type Fault, processFaults, type Scene } from "./faults.ts";
 import { operatorFaults } from "./operator-faults.ts";
 import { createRandom, type Random } from "./random.ts";
@@ -26,7 +27,7 @@ export interface NemesisOptions {
   readonly onStruck: (struck: Struck, count: number) => void;
 }
 
-export const faults: readonly Fault[] = [...processFaults, ...operatorFaults];
+export const faults: readonly Fault[] = [...processFaults, ...operatorFaults, ...copyFaults];
 
 /** Never more than so many faults that last. */
 const MAX_AT_ONCE = 3;

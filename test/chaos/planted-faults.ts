@@ -1,11 +1,9 @@
-/** Bugs that the checker must catch: each an edit of the source, what brings it to light, and the invariants that it breaks. */
+/**
+ * Bugs that the checker must catch: each an edit of the source, what brings it to light, and the invariants that it breaks. WARNING: nothing is
+ * imported here but types, since what is loaded before the edits are in place is not edited.
+ */
 
-import { setTimeout as delay } from "node:timers/promises";
-import { orderTopics } from "../../internal/orders/topics.ts";
-import { dropDocuments } from "./documents.ts";
-import type { Scene } from "./faults.ts";
-import { changeSetting, withAdmin } from "./kafka-admin.ts";
-import type { Moment } from "./points.ts";
+import type { Provocation } from "./provocations.ts";
 
 /** The variable that names the fault that a process is to have. */
 export const faultVariable = "CHAOS_FAULT";
@@ -25,13 +23,9 @@ export interface PlantedFault extends Edit {
   /** What the system goes through. Default: load, and what provokes the fault. */
   readonly under?: "load" | "another log" | "large orders";
   /** What happens under load; absent: the load is enough. */
-  readonly provoke?: (scene: Scene) => Promise<void>;
+  readonly provoke?: Provocation;
   readonly breaks: RegExp;
 }
-
-const POINT_DEADLINE_MS = 15_000;
-const RESTART_EVERY_MS = 6_000;
-const SMALL_MESSAGE_BYTES = 100_000;
 
 export const plantedFaults: readonly PlantedFault[] = [
   {
@@ -39,6 +33,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/cqrs/command/command-gateway.ts",
     find: "await progress.reached(wait.views, place, wait.signal)",
     replace: "await Promise.resolve(wait.views.slice(wait.views.length))",
+    provoke: "projectors are away",
     breaks: /^I22:/,
   },
   {
@@ -46,7 +41,15 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/state-store.ts",
     find: "waiting.values.set(key, value);",
     replace: 'if (key.startsWith("__") || Math.random() >= 0.02) waiting.values.set(key, value);',
-    provoke: restartHandlers,
+    provoke: "handlers are stopped again and again",
+    breaks: /^I[12578]:/,
+  },
+  {
+    name: "what a full disk does not take is believed to be in the copy",
+    file: "internal/log/kafka/state-store.ts",
+    find: 'if (this.#db.isTransaction) this.#db.exec("ROLLBACK");\n      throw error;',
+    replace: 'if (this.#db.isTransaction) this.#db.exec("ROLLBACK");',
+    provoke: "disks are full",
     breaks: /^I[12578]:/,
   },
   {
@@ -76,8 +79,16 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/transactor.ts",
     find: "const known = committing ? ofCommit(error, place) : beforeCommit(error, place);",
     replace: "const known = committing ? ofCommit(error, place) : givenUp(error);",
-    provoke: refuseLargeEvents,
+    provoke: "large events are refused",
     breaks: /^I18: (drain|handling):/,
+  },
+  {
+    name: "an append that the broker refuses is acknowledged",
+    file: "internal/log/kafka/appender.ts",
+    find: "else reject(refusal ?? failure);",
+    replace: "else if (refusal === undefined) reject(failure);\n      else resolve(offsets);",
+    provoke: "appends are refused",
+    breaks: /^I1:/,
   },
   {
     name: "documents that went back are not noticed",
@@ -91,7 +102,7 @@ export const plantedFaults: readonly PlantedFault[] = [
         replace: "if (chunk.end >= 0) return chunk;",
       },
     ],
-    provoke: dropAllDocuments,
+    provoke: "documents are dropped",
     breaks: /^I21:/,
   },
   {
@@ -122,7 +133,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/kafkajs.ts",
     find: ".writeInt32(generation)\n    .writeUVarIntString(memberId)",
     replace: '.writeInt32(-1)\n    .writeUVarIntString("")',
-    provoke: (scene) => stall(scene, "AddPartitionsToTxn", 12_000),
+    provoke: "a handler stands still past its session",
     breaks: /^I[2567]:/,
   },
   {
@@ -130,7 +141,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/committed.ts",
     find: "if (!(batch.isTransactional && aborting.has(batch.producerId))) yield batch;",
     replace: "if (batch.isTransactional || !aborting.has(batch.producerId)) yield batch;",
-    provoke: (scene) => killHandlers(scene, "EndTxn", "before"),
+    provoke: "handlers die before they commit",
     breaks: /^I[679]:/,
   },
   {
@@ -138,12 +149,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/state-reader.ts",
     find: "copy(fetcher.take(STATE_BATCH));",
     replace: "fetcher.take(STATE_BATCH);",
-    provoke: async ({ system }) => {
-      for (const handler of system.named("command-handler")) {
-        await handler.kill("SIGKILL");
-        await delay(2_000);
-      }
-    },
+    provoke: "handlers die one after the other",
     breaks: /^I[2567]:/,
   },
   {
@@ -158,7 +164,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/record-batch.ts",
     find: "reader.uint32() !== crc32c(bytes.subarray(start + CHECKSUM_END, end))",
     replace: "reader.uint32() < 0",
-    provoke: corruptEvents,
+    provoke: "events are corrupted on their way",
     breaks: /^I13:/,
   },
   {
@@ -166,7 +172,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/cqrs/command/command-gateway.ts",
     find: "await appendInTime(metadata, partition, submission, wait.signal);",
     replace: "appendInTime(metadata, partition, submission, wait.signal).catch(() => undefined);",
-    provoke: loseAppends,
+    provoke: "appends are lost",
     breaks: /^I1:/,
   },
   {
@@ -237,7 +243,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/cqrs/projector/fold-document.ts",
     find: "sequence <= appliedIn(applied, stream, partition) || (",
     replace: "(",
-    provoke: (scene) => killProjectors(scene, "checkpoints", "before"),
+    provoke: "projectors die before their checkpoints",
     breaks: /^I13:/,
   },
   {
@@ -252,7 +258,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/documents/mongo/connect.ts",
     find: "const byCollection = [",
     replace: "await writeCheckpoints(checkpoints, advanced);\n        const byCollection = [",
-    provoke: (scene) => killProjectors(scene, "documents", "before"),
+    provoke: "projectors die before their documents",
     breaks: /^I13:/,
   },
   {
@@ -260,13 +266,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/documents/mongo/connect.ts",
     find: 'writeConcern: { w: "majority", journal: true, wtimeoutMS: ANSWER_TIMEOUT_MS }',
     replace: "writeConcern: { w: 1, journal: false }",
-    provoke: async ({ servers }) => {
-      for (let round = 0; round < 5; round += 1) {
-        await servers.mongo.kill();
-        await servers.mongo.restart();
-        await delay(2_000);
-      }
-    },
+    provoke: "MongoDB dies again and again",
     breaks: /^I(13|14|15|18):/,
   },
   {
@@ -281,78 +281,4 @@ export const plantedFaults: readonly PlantedFault[] = [
 /** All changes of the source that make up a fault. */
 export function editsOf({ file, find, replace, further = [] }: PlantedFault): readonly Edit[] {
   return [{ file, find, replace }, ...further];
-}
-
-/** Everything that the faults are provoked with, on a system that has none: it must pass. */
-export async function provokeAll(scene: Scene): Promise<void> {
-  await stall(scene, "AddPartitionsToTxn", 12_000);
-  await corruptEvents(scene);
-  await loseAppends(scene);
-  await killHandlers(scene, "EndTxn", "before");
-  await killProjectors(scene, "checkpoints", "before");
-  await killProjectors(scene, "documents", "before");
-}
-
-/** Events of large orders are refused from now on, whose commands must not hold up the others. */
-async function refuseLargeEvents(scene: Scene): Promise<void> {
-  const { name } = orderTopics.events;
-  await withAdmin(scene.servers.addresses, (admin) => changeSetting(admin, name, "max.message.bytes", String(SMALL_MESSAGE_BYTES)));
-}
-
-/** With the projectors stopped and the query services running, as the manual allows. */
-async function dropAllDocuments({ servers, system, database, setBacks }: Scene): Promise<void> {
-  const release = await system.hold("projector");
-  const fromMs = performance.now();
-  await dropDocuments(servers.mongo.uri, database).finally(release);
-  setBacks.push({ fromMs, toMs: performance.now() });
-}
-
-/** Handlers begin again with nothing but their copies. */
-async function restartHandlers({ system }: Scene): Promise<void> {
-  for (let round = 0; round < 3; round += 1) {
-    await delay(RESTART_EVERY_MS);
-    for (const handler of system.named("command-handler")) await handler.kill("SIGTERM");
-  }
-}
-
-/** The event loop of a handler stands still past its session, before it asks for something. */
-async function stall({ system }: Scene, operation: string, stallMs: number): Promise<void> {
-  const [handler] = system.named("command-handler");
-  await handler?.order({ operation, moment: "before", stallMs }, AbortSignal.timeout(POINT_DEADLINE_MS));
-  await delay(stallMs);
-}
-
-async function killHandlers({ system }: Scene, operation: string, moment: Moment): Promise<void> {
-  for (const handler of system.named("command-handler")) {
-    await handler.order({ operation, moment, stallMs: null }, AbortSignal.timeout(POINT_DEADLINE_MS));
-    await delay(2_000);
-  }
-}
-
-async function killProjectors({ system }: Scene, operation: string, moment: Moment): Promise<void> {
-  for (const projector of system.named("projector")) {
-    await projector.order({ operation, moment, stallMs: null }, AbortSignal.timeout(POINT_DEADLINE_MS));
-    await delay(1_000);
-  }
-}
-
-/** One letter of an event changes on its way to the projectors. */
-async function corruptEvents({ servers }: Scene): Promise<void> {
-  const signal = AbortSignal.timeout(POINT_DEADLINE_MS);
-  await Promise.all(
-    servers.proxies.map((proxy) => proxy.corrupt(/headwater-projector/, Buffer.from("teapot"), Buffer.from("teapod"), signal)),
-  );
-}
-
-/** Appends of a command service never arrive, and it is killed before it repeats them. */
-async function loseAppends({ servers, system }: Scene): Promise<void> {
-  for (const service of system.named("command-service")) {
-    for (const proxy of servers.proxies) {
-      proxy.hold({ client: /headwater-command-service$/, directions: ["requests"], durationMs: 4_000 });
-    }
-    await delay(3_000);
-    for (const proxy of servers.proxies) proxy.cut();
-    await service.kill("SIGKILL");
-    await delay(1_500);
-  }
 }

@@ -10,9 +10,20 @@ export interface ChaosServers extends AsyncDisposable {
   readonly proxies: readonly KafkaProxy[];
   /** Where clients begin: the proxies. */
   readonly addresses: readonly string[];
+  /** Whether Kafka can take rights away. */
+  readonly isAuthorizing: boolean;
   readonly mongo: MongoServer;
   readonly mongoProxies: readonly TcpProxy[];
 }
+
+/**
+ * Everybody may do everything until a right is taken away, brokers too. Several brokers could not elect a controller then: a controller asks
+ * for rights that it reads from the others.
+ */
+const AUTHORIZING = {
+  "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+  "allow.everyone.if.no.acl.found": true,
+} as const;
 
 export interface ServersOptions {
   readonly brokers: number;
@@ -35,7 +46,7 @@ export async function startServers({ brokers, members = 1 }: ServersOptions): Pr
     return proxy.address;
   };
   const [kafka, mongo] = await Promise.allSettled([
-    startKafkaCluster(brokers, { advertise: advertiseKafka }),
+    startKafkaCluster(brokers, { advertise: advertiseKafka, settings: brokers === 1 ? AUTHORIZING : {} }),
     startMongo({ members, advertise: advertiseMongo }),
   ]);
   if (kafka.status === "fulfilled") stack.use(kafka.value);
@@ -47,6 +58,7 @@ export async function startServers({ brokers, members = 1 }: ServersOptions): Pr
     brokers: kafka.value.nodes,
     proxies,
     addresses: proxies.map(({ address }) => address),
+    isAuthorizing: brokers === 1,
     mongo: mongo.value,
     mongoProxies,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
