@@ -49,6 +49,8 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/state-store.ts",
     find: 'if (this.#db.isTransaction) this.#db.exec("ROLLBACK");\n      throw error;',
     replace: 'if (this.#db.isTransaction) this.#db.exec("ROLLBACK");',
+    // The sooner something is written, the sooner it is lost.
+    further: [{ file: "internal/log/kafka/state-store.ts", find: "const MAX_WAITING = 1_000;", replace: "const MAX_WAITING = 20;" }],
     provoke: "disks are full",
     breaks: /^I[12578]:/,
   },
