@@ -1,7 +1,7 @@
 /** From the first line to the placed order, and giving it up. */
 
 import { equals } from "@bufbuild/protobuf";
-import { isRejected, nothing } from "../../cqrs/aggregate.ts";
+import { type DecisionContext, isRejected, nothing } from "../../cqrs/aggregate.ts";
 import type {
   AddLineRequest,
   CancelOrderRequest,
@@ -14,6 +14,7 @@ import type {
 import { type Address, AddressSchema, type Line, OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { LineState, OrderState } from "../../gen/headwater/orders/v1/order_state_pb.ts";
 import { event, type OrderDecision, type Refusal, reject } from "./decision.ts";
+import { idOf } from "./ids.ts";
 import { admitLines, lineNotFound, lineOf, linesOf, refuseQuantity, refuseTotal, refuseUnlessDraft } from "./lines.ts";
 import { moneyOf } from "./money.ts";
 import { exists, hasShipments, isCancelled, statusName } from "./status.ts";
@@ -25,13 +26,14 @@ export function createOrder(state: OrderState, command: CreateOrderRequest): Ord
   }
   if (!/^[A-Z]{3}$/.test(currencyCode)) return reject("INVALID_COMMAND", "Give the order's currency as an ISO 4217 code, such as EUR.");
   if (shippingAddress !== undefined && !isAddress(shippingAddress)) return incompleteAddress();
-  const lines = admitLines({ currencyCode, lines: [], nextLineNumber: 1 }, command.lines);
+  const lines = admitLines({ currencyCode, lines: [] }, command.lines);
   if (isRejected(lines)) return lines;
   return event("orderCreated", { customerId, currencyCode, lines: [...lines], shippingAddress });
 }
 
-export function addLine(state: OrderState, { line }: AddLineRequest): OrderDecision {
-  if (line === undefined) return reject("INVALID_COMMAND", "Say which line to add.");
+export function addLine(state: OrderState, command: AddLineRequest, context: DecisionContext): OrderDecision {
+  if (command.line === undefined) return reject("INVALID_COMMAND", "Say which line to add.");
+  const line = { ...command.line, lineId: idOf(command.line.lineId, context) };
   const present = lineOf(state, line.lineId);
   if (present !== undefined && isSameLine(state, present, line)) return nothing;
   const refusal = refuseUnlessDraft(state);

@@ -7,7 +7,6 @@ import { type Line, type LineQuantity, OrderStatus } from "../../gen/headwater/o
 import { type LineState, LineStateSchema, type OrderState, ShipmentStateSchema } from "../../gen/headwater/orders/v1/order_state_pb.ts";
 import { entryOf } from "./ids.ts";
 import { fingerprintOf } from "./items.ts";
-import { nextLineNumber } from "./lines.ts";
 import { minorUnitsOf, totalOf } from "./money.ts";
 import { fulfilmentStatus, settledStatus } from "./status.ts";
 
@@ -22,13 +21,9 @@ export const evolve: {
     customerId,
     currencyCode,
     shippingAddress,
-    nextLineNumber: nextLineNumber(1, lines),
   }),
 
-  lineAdded: (state, { line }) =>
-    line === undefined
-      ? state
-      : { ...withLines(state, [...state.lines, lineState(line)]), nextLineNumber: nextLineNumber(state.nextLineNumber, [line]) },
+  lineAdded: (state, { line }) => (line === undefined ? state : withLines(state, [...state.lines, lineState(line)])),
 
   lineQuantityChanged: (state, { lineId, quantity }) =>
     withLines(

@@ -7,16 +7,16 @@ import type { OrderState, ShipmentState } from "../../gen/headwater/orders/v1/or
 import { event, type OrderDecision, type Refusal, reject } from "./decision.ts";
 import { orderCancelled } from "./draft.ts";
 import { malformedId, refuseOneMore } from "./entries.ts";
-import { entryOf, isId } from "./ids.ts";
+import { entryOf, idOf, isId } from "./ids.ts";
 import { fingerprintOf, type Items, itemsOf, pickItems, sameItems } from "./items.ts";
 import { MAX_SHIPMENT_LINES } from "./limits.ts";
 import { linesOf } from "./lines.ts";
 import { moneyOf } from "./money.ts";
 import { hasShipments, isCancelled } from "./status.ts";
 
-export function shipOrder(state: OrderState, command: ShipOrderRequest, { commandId }: DecisionContext): OrderDecision {
+export function shipOrder(state: OrderState, command: ShipOrderRequest, context: DecisionContext): OrderDecision {
   const { carrier, trackingNumber } = command;
-  const shipmentId = command.shipmentId || commandId;
+  const shipmentId = idOf(command.shipmentId, context);
   if (!isId(shipmentId)) return malformedId("shipment");
   const asked = itemsOf(command.lines);
   if (isRejected(asked)) return asked;
@@ -59,9 +59,9 @@ export function deliverOrder(state: OrderState, { shipmentId }: DeliverOrderRequ
   });
 }
 
-export function returnItems(state: OrderState, command: ReturnItemsRequest, { commandId }: DecisionContext): OrderDecision {
+export function returnItems(state: OrderState, command: ReturnItemsRequest, context: DecisionContext): OrderDecision {
   const { reason } = command;
-  const returnId = command.returnId || commandId;
+  const returnId = idOf(command.returnId, context);
   if (!isId(returnId)) return malformedId("return");
   if (command.lines.length === 0) return reject("INVALID_COMMAND", "Say which items came back.");
   const asked = itemsOf(command.lines);

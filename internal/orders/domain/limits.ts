@@ -14,6 +14,3 @@ export const MAX_ENTRIES = 100;
 
 /** Over all shipments of an order: without it, 100 shipments of 1000 lines would be remembered. */
 export const MAX_SHIPMENT_LINES = 5000;
-
-/** Automatic line numbers stay below 32 bits, whatever numbers clients choose as line ids. */
-export const MAX_LINE_NUMBER = 999_999_999;

@@ -2,10 +2,10 @@ import { type Line, OrderStatus } from "../../gen/headwater/orders/v1/order_pb.t
 import type { LineState, OrderState } from "../../gen/headwater/orders/v1/order_state_pb.ts";
 import { type Refusal, reject } from "./decision.ts";
 import { isLineId } from "./ids.ts";
-import { MAX_LINE_NUMBER, MAX_LINES, MAX_QUANTITY, MAX_TOTAL_MINOR_UNITS } from "./limits.ts";
+import { MAX_LINES, MAX_QUANTITY, MAX_TOTAL_MINOR_UNITS } from "./limits.ts";
 import { currencyMismatch, moneyOf, totalOf } from "./money.ts";
 
-type OrderSoFar = Pick<OrderState, "currencyCode" | "lines" | "nextLineNumber">;
+type OrderSoFar = Pick<OrderState, "currencyCode" | "lines">;
 
 /** The lines as they become part of the order, each with its id; or why they cannot. */
 export function admitLines(order: OrderSoFar, lines: readonly Line[]): readonly Line[] | Refusal {
@@ -27,7 +27,7 @@ export function admitLines(order: OrderSoFar, lines: readonly Line[]): readonly 
     }
     taken.add(lineId);
   }
-  return refuseTotal([...order.lines, ...lines.map(priced)]) ?? numberLines(order, lines);
+  return refuseTotal([...order.lines, ...lines.map(priced)]) ?? numberLines(lines);
 }
 
 export function refuseTotal(lines: readonly Pick<LineState, "quantity" | "unitPriceMinorUnits">[]): Refusal | undefined {
@@ -69,11 +69,6 @@ export function lineNotFound(lineId: string): Refusal {
   return reject("LINE_NOT_FOUND", "The order has no line with this id; look at its lines.", { line_id: lineId });
 }
 
-/** The number for the next line: above every number that was ever a line's id, so that a removed line's id is not given again. */
-export function nextLineNumber(next: number, lines: readonly Pick<Line, "lineId">[]): number {
-  return lines.reduce((number, { lineId }) => Math.max(number, lineNumber(lineId) + 1), Math.max(next, 1));
-}
-
 function refuseLine(order: OrderSoFar, { lineId, sku, quantity, unitPrice }: Line): Refusal | undefined {
   if (lineId !== "" && !isLineId(lineId)) {
     return reject(
@@ -87,18 +82,18 @@ function refuseLine(order: OrderSoFar, { lineId, sku, quantity, unitPrice }: Lin
   return refuseQuantity(quantity);
 }
 
-function numberLines(order: OrderSoFar, lines: readonly Line[]): readonly Line[] | Refusal {
-  let number = nextLineNumber(order.nextLineNumber, lines);
-  const numbered = lines.map((line) => (line.lineId === "" ? { ...line, lineId: String(number++) } : line));
-  if (number <= MAX_LINE_NUMBER + 1) return numbered;
-  return reject("TOO_MANY_LINES", "The numbers for lines are used up; give the line an id of your own.");
+/** Those without an id get the smallest numbers that no line has. */
+function numberLines(lines: readonly Line[]): readonly Line[] {
+  const taken = new Set(lines.map(({ lineId }) => lineId));
+  let number = 0;
+  return lines.map((line) => {
+    if (line.lineId !== "") return line;
+    do number += 1;
+    while (taken.has(String(number)));
+    return { ...line, lineId: String(number) };
+  });
 }
 
 function priced({ quantity, unitPrice }: Line): Pick<LineState, "quantity" | "unitPriceMinorUnits"> {
   return { quantity, unitPriceMinorUnits: unitPrice?.minorUnits ?? 0n };
-}
-
-/** 0 for an id that automatic numbers can never be. */
-function lineNumber(lineId: string): number {
-  return /^[1-9][0-9]{0,8}$/.test(lineId) ? Number(lineId) : 0;
 }

@@ -7,13 +7,13 @@ import type { OrderState } from "../../gen/headwater/orders/v1/order_state_pb.ts
 import { event, type OrderDecision, reject } from "./decision.ts";
 import { orderCancelled } from "./draft.ts";
 import { malformedId, refuseOneMore } from "./entries.ts";
-import { entryOf, isId } from "./ids.ts";
+import { entryOf, idOf, isId } from "./ids.ts";
 import { balanceOf, currencyMismatch, isSameAmount, moneyOf, refundableOf } from "./money.ts";
 import { isCancelled } from "./status.ts";
 
-export function recordPayment(state: OrderState, command: RecordPaymentRequest, { commandId }: DecisionContext): OrderDecision {
+export function recordPayment(state: OrderState, command: RecordPaymentRequest, context: DecisionContext): OrderDecision {
   const { amount, method } = command;
-  const paymentId = command.paymentId || commandId;
+  const paymentId = idOf(command.paymentId, context);
   if (!isId(paymentId)) return malformedId("payment");
   if (amount === undefined || amount.minorUnits <= 0n) return reject("INVALID_COMMAND", "A payment needs an amount of more than zero.");
 
@@ -41,9 +41,9 @@ export function recordPayment(state: OrderState, command: RecordPaymentRequest, 
   return event("paymentRecorded", { paymentId, amount, method, balance: moneyOf(state, balance - amount.minorUnits) });
 }
 
-export function refundOrder(state: OrderState, command: RefundOrderRequest, { commandId }: DecisionContext): OrderDecision {
+export function refundOrder(state: OrderState, command: RefundOrderRequest, context: DecisionContext): OrderDecision {
   const { amount, reason } = command;
-  const refundId = command.refundId || commandId;
+  const refundId = idOf(command.refundId, context);
   if (!isId(refundId)) return malformedId("refund");
   if (amount === undefined || amount.minorUnits <= 0n) return reject("INVALID_COMMAND", "A refund needs an amount of more than zero.");
 

@@ -21,7 +21,11 @@ describe("a specification holds", () => {
     given(created)
       .when(recordPayment())
       .expect(rejected("ORDER_NOT_PLACED", { status: "DRAFT" })));
-  it("for a history that goes on", () => given(created).when(addLine()).when(changeLineQuantity("2", 1)).expect(nothing));
+  it("for a history that goes on", () =>
+    given(created)
+      .when(addLine(line({ lineId: "2" })))
+      .when(changeLineQuantity("2", 1))
+      .expect(nothing));
 });
 
 describe("a specification fails", () => {

@@ -1395,7 +1395,8 @@ export const RejectionReason = {
   INVALID_COMMAND: 32,
 
   /**
-   * What the command would write is larger than the log takes. It was not decided; an operator finds it among the dead letters.
+   * The command, or what it would write, is larger than the log takes. It was not decided; if the log took the command itself, an operator
+   * finds it among the dead letters.
    *
    * @generated from enum value: REJECTION_REASON_COMMAND_TOO_LARGE = 33;
    */

@@ -51,7 +51,8 @@ export const MoneySchema: GenMessage<Money> = /*@__PURE__*/
  */
 export type Line = Message<"headwater.orders.v1.Line"> & {
   /**
-   * Identifies the line within its order. Empty in a command: the server numbers it.
+   * Identifies the line within its order. Empty in CreateOrder: the server numbers it. Empty in AddLine: the id of the command, so that a
+   * retry names the same line.
    *
    * @generated from field: string line_id = 1;
    */
