@@ -77,6 +77,15 @@ export interface Checkpoint {
   readonly proof: string;
 }
 
+/** A checkpoint to write. */
+export interface CheckpointWrite extends Checkpoint {
+  /**
+   * The next offset of the checkpoint that this one comes after, and that the documents rest on: as
+   * it was read or written last. Absent: there was none.
+   */
+  readonly expectedOffset?: number;
+}
+
 /** A condition on a field; dots reach into documents. On a field of an array "eq" and "in" hold if they hold for an element. */
 export type Condition =
   | { readonly field: string; readonly op: "eq" | "gt" | "gte" | "lt" | "lte"; readonly value: string | number | Date }
@@ -140,8 +149,14 @@ export interface Documents extends AsyncDisposable {
    * Writes documents, each only at its expected revision, then the checkpoints, which are never visible before the documents. If any
    * document conflicts, no checkpoint is written, and the other documents may be. A checkpoint that is behind the one of its collection,
    * stream and partition changes nothing.
+   *
+   * Before anything is written, the checkpoint that each one comes after must be there, or a later one: whatever was loaded before the
+   * call, was then loaded from documents that are complete up to there. Where documents go back after that and before the checkpoints are
+   * written, documents that do not conflict may be written, which rest on what was there before; no checkpoint is.
+   *
+   * @throws {DocumentsSetBackError} the checkpoint that one comes after is gone or lower
    */
-  write(writes: readonly DocumentWrite[], checkpoints: readonly Checkpoint[]): Promise<readonly WriteConflict[]>;
+  write(writes: readonly DocumentWrite[], checkpoints: readonly CheckpointWrite[]): Promise<readonly WriteConflict[]>;
 
   /** @throws {SortKeyError} `after` does not fit `sort` */
   find(query: Find): Promise<Page>;
@@ -167,5 +182,20 @@ export class SortKeyError extends Error {
 
 /** The document store cannot be reached or does not answer. */
 export class DocumentsUnavailableError extends Error {
-  override readonly name = "DocumentsUnavailableError";
+  override readonly name: string = "DocumentsUnavailableError";
+}
+
+/**
+ * The documents have gone back under their writer: they were removed, or replaced by an older backup. The writer forgets everything and
+ * starts over, as after an outage.
+ */
+export class DocumentsSetBackError extends DocumentsUnavailableError {
+  override readonly name = "DocumentsSetBackError";
+}
+
+/** Says of which checkpoint it is noticed. */
+export function setBackError({ collection, partition, expectedOffset }: CheckpointWrite): DocumentsSetBackError {
+  return new DocumentsSetBackError(
+    `the documents of ${collection} have gone back: their checkpoint in partition ${partition} is not at offset ${expectedOffset} any more, or farther; starting over from what is there`,
+  );
 }

@@ -1,9 +1,10 @@
 /** Follows the catalogue with the builds of this projector: what is to be built is being built, and nothing else. */
 
 import { type Bell, createBell } from "../bell.ts";
+import { DocumentsSetBackError } from "../documents.ts";
 import type { Projection } from "../projection.ts";
 import { type BuildEngine, runBuild } from "./build-generation.ts";
-import { type Build, inGeneration, type ViewGenerations } from "./generations.ts";
+import { type Build, inGeneration, openCatalogue, type ViewGenerations } from "./generations.ts";
 
 /** The builds that run in this projector. */
 export interface Builds {
@@ -23,6 +24,9 @@ export function createBuilds(options: BuildEngine & { readonly views: readonly P
   const running = new Map<string, { readonly stop: AbortController; readonly stopped: Promise<void>; readonly requests: Bell }>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
+  const catalogue = openCatalogue(options.documents);
+  const isBuilt = async (view: Projection, { collection }: Build): Promise<boolean> =>
+    (await catalogue.load([view])).some(({ building, live }) => [building, live].some((each) => each?.collection === collection));
   return {
     async follow(entries) {
       const wanted = new Map<string, { readonly view: Projection; readonly building: Build }>(
@@ -43,9 +47,10 @@ export function createBuilds(options: BuildEngine & { readonly views: readonly P
         const signal = AbortSignal.any([options.signal, stop.signal]);
         const build = { view, generation: inGeneration(view, building), pace: building.pace };
         const requests = createBell();
-        const stopped = runBuild({ ...options, signal, requests }, build).catch((error: unknown) => {
-          // One that was given up has lost its collection under its hands.
-          if (!signal.aborted) failed.reject(error);
+        const stopped = runBuild({ ...options, signal, requests }, build).catch(async (error: unknown) => {
+          // One that was given up has lost its collection under its hands, maybe before the news of it.
+          if (signal.aborted || (error instanceof DocumentsSetBackError && !(await isBuilt(view, building).catch(() => true)))) return;
+          failed.reject(error);
         });
         running.set(key, { stop, stopped, requests });
       }

@@ -1,6 +1,6 @@
 /** The documents that a projector has at hand. A stale one does no harm: its write conflicts, and it is loaded again. */
 
-import type { Applied, Checkpoint, Documents, DocumentWrite, Fields, StoredDocument, WriteConflict } from "../documents.ts";
+import type { Applied, CheckpointWrite, Documents, DocumentWrite, Fields, StoredDocument, WriteConflict } from "../documents.ts";
 import type { Projection } from "../projection.ts";
 
 /** How many documents are kept: some tens of megabytes of usual orders. */
@@ -51,7 +51,7 @@ export interface DocumentCache {
    */
   write(
     documents: readonly FoldedDocument[],
-    checkpoints: readonly Checkpoint[],
+    checkpoints: readonly CheckpointWrite[],
     others?: readonly DocumentWrite[],
   ): Promise<ReadonlySet<string>>;
   /** Forgets documents, to load them as they are by now. */

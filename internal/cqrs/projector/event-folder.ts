@@ -3,7 +3,7 @@
  * nothing passes it (P7). A write that conflicts is folded again on what is there by then.
  */
 
-import type { Checkpoint, Documents } from "../documents.ts";
+import type { CheckpointWrite, Documents } from "../documents.ts";
 import type { DeliveredEvent, ReadableEvent } from "../event/delivered-event.ts";
 import { appliedIn } from "../positions.ts";
 import type { Projection } from "../projection.ts";
@@ -26,12 +26,12 @@ export interface EventFolder {
   /** Folds a batch on top of the one before, which may be being written: as if all of it will be as it was folded. */
   fold(due: readonly DueEvents[]): Promise<FoldedBatch>;
   /** Writes what the events make of the documents, then the checkpoints. Called for each batch in turn, when the one before has been written. */
-  write(batch: FoldedBatch, checkpoints: readonly Checkpoint[]): Promise<void>;
+  write(batch: FoldedBatch, checkpoints: readonly CheckpointWrite[]): Promise<void>;
   /**
    * Does what an entry's request asks for. The events are those that may wait in it, from the one that failed on, as far as the generation
-   * has been applied.
+   * has been applied, which is what the checkpoint says.
    */
-  retry(view: Projection, entry: ParkedKey, events: readonly DeliveredEvent[]): Promise<void>;
+  retry(view: Projection, entry: ParkedKey, events: readonly DeliveredEvent[], checkpoint: CheckpointWrite): Promise<void>;
   /** Forgets the documents at hand. */
   clear(): void;
 }
@@ -100,7 +100,7 @@ export function createEventFolder({ documents, clock, instance }: EventFolderOpt
         next = parked.size > 0 ? await foldAll(due, written) : await foldAgain(next, conflicts, written);
       }
     },
-    async retry(view, entry, events) {
+    async retry(view, entry, events, checkpoint) {
       const { id, event, skipped, request } = entry;
       if (request === undefined) return;
       if (entry.scope === "record") {
@@ -116,7 +116,7 @@ export function createEventFolder({ documents, clock, instance }: EventFolderOpt
         const only = entry.scope === "document" ? entry.key : undefined;
         const { documents: folded, parked } = await foldAll([{ view, events }], new Set(), only);
         // The documents first: an entry that says "done" before they are would let later events pass.
-        const conflicts = await cache.write(folded, []);
+        const conflicts = await cache.write(folded, [checkpoint]);
         const open = folded.filter((each) => !each.view.writeOnce && conflicts.has(keyOf(each)));
         if (open.length > 0) {
           await attempts.failed(open.map(keyOf));

@@ -4,11 +4,13 @@ import { expect, it, onTestFinished } from "vitest";
 import { recordOf, shortHistory } from "../../../test/support/order-histories.ts";
 import { newOrderLog, orders, startProjector } from "../../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
-import { type Documents, DocumentsUnavailableError } from "../documents.ts";
+import { type CheckpointListener, type Documents, DocumentsUnavailableError } from "../documents.ts";
 import type { Log } from "../log.ts";
 import type { Projection } from "../projection.ts";
 import { inAnotherGroup, inBatches, project } from "../testing/projector-suite-support.ts";
 import { expectFolds } from "../testing/view-checker.ts";
+import { dropPrevious } from "./generation-changes.ts";
+import { openCatalogue } from "./generations.ts";
 import { listParked } from "./parking.ts";
 
 /** Two orders, an event of each in every batch. */
@@ -95,4 +97,42 @@ it("what was folded ahead of an event that is parked then waits behind it", asyn
   expect(more).toEqual([]);
   expect(entry).toMatchObject({ view: view.name, key: "order-0", event: { sequence: 1 }, depth: history.events.length / 2 });
   expect(await documents.load(view.collection.name, ["order-0", "order-2"])).toMatchObject([undefined, { fields: { version: 3 } }]);
+});
+
+it("a generation that another projector has removed is kept no more as soon as the news of it comes, and the others go on", async () => {
+  await using log = await newOrderLog(1);
+  await using documents = await openEmbeddedDocuments({ inMemory: true });
+  const catalogue = openCatalogue(documents);
+  const former = { collection: `${view.collection.name}.b1`, version: view.version };
+  await project(log, documents);
+  await catalogue.change(view, (entry) => ({ ...entry, previous: former }));
+  const late: Parameters<CheckpointListener>[] = [];
+  let [isLate, refusals] = [false, 0];
+  let tell: CheckpointListener = () => {};
+  const behind: Documents = {
+    ...documents,
+    watchCheckpoints(listener, signal, prefix) {
+      tell = listener;
+      const sometime: CheckpointListener = (...told) => (isLate ? void late.push(told) : listener(...told));
+      return documents.watchCheckpoints(sometime, signal, prefix);
+    },
+    async write(writes, checkpoints) {
+      return documents.write(writes, checkpoints).catch((error: unknown) => {
+        refusals += 1;
+        throw error;
+      });
+    },
+  };
+  await using _projector = startProjector(log, behind);
+  await expect.poll(() => documents.checkpoints(former.collection), { timeout: 30_000 }).not.toEqual([]);
+  isLate = true;
+  await catalogue.change(view, dropPrevious);
+  await documents.drop([former.collection]);
+  await log.append(history.logged.map(recordOf));
+  await expect.poll(() => refusals, { timeout: 30_000 }).toBe(1);
+  isLate = false;
+  for (const told of late) tell(...told);
+  await untilApplied(documents);
+  await expectFolds(documents, log, history);
+  expect(await documents.checkpoints(former.collection)).toEqual([]);
 });

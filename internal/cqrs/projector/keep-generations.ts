@@ -4,6 +4,7 @@
  */
 
 import { type Bell, createBell } from "../bell.ts";
+import { DocumentsSetBackError } from "../documents.ts";
 import type { Poll } from "../log.ts";
 import type { Projection } from "../projection.ts";
 import { createPartitions, type PartitionsOptions, type PreparedBatch } from "./kept-partitions.ts";
@@ -39,6 +40,11 @@ export interface KeepOptions extends PartitionsOptions {
   readonly generations: () => readonly Projection[];
   /** Rings when the generations may have changed. */
   readonly changes?: Bell;
+  /**
+   * Whether some of these are to be kept no more. Another projector that has heard of it earlier may have removed them already; then the
+   * news of it is waited for. Absent: they are all kept to the end.
+   */
+  readonly areGivenUp?: (generations: readonly Projection[]) => Promise<boolean>;
   /** Told when those of before are not kept any more. */
   readonly onChanged?: () => void;
   /** Rings when somebody has asked for something of a parked key. */
@@ -54,44 +60,58 @@ export interface KeepOptions extends PartitionsOptions {
  *
  * @throws {GapError} the partition sequence has a gap
  * @throws {FencedError} another has joined under this instance's name: this one must end
+ * @throws {DocumentsSetBackError} the documents have gone back: start again from what is there
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
 export async function keepGenerations(options: KeepOptions): Promise<void> {
-  const { log, clock, group, instance, topics, signal, batchEvents = BATCH_EVENTS, rest, onProgress, onChanged } = options;
+  const { log, clock, group, instance, topics, signal, batchEvents = BATCH_EVENTS, rest, onProgress, onChanged, areGivenUp } = options;
   const { changes = createBell(), requests = createBell() } = options;
   await using consumer = await log.consume({ group, instance, topic: topics.events.name });
   const happened = createBell();
   let changing = ongoing(changes.rung(signal), happened);
   let asking = ongoing(requests.rung(signal), happened);
   let polling: Ongoing<Poll> | undefined;
-  let partitions = createPartitions(options, options.generations(), consumer);
+  let generations = options.generations();
+  let partitions = createPartitions(options, generations, consumer);
   let writing = ongoing(Promise.resolve(), happened);
   let maxRecords = Math.min(batchEvents, FIRST_BATCH_EVENTS);
   try {
     while (!signal.aborted) {
-      polling ??= ongoing(consumer.poll({ maxRecords, maxBytes: BATCH_BYTES, waitMs: POLL_WAIT_MS }), happened);
-      if (writing.isOver) await writing.result;
-      if (changing.isOver) {
-        changing = ongoing(changes.rung(signal), happened);
-        await writing.result;
-        partitions = createPartitions(options, options.generations(), consumer);
-        consumer.reset();
-        // A poll that is under way may have its records from before.
-        polling = ongoing(withoutRecords(polling.result), happened);
-        onChanged?.();
-      } else if (asking.isOver) {
-        asking = ongoing(requests.rung(signal), happened);
-        await writing.result;
-        await partitions.answerRequests();
-      } else if (polling.isOver) {
-        const poll = await polling.result;
-        polling = undefined;
-        await take(poll);
-      } else await happened.rung(signal);
+      try {
+        await goOn();
+      } catch (error) {
+        if (!(error instanceof DocumentsSetBackError) || !(await areGivenUp?.(generations))) throw error;
+        writing = ongoing(Promise.resolve(), happened);
+        await changing.result;
+      }
     }
   } finally {
     // Nothing goes on behind its caller's back.
     await Promise.allSettled([writing.result]);
+  }
+
+  /** Does what is due, or waits until anything is. */
+  async function goOn(): Promise<void> {
+    polling ??= ongoing(consumer.poll({ maxRecords, maxBytes: BATCH_BYTES, waitMs: POLL_WAIT_MS }), happened);
+    if (writing.isOver) await writing.result;
+    if (changing.isOver) {
+      await writing.result;
+      changing = ongoing(changes.rung(signal), happened);
+      generations = options.generations();
+      partitions = createPartitions(options, generations, consumer);
+      consumer.reset();
+      // A poll that is under way may have its records from before.
+      polling = ongoing(withoutRecords(polling.result), happened);
+      onChanged?.();
+    } else if (asking.isOver) {
+      asking = ongoing(requests.rung(signal), happened);
+      await writing.result;
+      await partitions.answerRequests();
+    } else if (polling.isOver) {
+      const poll = await polling.result;
+      polling = undefined;
+      await take(poll);
+    } else await happened.rung(signal);
   }
 
   async function take({ generation, lost, gained, records }: Poll): Promise<void> {

@@ -1,7 +1,7 @@
 /** The partitions that a projector has: where its generations of views stand in each, and what is read and written from there on (P6). */
 
 import type { Clock } from "../clock.ts";
-import type { Checkpoint, Documents } from "../documents.ts";
+import type { Checkpoint, CheckpointWrite, Documents } from "../documents.ts";
 import { type DeliveredEvent, delivered } from "../event/delivered-event.ts";
 import { recordProof } from "../event/record-proof.ts";
 import type { Consumer, Log, LogRecord } from "../log.ts";
@@ -53,7 +53,7 @@ interface Doubt {
 /** What is to be written. */
 export interface PreparedBatch {
   readonly folded: FoldedBatch;
-  readonly checkpoints: readonly Checkpoint[];
+  readonly checkpoints: readonly CheckpointWrite[];
   readonly applied: readonly AppliedPlace[];
 }
 
@@ -84,7 +84,8 @@ export function createPartitions(options: PartitionsOptions, generations: readon
   return {
     async takeOver(partition) {
       const found = await Promise.all(generations.map((generation) => documents.checkpoints(generation.collection.name)));
-      const taken = found.map((checkpoints) => placeOf(checkpoints, stream, partition));
+      const stored = found.map((checkpoints) => storedPlace(checkpoints, stream, partition));
+      const taken = stored.map((place) => place ?? { nextOffset: 0, sequence: 0, eventTimeMs: 0, proof: "" });
       const distinct = new Map(taken.map((place) => [`${place.nextOffset}/${place.proof}`, place]));
       for (const place of distinct.values()) await prove(partition, place);
       const end = (await log.ends(topics.events.name))[partition] ?? 0;
@@ -92,7 +93,7 @@ export function createPartitions(options: PartitionsOptions, generations: readon
       places.set(partition, taken);
       await documents.write(
         [],
-        taken.map((place, index) => checkpointOf(index, partition, place)),
+        taken.map((place, index) => checkpointOf(index, partition, place, stored[index])),
       );
       consumer.seek(partition, taken.length === 0 ? end : Math.min(...taken.map((place) => place.nextOffset)));
       onPartitions?.(new Set(places.keys()));
@@ -112,7 +113,10 @@ export function createPartitions(options: PartitionsOptions, generations: readon
       const due = generations.map((view, index): DueEvents => ({ view, events: dueEvents(arrived, index, after, doubts) }));
       for (const [partition, doubt] of doubts) await prove(partition, before(records, partition, doubt));
       for (const [partition, next] of after) proveLast(records, partition, next);
-      const checkpoints = [...after].flatMap(([partition, next]) => next.map((place, index) => checkpointOf(index, partition, place)));
+      const checkpoints = [...after].flatMap(([partition, next]) => {
+        const standing = places.get(partition);
+        return next.map((place, index) => checkpointOf(index, partition, place, standing?.[index]));
+      });
       for (const [partition, next] of after) places.set(partition, next);
       return { folded: await folder.fold(due), checkpoints, applied: [...after].flatMap(appliedIn) };
     },
@@ -135,7 +139,7 @@ export function createPartitions(options: PartitionsOptions, generations: readon
           isFirst = false;
           waiting.push(...records.map(read).filter(waitsIn(entry, generation)));
         }
-        await folder.retry(generation, entry, waiting);
+        await folder.retry(generation, entry, waiting, checkpointOf(index, entry.partition, place, place));
       }
     },
   };
@@ -193,8 +197,10 @@ export function createPartitions(options: PartitionsOptions, generations: readon
     for (const place of next) if (place.nextOffset === last.offset + 1) place.proof = proof;
   }
 
-  function checkpointOf(index: number, partition: number, place: Place): Checkpoint {
-    return { collection: generations[index]?.collection.name ?? "", stream, partition, ...place };
+  /** To be written after the place where the generation stood before, if there was one. */
+  function checkpointOf(index: number, partition: number, place: Place, former: Place | undefined): CheckpointWrite {
+    const expected = former === undefined ? {} : { expectedOffset: former.nextOffset };
+    return { collection: generations[index]?.collection.name ?? "", stream, partition, ...place, ...expected };
   }
 
   function appliedIn([partition, standing]: readonly [number, readonly Place[]]): readonly AppliedPlace[] {
@@ -202,12 +208,13 @@ export function createPartitions(options: PartitionsOptions, generations: readon
   }
 }
 
-function placeOf(checkpoints: readonly Checkpoint[], stream: string, partition: number): Place {
+/** @throws {GapError} the view follows another stream */
+function storedPlace(checkpoints: readonly Checkpoint[], stream: string, partition: number): Place | undefined {
   const other = checkpoints.find((candidate) => candidate.stream !== stream);
   if (other !== undefined)
     throw new GapError(`the view ${other.collection} follows another stream of events (${other.stream}): ${REBUILD}`);
   const checkpoint = checkpoints.find((candidate) => candidate.partition === partition);
-  if (checkpoint === undefined) return { nextOffset: 0, sequence: 0, eventTimeMs: 0, proof: "" };
+  if (checkpoint === undefined) return undefined;
   const { nextOffset, sequence, eventTimeMs, proof } = checkpoint;
   return { nextOffset, sequence, eventTimeMs, proof };
 }

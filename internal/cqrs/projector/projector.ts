@@ -40,6 +40,7 @@ export interface ProjectorOptions extends BuildEngine {
  * @throws {GapError} the documents are not those of the log, or the partition sequence has a gap
  * @throws {FencedError} another projector has joined under this instance's name: this one must end
  * @throws {LogRefusedError} the log refuses what is read or told, and will refuse it again
+ * @throws {DocumentsSetBackError} the documents were removed or set back meanwhile: start again from what is there
  * @throws {LogUnavailableError | DocumentsUnavailableError} start again when they are back
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
@@ -71,6 +72,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
       signal: following,
       generations: () => keptBy(views, entries),
       changes,
+      areGivenUp: async (kept) => namesOf(kept) !== namesOf(keptBy(views, await catalogue.load(views))),
       onChanged: () => changed.resolve(),
       requests,
       onApplied: progress.tell,

@@ -3,7 +3,7 @@
 import { expect } from "vitest";
 import type {
   Applied,
-  Checkpoint,
+  CheckpointWrite,
   Collection,
   Condition,
   Documents,
@@ -73,7 +73,7 @@ export function all(query: Partial<Find>): Find {
 export async function write(
   documents: Documents,
   writes: readonly DocumentWrite[],
-  checkpoints: readonly Checkpoint[] = [],
+  checkpoints: readonly CheckpointWrite[] = [],
 ): Promise<void> {
   expect(await documents.write(writes, checkpoints)).toEqual([]);
 }

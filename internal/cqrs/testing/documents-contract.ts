@@ -1,7 +1,7 @@
 /** What every adapter of the document port must do. An adapter is what passes it. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Checkpoint, NEWS } from "../documents.ts";
+import { type Checkpoint, DocumentsSetBackError, NEWS } from "../documents.ts";
 import { describeFinding, describePaging } from "./documents-contract-finding.ts";
 import {
   all,
@@ -125,6 +125,50 @@ function describeCheckpoints({ documents, store }: Context) {
     const found = await documents().checkpoints(orders.name);
     expect(found.toSorted((a, b) => a.partition - b.partition)).toEqual([checkpoint(0, 7), checkpoint(1, 5)]);
     expect(await documents().checkpoints(newCollection().name)).toEqual([]);
+  });
+
+  it("a checkpoint that comes after another is written if that is there, or a later one", async () => {
+    await write(documents(), [], [checkpoint(0, 1), checkpoint(1, 1)]);
+    const after = (partition: number, before: number, sequence: number) => {
+      return { ...checkpoint(partition, sequence), expectedOffset: checkpoint(partition, before).nextOffset };
+    };
+    await write(documents(), [created("a", {})], [after(0, 1, 5), after(1, 1, 1)]);
+    await write(documents(), [created("b", {})], [after(0, 3, 4), after(1, 1, 2)]);
+    await write(documents(), [created("c", {})], [after(0, 3, 6)]);
+    const found = await documents().checkpoints(orders.name);
+    expect(found.toSorted((a, b) => a.partition - b.partition)).toEqual([checkpoint(0, 6), checkpoint(1, 2)]);
+    expect(await documents().load(orders.name, ["a", "b", "c"])).toMatchObject([{ id: "a" }, { id: "b" }, { id: "c" }]);
+  });
+
+  it.each<[what: string, others: Partial<Checkpoint>]>([
+    ["lower", {}],
+    ["gone", { partition: 1 }],
+    ["one of another stream", { stream: "other" }],
+    ["one of another collection", { collection: "other" }],
+  ])("nothing is written if the checkpoint that one comes after is %s, as when the documents were set back", async (_what, others) => {
+    await write(documents(), [created("a", {})], [checkpoint(0, 1), checkpoint(2, 1)]);
+    const expectedOffset = checkpoint(0, 2).nextOffset;
+    const replaced = { ...created("a", { new: true }), expectedRevision: 1 };
+    const writing = documents().write(
+      [created("b", {}), replaced],
+      [
+        { ...checkpoint(2, 2), expectedOffset: checkpoint(2, 1).nextOffset },
+        { ...checkpoint(0, 3), ...others, expectedOffset },
+      ],
+    );
+    await expect(writing).rejects.toThrow(DocumentsSetBackError);
+    expect(await documents().load(orders.name, ["a", "b"])).toMatchObject([{ revision: 1, fields: {} }, undefined]);
+    const found = await documents().checkpoints(orders.name);
+    expect(found.toSorted((a, b) => a.partition - b.partition)).toEqual([checkpoint(0, 1), checkpoint(2, 1)]);
+  });
+
+  it("a checkpoint of documents that were dropped is not made again by those who wrote before", async () => {
+    await write(documents(), [created("a", {})], [checkpoint(0, 1)]);
+    await documents().drop([orders.name]);
+    const after = { ...checkpoint(0, 2), expectedOffset: checkpoint(0, 1).nextOffset };
+    await expect(documents().write([created("b", {})], [after])).rejects.toThrow(DocumentsSetBackError);
+    expect(await documents().checkpoints(orders.name)).toEqual([]);
+    expect(await documents().load(orders.name, ["a", "b"])).toEqual([undefined, undefined]);
   });
 
   it("checkpoints of different streams stand beside each other", async () => {

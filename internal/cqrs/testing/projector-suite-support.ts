@@ -29,6 +29,9 @@ const BATCH_EVENTS = 4;
 
 const ASK_AGAIN_MS = 2;
 
+/** More than any view has here. */
+const MAX_DOCUMENTS = 10_000;
+
 /** Runs a projector until it has applied all events or has died, and says how many documents and checkpoints it wrote. */
 export async function project(
   log: Log,
@@ -78,6 +81,24 @@ function shuffled<Item>(items: readonly Item[], order: number): readonly Item[] 
     .map((item, index) => ({ item, rank: rank(index) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ item }) => item);
+}
+
+/** A backup of all views as they are, which is restored by the function that it gives. */
+export async function savedViews(documents: Documents): Promise<() => Promise<void>> {
+  const saved = await Promise.all(
+    orders.views.map(async ({ collection }) => {
+      const found = await documents.find({ collection: collection.name, where: [], sort: [], limit: MAX_DOCUMENTS });
+      const writes = found.documents.map((each) => ({ ...each, collection: collection.name, expectedRevision: 0 }));
+      return { collection, writes, checkpoints: await documents.checkpoints(collection.name) };
+    }),
+  );
+  return async () => {
+    for (const { collection, writes, checkpoints } of saved) {
+      await documents.drop([collection.name]);
+      await documents.prepare([collection]);
+      await documents.write(writes, checkpoints);
+    }
+  };
 }
 
 /** Begins to build a view anew, as fast as it goes. Returns the view as it is built. */

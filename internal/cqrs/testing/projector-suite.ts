@@ -4,9 +4,11 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type OrderHistory, orderHistories, recordOf, shortHistory } from "../../../test/support/order-histories.ts";
 import { newOrderLog, orders, startProjector } from "../../../test/support/order-runtime.ts";
-import type { Documents } from "../documents.ts";
+import { type Documents, DocumentsSetBackError } from "../documents.ts";
 import type { Log } from "../log.ts";
+import type { Projection } from "../projection.ts";
 import { GapError } from "../projector/gap.ts";
+import { resetViews } from "../projector/reset-views.ts";
 import { checkpointAt } from "./positions.ts";
 import {
   atEarlierCheckpoints,
@@ -14,6 +16,7 @@ import {
   inAnotherGroup,
   inBatches,
   project,
+  savedViews,
   startRebuild,
   untilProjected,
   untilRebuilt,
@@ -70,6 +73,7 @@ export function describeProjector(name: string, open: () => Promise<ViewsUnderTe
     describeDeaths(given);
     describeRebuilds(given);
     describeRefusals(given);
+    describeSetBacks(given);
   });
 }
 
@@ -230,6 +234,44 @@ function describeRebuilds(given: Given): void {
         // The one before is kept up to date, to be gone back to.
         await expectFolds(documents, log, history);
       });
+    });
+  });
+}
+
+function describeSetBacks(given: Given): void {
+  type SetBack = (documents: Documents, restore: () => Promise<void>) => Promise<unknown>;
+  it.each<[what: string, setBack: SetBack]>([
+    ["removed", (documents) => resetViews(documents, orders.views)],
+    ["replaced by an older backup", (_documents, restore) => restore()],
+  ])("documents that are %s under a running projector end it, and the next goes on from what is there", async (_what, setBack) => {
+    const { events } = shortHistory(PARTITIONS);
+    const [backup, before] = [events.slice(0, 2), events.slice(0, -2)];
+    await given({ events, logged: backup }, async ({ log, documents, history }) => {
+      await project(log, documents);
+      const restore = await savedViews(documents);
+      await log.append(before.slice(backup.length).map(recordOf));
+      const projector = startProjector(log, documents);
+      await untilProjected(log, documents, new AbortController().signal);
+      await setBack(documents, restore);
+      await log.append(events.slice(before.length).map(recordOf));
+      await expect(projector.stopped).rejects.toThrow(DocumentsSetBackError);
+      await project(log, documents);
+      await expectFolds(documents, log, history);
+    });
+  });
+
+  it("documents that are removed while a batch is written are built again from the first event", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents, history }) => {
+      const { name } = (orders.views[0] as Projection).collection;
+      let batchesOfView = 0;
+      const write: Documents["write"] = async (writes, checkpoints) => {
+        // Whatever was loaded for it is gone when it is written.
+        if (writes.some(({ collection }) => collection === name) && ++batchesOfView === 2) await resetViews(documents, orders.views);
+        return documents.write(writes, checkpoints);
+      };
+      await expect(project(log, { ...documents, write })).rejects.toThrow(DocumentsSetBackError);
+      await project(log, documents);
+      await expectFolds(documents, log, history);
     });
   });
 }

@@ -6,6 +6,7 @@ import {
   type Checkpoint,
   type CheckpointListener,
   type Documents,
+  DocumentsSetBackError,
   DocumentsUnavailableError,
   type DocumentValue,
   type DocumentWrite,
@@ -82,7 +83,7 @@ export function documentsOverPorts({ writer: writerPort, reader: readerPort }: I
 }
 
 const portOptions = {
-  errors: { SortKeyError, DocumentsUnavailableError, TypeError },
+  errors: { SortKeyError, DocumentsSetBackError, DocumentsUnavailableError, TypeError },
   closedError: () => new DocumentsUnavailableError("the document store is closed"),
 };
 

@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Checkpoint, type Documents, DocumentsUnavailableError, SortKeyError } from "../../cqrs/documents.ts";
+import { type Checkpoint, type Documents, DocumentsSetBackError, DocumentsUnavailableError, SortKeyError } from "../../cqrs/documents.ts";
 import { describeDocuments } from "../../cqrs/testing/documents-contract.ts";
 import type { DocumentsUnderTest } from "../../cqrs/testing/documents-contract-support.ts";
 import { createPortClient } from "../../platform/port-rpc.ts";
@@ -68,7 +68,10 @@ function remoteDocuments(documents: EmbeddedDocuments): Documents {
   thread.unref();
   port1.unref();
   const closedError = () => new DocumentsUnavailableError("the thread has ended");
-  const client = createPortClient<RemoteMethods, readonly Checkpoint[]>(port1, { errors: { SortKeyError }, closedError });
+  const client = createPortClient<RemoteMethods, readonly Checkpoint[]>(port1, {
+    errors: { DocumentsSetBackError, SortKeyError },
+    closedError,
+  });
   const listeners = new Set<(checkpoints: readonly Checkpoint[]) => void>();
   client.onPush((checkpoints) => listeners.forEach((listener) => listener(checkpoints)));
   return {

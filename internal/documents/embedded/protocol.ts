@@ -1,7 +1,7 @@
 /** What the threads of the store are asked. Documents travel as the JSON texts that are stored: only who needs their fields parses them. */
 
 import type { MessagePort } from "node:worker_threads";
-import type { Checkpoint, Collection, Find, WriteConflict } from "../../cqrs/documents.ts";
+import type { Checkpoint, CheckpointWrite, Collection, Find, WriteConflict } from "../../cqrs/documents.ts";
 
 /** A stored document: its id, its revision, and as JSON what is applied and its fields. */
 export type Row = readonly [id: string, revision: number, applied: string, fields: string];
@@ -29,7 +29,7 @@ export interface ReaderMethods {
 export interface WriterMethods extends ReaderMethods {
   prepare(collections: readonly Collection[]): void;
   drop(collections: readonly string[]): void;
-  write(argument: { readonly writes: readonly RowWrite[]; readonly checkpoints: readonly Checkpoint[] }): readonly WriteConflict[];
+  write(argument: { readonly writes: readonly RowWrite[]; readonly checkpoints: readonly CheckpointWrite[] }): readonly WriteConflict[];
   /** From the answer on, the checkpoints of every commit are pushed to this port. */
   watch(argument: null): void;
 }

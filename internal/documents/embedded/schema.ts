@@ -24,6 +24,9 @@ export const advanceCheckpointSql = `
   WHERE next_offset < excluded.next_offset OR collection GLOB '${NEWS}*'
 `;
 
+/** Finds the checkpoint at a place, if it has come as far as an offset. */
+export const findCheckpointSql = "SELECT 1 FROM checkpoints WHERE collection = ? AND stream = ? AND partition = ? AND next_offset >= ?";
+
 /** The table of a collection, quoted. */
 export function documentsTable(collection: string): string {
   return quoted(`documents:${collection}`);

@@ -2,7 +2,16 @@
 
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { type Checkpoint, type Collection, FIND_BYTES, type Find, type Index, type WriteConflict } from "../../cqrs/documents.ts";
+import {
+  type Checkpoint,
+  type CheckpointWrite,
+  type Collection,
+  FIND_BYTES,
+  type Find,
+  type Index,
+  setBackError,
+  type WriteConflict,
+} from "../../cqrs/documents.ts";
 import { openCopy, removeDamaged } from "../../platform/sqlite-copy.ts";
 import { findRows, type Run, type Values } from "./find-plan.ts";
 import { FIELDS, type Row, type RowPage, type RowWrite } from "./protocol.ts";
@@ -14,6 +23,7 @@ import {
   documentsTable,
   dropIndexSql,
   entriesTable,
+  findCheckpointSql,
 } from "./schema.ts";
 
 export interface Store {
@@ -22,7 +32,8 @@ export interface Store {
   prepare(collections: readonly Collection[]): void;
   drop(collections: readonly string[]): void;
   load(collection: string, ids: readonly string[]): readonly (Row | undefined)[];
-  write(writes: readonly RowWrite[], checkpoints: readonly Checkpoint[]): readonly WriteConflict[];
+  /** @throws {DocumentsSetBackError} */
+  write(writes: readonly RowWrite[], checkpoints: readonly CheckpointWrite[]): readonly WriteConflict[];
   find(query: Find): RowPage;
   checkpoints(collection: string): readonly Checkpoint[];
   /** How SQLite would run a query, for tests. */
@@ -90,6 +101,7 @@ class SqliteStore implements Store {
   readonly #commit: StatementSync;
   readonly #schemaVersion: StatementSync;
   readonly #loadCheckpoints: StatementSync;
+  readonly #findCheckpoint: StatementSync;
   readonly #writeCheckpoint: StatementSync;
   readonly #collections = new Map<string, CollectionStatements>();
   readonly #finds = new Map<string, StatementSync>();
@@ -104,6 +116,7 @@ class SqliteStore implements Store {
       `SELECT collection, stream, partition, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs, proof
        FROM checkpoints WHERE collection = ? ORDER BY stream, partition`,
     );
+    this.#findCheckpoint = db.prepare(findCheckpointSql);
     this.#writeCheckpoint = db.prepare(advanceCheckpointSql);
   }
 
@@ -159,7 +172,12 @@ class SqliteStore implements Store {
     return ids.map((id) => statements?.load.get(id) as Row | undefined);
   }
 
-  write(writes: readonly RowWrite[], checkpoints: readonly Checkpoint[]): readonly WriteConflict[] {
+  write(writes: readonly RowWrite[], checkpoints: readonly CheckpointWrite[]): readonly WriteConflict[] {
+    for (const checkpoint of checkpoints) {
+      const { collection, stream, partition, expectedOffset } = checkpoint;
+      if (expectedOffset === undefined) continue;
+      if (this.#findCheckpoint.get(collection, stream, partition, expectedOffset) === undefined) throw setBackError(checkpoint);
+    }
     const conflicts: WriteConflict[] = [];
     for (const { collection, row } of writes) {
       const statements = this.#statements(collection);

@@ -92,7 +92,9 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
       const { writes, checkpoints } = request.argument;
       const conflicts = documents.write(writes, checkpoints);
       const written = conflicts.length === 0 ? checkpoints : [];
-      for (const checkpoint of written) advanced.set(`${checkpoint.partition}/${checkpoint.stream}/${checkpoint.collection}`, checkpoint);
+      for (const { expectedOffset: _, ...checkpoint } of written) {
+        advanced.set(`${checkpoint.partition}/${checkpoint.stream}/${checkpoint.collection}`, checkpoint);
+      }
       return () => request.answer(conflicts);
     }
     case "watch":

@@ -2,7 +2,7 @@
 
 import { type Db, type Collection as DriverCollection, MongoClient } from "mongodb";
 import { type Collection, type Documents, DocumentsUnavailableError } from "../../cqrs/documents.ts";
-import { CHECKPOINTS, dropCheckpoints, loadCheckpoints, type StoredCheckpoint, writeCheckpoints } from "./checkpoints.ts";
+import { CHECKPOINTS, checkExpected, dropCheckpoints, loadCheckpoints, type StoredCheckpoint, writeCheckpoints } from "./checkpoints.ts";
 import { reaching } from "./errors.ts";
 import { findDocuments, loadDocuments } from "./find.ts";
 import { findMissing, type MissingIndex, prepareIndexes } from "./indexes.ts";
@@ -79,6 +79,8 @@ function createDocuments(client: MongoClient, db: Db): MongoDocuments {
     load: (collection, ids) => call(() => loadDocuments(documentsOf(collection), ids)),
     write: (writes, advanced) =>
       call(async () => {
+        // Behind all that was loaded, and before anything is written: what is written rests on what is complete.
+        await checkExpected(checkpoints, advanced);
         const byCollection = [...Map.groupBy(writes, ({ collection }) => collection)];
         const conflicts = await allSettled(byCollection.map(([collection, own]) => writeDocuments(documentsOf(collection), own)));
         if (conflicts.length === 0) await writeCheckpoints(checkpoints, advanced);
