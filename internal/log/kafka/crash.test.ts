@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { startKafka } from "../../../test/support/kafka-server.ts";
 import { kafka } from "../../../test/support/servers.ts";
 import { FencedError, LogUnavailableError, type Owner } from "../../cqrs/log.ts";
 import { openKafkaLog } from "./open.ts";
+import { joinAgain, untilJoined } from "./testing/opened-log.ts";
 
 /** What is written before the broker is killed, and again after it is back. */
 const ROUNDS = 20;
@@ -26,7 +28,7 @@ describe.skipIf(kafka?.kind !== "program")("a broker that is killed", () => {
       ],
     });
     onTestFinished(() => log[Symbol.asyncDispose]());
-    const owner = await log.own({ group: name, instance: "one", topic: topics.events, stateTopic: topics.state });
+    const join = (): Promise<Owner> => log.own({ group: name, instance: "one", topic: topics.events, stateTopic: topics.state });
     const controller = new AbortController();
     onTestFinished(() => controller.abort());
     const tail = await log.tail({ topic: topics.out, partition: 0, from: 0, signal: controller.signal });
@@ -35,7 +37,7 @@ describe.skipIf(kafka?.kind !== "program")("a broker that is killed", () => {
       await log.append([{ topic: topics.events, partition: 0, key, value: encode(key) }]);
       acknowledged.push(key);
     };
-    const copying = copy(owner, topics.out, topics.state, controller.signal);
+    const copying = copy(await untilJoined(join), { join, out: topics.out, state: topics.state, signal: controller.signal });
 
     for (let round = 0; round < ROUNDS; round += 1) await append(`before-${round}`);
     await server.kill();
@@ -60,8 +62,16 @@ describe.skipIf(kafka?.kind !== "program")("a broker that is killed", () => {
   });
 });
 
+interface Copying {
+  readonly join: () => Promise<Owner>;
+  readonly out: string;
+  readonly state: string;
+  readonly signal: AbortSignal;
+}
+
 /** Copies the partition with exactly-once effect, and goes on where the state says after whatever happens. */
-async function copy(owner: Owner, out: string, state: string, signal: AbortSignal): Promise<void> {
+async function copy(first: Owner, { join, out, state, signal }: Copying): Promise<void> {
+  let owner = first;
   while (!signal.aborted) {
     try {
       const poll = await owner.poll({ maxRecords: 10, maxBytes: 1_000_000, waitMs: WAIT_MS });
@@ -77,13 +87,15 @@ async function copy(owner: Owner, out: string, state: string, signal: AbortSigna
         consumed: new Map([[0, next]]),
       });
     } catch (error) {
-      // After an unknown outcome a process ends and joins again; to forget everything and take over anew comes to the same.
       if (!(error instanceof FencedError || error instanceof LogUnavailableError)) throw error;
-      owner.reset();
-      // A membership that is lost for good says so at once, again and again: nothing else would have its turn.
-      await new Promise(setImmediate);
+      // An outage that was too long for the membership: a process would end here, and start again.
+      if (error.message.includes("the membership of")) owner = await joinAgain(owner, join);
+      else owner.reset();
+      // What fails at once, again and again, would let nothing else have its turn.
+      await nextTurn();
     }
   }
+  await owner[Symbol.asyncDispose]();
 }
 
 async function keysOf(log: Awaited<ReturnType<typeof openKafkaLog>>, topic: string): Promise<readonly string[]> {

@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import { onTestFinished } from "vitest";
-import type { Log, NewRecord, Owner } from "../../../cqrs/log.ts";
+import { type Log, LogUnavailableError, type NewRecord, type Owner } from "../../../cqrs/log.ts";
 import { type KafkaConnection, kafkaConfig } from "../config.ts";
 import { createCluster, Kafka, type KafkaConfig } from "../kafkajs.ts";
 import type { Assignment, Membership } from "../membership.ts";
@@ -80,6 +80,23 @@ export async function assigned(membership: Membership): Promise<Assignment> {
 /** Polls until the owner has gained its partitions. */
 export async function tookOver(owner: Owner): Promise<void> {
   for (let gained = 0; gained === 0; ) gained = (await owner.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: 1_000 })).gained.length;
+}
+
+/** What a process does that is started again after its membership was lost for good. */
+export async function joinAgain(lost: Owner, join: () => Promise<Owner>): Promise<Owner> {
+  await Promise.allSettled([lost[Symbol.asyncDispose]()]);
+  return untilJoined(join);
+}
+
+/** Also where the coordinator of the group is elected, or the brokers are slow. */
+export async function untilJoined(join: () => Promise<Owner>): Promise<Owner> {
+  for (;;) {
+    try {
+      return await join();
+    } catch (error) {
+      if (!(error instanceof LogUnavailableError)) throw error;
+    }
+  }
 }
 
 /** The keys of everything that was committed to the partition before, from an offset on, by offset. */
