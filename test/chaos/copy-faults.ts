@@ -1,4 +1,4 @@
-/** What disks do to the local copies of the state: they lose them, mix them up, go back, and take no more. */
+/** What disks do to local copies of the state: they lose, mix up and set them back, or are full. */
 
 import { execFile } from "node:child_process";
 import { cp, mkdir, open, readdir, rm, stat } from "node:fs/promises";

@@ -1,6 +1,7 @@
 /**
- * Bugs that the checker must catch: each an edit of the source, what brings it to light, and the invariants that it breaks. WARNING: nothing is
- * imported here but types, since what is loaded before the edits are in place is not edited.
+ * Bugs that the checker must catch: each an edit of the source, what brings it to light, and the
+ * invariants that it breaks. WARNING: nothing is imported here but types, since what is loaded
+ * before the edits are in place is not edited.
  */
 
 import type { Provocation } from "./provocations.ts";

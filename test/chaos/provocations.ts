@@ -18,8 +18,9 @@ const RESTART_EVERY_MS = 5_000;
 const AWAY_MS = 5_000;
 
 /** Enough for a copy's tables, and for little of the state. */
-const DISK_KIBIBYTES = 512;
-const DISK_FULL_MS = 15_000;
+const DISK_KIBIBYTES = 256;
+/** Handlers have taken over by then, and work. */
+const DISK_FULL_MS = 30_000;
 
 export const provocations = {
   "a handler stands still past its session": stallHandler,

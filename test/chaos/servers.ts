@@ -17,8 +17,8 @@ export interface ChaosServers extends AsyncDisposable {
 }
 
 /**
- * Everybody may do everything until a right is taken away, brokers too. Several brokers could not elect a controller then: a controller asks
- * for rights that it reads from the others.
+ * Everybody may do everything until a right is taken away, brokers too. Several brokers could not
+ * elect a controller then: a controller asks for rights that it reads from the others.
  */
 const AUTHORIZING = {
   "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -58,7 +58,10 @@ interface Command {
   readonly expected?: number;
 }
 
-/** What a client knows of an order: the token of its last answer, and when the command began that it is of. A repeated one has its first token. */
+/**
+ * What a client knows of an order: the token of its last answer, and when the command began that
+ * it is of. A repeated command is answered with its first token.
+ */
 interface Known {
   readonly version: number;
   readonly token: string;
@@ -164,7 +167,10 @@ export async function recordHistory(options: RecordOptions): Promise<readonly Op
     } else if (result.kind === "ok" || result.kind === "rejected") history.push({ ...about, ...answerOf(result) });
   }
 
-  /** What is read may be as old as the token, but no older: so it is taken to begin with the command that the token is of. */
+  /**
+   * What is read may be as old as the token, but no older: so it is taken to begin with the command
+   * that the token is of.
+   */
   async function read(client: number, order: string, known: Map<string, Known>, random: Random): Promise<void> {
     const { version: atLeast, token, since } = known.get(order) ?? { version: 0, token: "", since: 0 };
     const found = await readOrder(random.pick(queries), order, token);
