@@ -16,6 +16,7 @@ import { copyDocuments, dropDocuments } from "./documents.ts";
 import type { ClientHistory } from "./history.ts";
 import { withAdmin } from "./kafka-admin.ts";
 import { createLoad, type Load } from "./load.ts";
+import { moveLog } from "./moved-log.ts";
 import type { ChaosServers } from "./servers.ts";
 import { database, partitions } from "./setup.ts";
 import { plantedIn } from "./supervise.ts";
@@ -61,22 +62,29 @@ const TOKEN_DEADLINE_MS = 5_000;
 /** Answers that say nothing of the token. */
 const saysNothing: ReadonlySet<number> = new Set([Code.NOT_FOUND, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN]);
 
-/** All topics are deleted and made again: the names are the same, and nothing else. */
+/** The log moves through a file; then all topics are deleted and made again: the names are the same, and nothing else. */
 const topicsMadeAgain: Passage = async (options) => {
-  const { servers, before, progress } = options;
+  const { servers, before, fault, progress } = options;
+  progress("the log is moved");
+  // What moves is not of interest where something else is to go wrong.
+  const moved = fault === undefined ? await moveLog({ ...options, history: before.history, empty: () => deleteTopics(servers) }) : [];
   progress("the topics are made again");
+  await deleteTopics(servers);
+  const load = createLoad({ seed: options.seed });
+  const { system, violations } = await beginOnOldDisks({ ...options, load, repeated: before.history });
+  return { system, load, poison: 0, holdAgainst: async (whole) => [...moved, ...violations, ...(await believed(whole, before.history))] };
+};
+
+async function deleteTopics({ addresses }: ChaosServers): Promise<void> {
   const topics = Object.values(orderTopics).map(({ name }) => name);
-  await withAdmin(servers.addresses, (admin) => admin.deleteTopics({ topics }));
+  await withAdmin(addresses, (admin) => admin.deleteTopics({ topics }));
   await untilTrue(SENDING_DEADLINE_MS, () =>
-    withAdmin(servers.addresses, async (admin) => {
+    withAdmin(addresses, async (admin) => {
       const left = await admin.listTopics();
       return !topics.some((topic) => left.includes(topic));
     }),
   );
-  const load = createLoad({ seed: options.seed });
-  const { system, violations } = await beginOnOldDisks({ ...options, load, repeated: before.history });
-  return { system, load, poison: 0, holdAgainst: async (whole) => [...violations, ...(await believed(whole, before.history))] };
-};
+}
 
 /** All brokers are set back to where the era ended, after the log had gone on and everybody had seen it. */
 const kafkaSetBack: Passage = async (options) => {
