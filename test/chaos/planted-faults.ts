@@ -104,9 +104,14 @@ export const plantedFaults: readonly PlantedFault[] = [
         find: "if (await freshness.confirms(view, positionAt({ ...chunk, sequence: chunk.end }))) return chunk;",
         replace: "if (chunk.end >= 0) return chunk;",
       },
+      {
+        file: "cmd/query-service/consistency.ts",
+        find: "if (await freshness.confirms(view, wanted)) return result;",
+        replace: "if (wanted.size >= 0) return result;",
+      },
     ],
     provoke: "documents are dropped",
-    breaks: /^I21:/,
+    breaks: /^I(14|15|17|21):/,
   },
   {
     name: "a token of another log is accepted",

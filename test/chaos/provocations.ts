@@ -42,7 +42,12 @@ export const provocations = {
     await delay(AWAY_MS);
     await withAdmin(servers.addresses, (admin) => giveRightBack(admin, right));
   },
-  "documents are dropped": (scene) => setBack(scene, dropDocuments),
+  "documents are dropped": (scene) =>
+    setBack(scene, async (...place) => {
+      await dropDocuments(...place);
+      // Until the projectors are back, whoever reads finds nothing.
+      await delay(2 * AWAY_MS);
+    }),
   "MongoDB dies again and again": async ({ servers }) => {
     for (let round = 0; round < 5; round += 1) {
       await servers.mongo.kill();
