@@ -60,7 +60,9 @@ export async function run(options: RunOptions): Promise<Report> {
   for (let era = 0; era < options.eras; era += 1) {
     const passage = passages[(era - 1) % passages.length];
     const before = eras.at(-1);
-    eras.push(await runEra({ ...options, servers, folder, ...(before === undefined || passage === undefined ? {} : { before, passage }) }));
+    eras.push(
+      await runEra({ ...options, era, servers, folder, ...(before === undefined || passage === undefined ? {} : { before, passage }) }),
+    );
   }
   const violations = eras.flatMap((each, era) =>
     each.violations.map((violation) => (eras.length === 1 ? violation : `${violation} (era ${era + 1})`)),
@@ -69,13 +71,14 @@ export async function run(options: RunOptions): Promise<Report> {
 }
 
 interface EraOptions extends RunOptions {
+  readonly era: number;
   readonly servers: ChaosServers;
   readonly folder: string;
   readonly before?: Conclusion;
   readonly passage?: Passage;
 }
 
-async function runEra({ servers, folder, before, passage, ...options }: EraOptions): Promise<EraReport> {
+async function runEra({ era, servers, folder, before, passage, ...options }: EraOptions): Promise<EraReport> {
   const { progress, seed } = options;
   await using stack = new AsyncDisposableStack();
   const planted = options.fault === undefined ? {} : { fault: options.fault };
@@ -93,6 +96,8 @@ async function runEra({ servers, folder, before, passage, ...options }: EraOptio
   const faults = Math.ceil(options.faults / options.eras);
   const struck = await runNemesis({
     ...options,
+    // Other faults than in the eras before.
+    seed: seed + era,
     faults,
     scene,
     onStruck: ({ name, text, atMs }, count) =>
