@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { startKafka } from "../../../test/support/kafka-server.ts";
 import { kafka } from "../../../test/support/servers.ts";
@@ -92,7 +91,7 @@ async function copy(first: Owner, { join, out, state, signal }: Copying): Promis
       if (error.message.includes("the membership of")) owner = await joinAgain(owner, join);
       else owner.reset();
       // What fails at once, again and again, would let nothing else have its turn.
-      await nextTurn();
+      await new Promise(setImmediate);
     }
   }
   await owner[Symbol.asyncDispose]();

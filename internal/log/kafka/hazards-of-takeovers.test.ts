@@ -1,7 +1,6 @@
 /** What a broker that is not the leader any more does to who takes a partition over; docs/decisions/kafkajs-and-its-hazards.md has the list. */
 
 import { randomUUID } from "node:crypto";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type KafkaCluster, startKafkaCluster } from "../../../test/support/kafka-server.ts";
 import { kafka } from "../../../test/support/servers.ts";
@@ -76,17 +75,17 @@ async function joining(join: () => Promise<Owner>): Promise<Joining> {
  */
 async function note(word: string, members: readonly Joining[], topic: string): Promise<readonly string[]> {
   for (;;) {
-    for (const joining of members) {
+    for (const each of members) {
       try {
-        const { gained } = await joining.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: POLL_MS });
-        joining.isOwner ||= gained.length > 0;
-        if (joining.isOwner) return await tryToNote(word, joining.member, topic);
+        const { gained } = await each.member.poll({ maxRecords: 1, maxBytes: 1_000_000, waitMs: POLL_MS });
+        each.isOwner ||= gained.length > 0;
+        if (each.isOwner) return await tryToNote(word, each.member, topic);
       } catch (error) {
         if (!(error instanceof FencedError || error instanceof LogUnavailableError)) throw error;
-        joining.isOwner = false;
-        if (error.message.includes("the membership of")) joining.member = await joinAgain(joining.member, joining.join);
-        else joining.member.reset();
-        await nextTurn();
+        each.isOwner = false;
+        if (error.message.includes("the membership of")) each.member = await joinAgain(each.member, each.join);
+        else each.member.reset();
+        await new Promise(setImmediate);
       }
     }
   }
