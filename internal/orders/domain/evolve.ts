@@ -78,6 +78,7 @@ export const evolve: {
       ...moveItems(state, lines, "returned"),
       returnedMinorUnits: state.returnedMinorUnits + minorUnitsOf(amount),
       returns: { ...state.returns, [returnId]: fingerprint },
+      returnLines: state.returnLines + lines.length,
     });
   },
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { nothing } from "../../cqrs/aggregate.ts";
 import { OrderStatus } from "../../gen/headwater/orders/v1/order_pb.ts";
 import { event } from "./decision.ts";
-import { MAX_ENTRIES, MAX_LINES, MAX_SHIPMENT_LINES } from "./limits.ts";
+import { MAX_ENTRIES, MAX_LINES, MAX_RETURN_LINES, MAX_SHIPMENT_LINES } from "./limits.ts";
 import {
   type Command,
   createOrder,
@@ -142,6 +142,15 @@ describe("returns", () => {
     expect(statusOf(...past)).toBe(OrderStatus.PARTIALLY_SHIPPED);
     expect(statusOf(...past, shipOrder())).toBe(OrderStatus.SHIPPED);
     expect(statusOf(...past, shipOrder(), deliverOrder())).toBe(OrderStatus.PARTIALLY_RETURNED);
+  });
+
+  it("are limited in lines", () => {
+    const wide = Array.from({ length: MAX_LINES }, (_, n) => line({ lineId: `l${n}`, quantity: 10, unitPrice: eur(0n) }));
+    const everyLine = wide.map(({ lineId }) => ({ lineId, quantity: 1 }));
+    const past = [createOrder({ lines: wide }), placeOrder(), shipOrder(), deliverOrder()];
+    const full = after(...past, ...times(MAX_RETURN_LINES / MAX_LINES, (n) => returnItems({ returnId: `r${n}`, lines: everyLine })));
+    full.when(returnItems({ lines: everyLine.slice(0, 1) })).expect(rejected("TOO_MANY_ENTRIES", { max_return_lines: "5000" }));
+    full.when(returnItems({ returnId: "r0", lines: everyLine })).expect(nothing);
   });
 
   it("are limited in number", () => {

@@ -9,7 +9,7 @@ import { orderCancelled } from "./draft.ts";
 import { malformedId, refuseOneMore } from "./entries.ts";
 import { entryOf, idOf, isId } from "./ids.ts";
 import { fingerprintOf, type Items, itemsOf, pickItems, sameItems } from "./items.ts";
-import { MAX_SHIPMENT_LINES } from "./limits.ts";
+import { MAX_RETURN_LINES, MAX_SHIPMENT_LINES } from "./limits.ts";
 import { linesOf } from "./lines.ts";
 import { moneyOf } from "./money.ts";
 import { hasShipments, isCancelled } from "./status.ts";
@@ -81,6 +81,11 @@ export function returnItems(state: OrderState, command: ReturnItemsRequest, cont
   if (oneTooMany !== undefined) return oneTooMany;
   const lines = pickItems(state, asked, (line) => line.delivered - line.returned);
   if (isRejected(lines)) return lines;
+  if (state.returnLines + lines.length > MAX_RETURN_LINES) {
+    return reject("TOO_MANY_ENTRIES", "The returns of the order have too many lines in all; take back more items of a line at once.", {
+      max_return_lines: String(MAX_RETURN_LINES),
+    });
+  }
   const quantity = quantityOf(lines);
   return event("itemsReturned", {
     returnId,

@@ -14,3 +14,6 @@ export const MAX_ENTRIES = 100;
 
 /** Over all shipments of an order: without it, 100 shipments of 1000 lines would be remembered. */
 export const MAX_SHIPMENT_LINES = 5000;
+
+/** Over all returns, for the same reason: an order stays well below the 4 MiB that clients take in one answer. */
+export const MAX_RETURN_LINES = 5000;
