@@ -110,6 +110,9 @@ export interface Find {
  */
 export const FIND_BYTES = 3 * 1024 * 1024;
 
+/** What one load may hold: as much as a page, since many of them are under way at once. */
+export const LOAD_BYTES = 3 * 1024 * 1024;
+
 /** The sort values of an entry, then its id, as the adapter gave them. Sort fields are present in every document. */
 export type SortKey = readonly (string | number | boolean | Date)[];
 
@@ -142,8 +145,11 @@ export interface Documents extends AsyncDisposable {
   /** Removes collections by name with their indexes and checkpoints. Those that are not there are no error. */
   drop(collections: readonly string[]): Promise<void>;
 
-  /** Documents by id, in the order of the ids. */
-  load(collection: string, ids: readonly string[]): Promise<readonly (StoredDocument | undefined)[]>;
+  /**
+   * Documents by id, in the order of the ids: those of the first ids that hold no more than so many bytes as they are stored, or a single
+   * document. {@link LOAD_BYTES} if nothing is said. {@link loadPieces} and {@link loadAll} ask for the others.
+   */
+  load(collection: string, ids: readonly string[], maxBytes?: number): Promise<readonly (StoredDocument | undefined)[]>;
 
   /**
    * Writes documents, each only at its expected revision, then the checkpoints, which are never visible before the documents. If any
@@ -174,6 +180,35 @@ export interface Documents extends AsyncDisposable {
 
 /** What queries need of the documents. */
 export type DocumentReader = Pick<Documents, "load" | "find">;
+
+/**
+ * Documents by id, in pieces that hold no more than {@link LOAD_BYTES}, or a single document. The pieces go through the ids in their sorted
+ * order, in which stores find them; each has its ids and what was found.
+ */
+export async function* loadPieces(
+  documents: Pick<Documents, "load">,
+  collection: string,
+  ids: Iterable<string>,
+): AsyncGenerator<{ readonly ids: readonly string[]; readonly documents: readonly (StoredDocument | undefined)[] }> {
+  for (let rest = [...new Set(ids)].toSorted(); rest.length > 0; ) {
+    const found = await documents.load(collection, rest);
+    yield { ids: rest.slice(0, found.length), documents: found };
+    rest = rest.slice(found.length);
+  }
+}
+
+/** Documents by id, in the order of the ids, however many bytes they hold: for documents that are known to be small or few. */
+export async function loadAll(
+  documents: Pick<Documents, "load">,
+  collection: string,
+  ids: readonly string[],
+): Promise<readonly (StoredDocument | undefined)[]> {
+  const found = new Map<string, StoredDocument>();
+  for await (const piece of loadPieces(documents, collection, ids)) {
+    for (const document of piece.documents) if (document !== undefined) found.set(document.id, document);
+  }
+  return ids.map((id) => found.get(id));
+}
 
 /** A page's start that does not fit the query's sort. */
 export class SortKeyError extends Error {

@@ -1,6 +1,15 @@
 /** The documents that a projector has at hand. A stale one does no harm: its write conflicts, and it is loaded again. */
 
-import type { Applied, CheckpointWrite, Documents, DocumentWrite, Fields, StoredDocument, WriteConflict } from "../documents.ts";
+import {
+  type Applied,
+  type CheckpointWrite,
+  type Documents,
+  type DocumentWrite,
+  type Fields,
+  loadPieces,
+  type StoredDocument,
+  type WriteConflict,
+} from "../documents.ts";
 import type { Projection } from "../projection.ts";
 
 /** How many documents are kept: some tens of megabytes of usual orders. */
@@ -43,8 +52,12 @@ export interface DocumentPlace {
 /** Loads and writes documents through what is at hand. */
 export interface DocumentCache {
   keyOf(view: Projection, id: string): string;
-  /** Documents in the order of the places asked for; undefined where there is none. */
-  load(places: readonly DocumentPlace[]): Promise<readonly (CachedDocument | undefined)[]>;
+  /**
+   * Documents in the order of the places asked for; undefined where there is none.
+   *
+   * @throws {TooManyBytesError} more than `maxPieces` pieces of documents would have to be loaded
+   */
+  load(places: readonly DocumentPlace[], maxPieces?: number): Promise<readonly (CachedDocument | undefined)[]>;
   /**
    * Writes documents and whatever else belongs to them, then checkpoints, and returns the keys of what conflicted, documents by `keyOf`;
    * these are forgotten. From the call on, the documents are at hand as they are being written; after a failure none of them is.
@@ -59,6 +72,15 @@ export interface DocumentCache {
   clear(): void;
 }
 
+/** The documents that are asked for together are larger than can be held. */
+export class TooManyBytesError extends Error {
+  override readonly name = "TooManyBytesError";
+
+  constructor() {
+    super("the documents that these events belong to are too large together; take fewer events at once");
+  }
+}
+
 /** Creates a cache over the documents of all views. */
 export function createDocumentCache(documents: Documents, { maxBytes = MAX_CACHED_BYTES } = {}): DocumentCache {
   const cache = new Map<string, KnownDocument & { readonly bytes: number }>();
@@ -67,17 +89,19 @@ export function createDocumentCache(documents: Documents, { maxBytes = MAX_CACHE
 
   return {
     keyOf,
-    async load(places) {
+    async load(places, maxPieces = Number.POSITIVE_INFINITY) {
       const missing = places.filter(({ view, id }) => !view.writeOnce && !cache.has(keyOf(view, id)));
       const loaded = new Map<string, CachedDocument>();
+      let pieces = 0;
       const byView = [...Map.groupBy(missing, ({ view }) => view)];
       await Promise.all(
         byView.map(async ([view, wanted]) => {
-          const found = await documents.load(
-            view.collection.name,
-            wanted.map(({ id }) => id),
-          );
-          for (const stored of found) if (stored !== undefined) loaded.set(keyOf(view, stored.id), decoded(view, stored));
+          const ids = wanted.map(({ id }) => id);
+          for await (const piece of loadPieces(documents, view.collection.name, ids)) {
+            pieces += 1;
+            if (pieces > maxPieces + byView.length) throw new TooManyBytesError();
+            for (const stored of piece.documents) if (stored !== undefined) loaded.set(keyOf(view, stored.id), decoded(view, stored));
+          }
         }),
       );
       return places.map(({ view, id }) => cache.get(keyOf(view, id)) ?? loaded.get(keyOf(view, id)));

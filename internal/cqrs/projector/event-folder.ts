@@ -23,7 +23,11 @@ export interface DueEvents {
 /** Folds, and keeps at hand what it needs for it. */
 export interface EventFolder {
   readonly parkedKeys: ParkedKeys;
-  /** Folds a batch on top of the one before, which may be being written: as if all of it will be as it was folded. */
+  /**
+   * Folds a batch on top of the one before, which may be being written: as if all of it will be as it was folded.
+   *
+   * @throws {TooManyBytesError} nothing has happened; it has to be called with fewer events
+   */
   fold(due: readonly DueEvents[]): Promise<FoldedBatch>;
   /** Writes what the events make of the documents, then the checkpoints. Called for each batch in turn, when the one before has been written. */
   write(batch: FoldedBatch, checkpoints: readonly CheckpointWrite[]): Promise<void>;
@@ -35,6 +39,12 @@ export interface EventFolder {
   /** Forgets the documents at hand. */
   clear(): void;
 }
+
+/**
+ * How many pieces of documents one batch loads at most, of 3 MiB each: small events may belong to large documents. A single event is folded
+ * whatever it belongs to.
+ */
+const MAX_PIECES = 8;
 
 /** What events are folded into. */
 export interface EventFolderOptions extends ContentionOptions {
@@ -79,7 +89,8 @@ export function createEventFolder({ documents, clock, instance }: EventFolderOpt
       const folds = routeAll(due, parked);
       const late = new Set(folds.filter(isContended));
       const early = late.size === 0 ? folds : folds.filter((each) => !late.has(each));
-      return { due, round: { ...(await foldEach(early, parked)), folds }, late, parkings: before };
+      const isOne = due.every(({ events }) => events.length <= 1);
+      return { due, round: { ...(await foldEach(early, parked, isOne ? undefined : MAX_PIECES)), folds }, late, parkings: before };
     },
     async write(batch, checkpoints) {
       const { due } = batch;
@@ -174,8 +185,8 @@ export function createEventFolder({ documents, clock, instance }: EventFolderOpt
   }
 
   /** Folds each document, and parks what fails beside what was parked before. */
-  async function foldEach(folds: readonly Fold[], parked: Map<string, ParkedKey>): Promise<Round> {
-    const loaded = await cache.load(folds);
+  async function foldEach(folds: readonly Fold[], parked: Map<string, ParkedKey>, maxPieces?: number): Promise<Round> {
+    const loaded = await cache.load(folds, maxPieces);
     const folded: FoldedDocument[] = [];
     folds.forEach((each, index) => {
       const { view, id, events } = each;

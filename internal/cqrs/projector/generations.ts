@@ -3,7 +3,7 @@
  * Each change is one guarded write of one document, so all processes see the same before and after it (P6).
  */
 
-import { type Checkpoint, type Collection, type Documents, NEWS } from "../documents.ts";
+import { type Checkpoint, type Collection, type Documents, loadAll, NEWS } from "../documents.ts";
 import type { Stream } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import { entryFromFields, fieldsFromEntry } from "./stored-generations.ts";
@@ -92,7 +92,8 @@ const MAX_ATTEMPTS = 50;
 /** Opens the catalogue in the documents. */
 export function openCatalogue(documents: Pick<Documents, "load" | "write">): Catalogue {
   const load: Catalogue["load"] = async (views) => {
-    const found = await documents.load(
+    const found = await loadAll(
+      documents,
       GENERATIONS,
       views.map(({ name }) => name),
     );

@@ -5,8 +5,9 @@
 
 import { type Bell, createBell } from "../bell.ts";
 import { DocumentsSetBackError } from "../documents.ts";
-import type { Poll } from "../log.ts";
+import type { LogRecord, Poll } from "../log.ts";
 import type { Projection } from "../projection.ts";
+import { TooManyBytesError } from "./document-cache.ts";
 import { createPartitions, type PartitionsOptions, type PreparedBatch } from "./kept-partitions.ts";
 import { type Ongoing, ongoing } from "./ongoing.ts";
 
@@ -122,15 +123,28 @@ export async function keepGenerations(options: KeepOptions): Promise<void> {
       for (const partition of gained) await partitions.takeOver(partition);
       if (gained.length > 0) await partitions.answerRequests();
     }
-    if (records.length === 0) return;
-    const startedAtMs = clock.now();
-    const batch = await partitions.prepare(records);
-    maxRecords = nextBatchEvents(records.length, bytesToWrite(batch), maxRecords * 2);
-    await writing.result;
-    writing = ongoing(partitions.write(batch), happened);
-    if (rest === undefined && records.length >= batchEvents * LARGE_BATCH) return;
-    await writing.result;
-    await rest?.(clock.now() - startedAtMs);
+    for (let left = records; left.length > 0; ) {
+      const startedAtMs = clock.now();
+      const { batch, taken } = await prepareFirst(left);
+      left = left.slice(taken);
+      maxRecords = nextBatchEvents(taken, bytesToWrite(batch), maxRecords * 2);
+      await writing.result;
+      writing = ongoing(partitions.write(batch), happened);
+      if (rest === undefined && taken >= batchEvents * LARGE_BATCH) continue;
+      await writing.result;
+      await rest?.(clock.now() - startedAtMs);
+    }
+  }
+
+  /** As many of the records as belong to documents that can be held together. */
+  async function prepareFirst(records: readonly LogRecord[]): Promise<{ readonly batch: PreparedBatch; readonly taken: number }> {
+    for (let taken = records.length; ; taken = Math.ceil(taken / 2)) {
+      try {
+        return { batch: await partitions.prepare(records.slice(0, taken)), taken };
+      } catch (error) {
+        if (!(error instanceof TooManyBytesError)) throw error;
+      }
+    }
   }
 
   /** As many events as belong to enough documents, if the next are like the last. */

@@ -65,6 +65,7 @@ export interface Partitions {
    * Folds records on top of what has been prepared before, which may be being written.
    *
    * @throws {GapError} the partition sequence has a gap
+   * @throws {TooManyBytesError} nothing has happened; it has to be called with fewer records
    */
   prepare(records: readonly LogRecord[]): Promise<PreparedBatch>;
   /** Writes what was prepared, in the order in which it was. After a failure nothing of this may be used any more. */
@@ -117,8 +118,9 @@ export function createPartitions(options: PartitionsOptions, generations: readon
         const standing = places.get(partition);
         return next.map((place, index) => checkpointOf(index, partition, place, standing?.[index]));
       });
+      const folded = await folder.fold(due);
       for (const [partition, next] of after) places.set(partition, next);
-      return { folded: await folder.fold(due), checkpoints, applied: [...after].flatMap(appliedIn) };
+      return { folded, checkpoints, applied: [...after].flatMap(appliedIn) };
     },
     async write({ folded, checkpoints, applied }) {
       await folder.write(folded, checkpoints);

@@ -3,7 +3,7 @@
  * (P7). The queue is not copied: the events stay in the log, and a key's entry says where to go on.
  */
 
-import { type Checkpoint, type Collection, type Condition, type Documents, NEWS, type SortKey } from "../documents.ts";
+import { type Checkpoint, type Collection, type Condition, type Documents, loadAll, NEWS, type SortKey } from "../documents.ts";
 import { PARKED, parkedFromStored, parkedWrite, storedState } from "./stored-parked-keys.ts";
 
 const PARKED_NEWS = `${NEWS}${PARKED}`;
@@ -133,7 +133,7 @@ export async function loadParkedById(
   documents: Pick<Documents, "load">,
   ids: readonly string[],
 ): Promise<readonly (ParkedKey | undefined)[]> {
-  return (await documents.load(PARKED, ids)).map((stored) => stored && parkedFromStored(stored));
+  return (await loadAll(documents, PARKED, ids)).map((stored) => stored && parkedFromStored(stored));
 }
 
 /** Asks the projectors for something: the one that has the partition answers. */

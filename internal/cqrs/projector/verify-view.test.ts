@@ -16,7 +16,7 @@ import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import type { DocumentWrite, StoredDocument } from "../documents.ts";
 import type { Projection } from "../projection.ts";
-import { verifyView } from "./verify-view.ts";
+import { type VerifyOptions, verifyView } from "./verify-view.ts";
 
 const [view] = orders.views as [Projection];
 const ids = Array.from({ length: 12 }, (_, number) => `order-${number}`);
@@ -36,7 +36,7 @@ async function projected() {
   const source = { log, documents, events: orders.events, topics: orders.topics, signal: AbortSignal.timeout(30_000) };
   return {
     documents,
-    verify: (options: { readonly all: boolean; readonly maxDocuments?: number }) => verifyView({ ...source, view, ...options }),
+    verify: (options: Pick<VerifyOptions, "all" | "maxDocuments" | "maxBytes">) => verifyView({ ...source, view, ...options }),
     async spoil(id: string, change: (document: StoredDocument) => Partial<DocumentWrite>) {
       const [document] = await documents.load(collection, [id]);
       if (document === undefined) throw new Error(`there is no ${id}`);
@@ -50,6 +50,7 @@ async function projected() {
 it.each([
   ["at once", { all: false }, 1],
   ["in passes", { all: true, maxDocuments: 3 }, 4],
+  ["in passes of few bytes", { all: true, maxBytes: 2_000 }, 3],
 ])("a changed field and a document that no event belongs to are found, %s", async (_, how, atLeastPasses) => {
   const { verify, spoil } = await projected();
   const before = await verify(how);

@@ -3,13 +3,14 @@
  * position that it says it has, so nothing has to stand still. Documents that no event belongs to are looked for when all are compared.
  */
 
-import type { Applied, Documents, DocumentValue, SortKey, StoredDocument } from "../documents.ts";
+import { type Applied, type Documents, type DocumentValue, loadAll, type SortKey, type StoredDocument } from "../documents.ts";
 import { type DeliveredEvent, delivered, type ReadableEvent } from "../event/delivered-event.ts";
 import type { Log, LogRecord } from "../log.ts";
 import { murmur2 } from "../partition.ts";
 import { appliedIn, appliedUpTo } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import type { EventReader } from "../upcasting.ts";
+import { bytesOf } from "./document-bytes.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
 
 /** What is verified, and how thoroughly. */
@@ -25,6 +26,8 @@ export interface VerifyOptions {
   readonly signal: AbortSignal;
   /** How many documents are folded at once. Default 20,000. */
   readonly maxDocuments?: number;
+  /** About how many bytes of documents are folded at once. Default 64 MiB. */
+  readonly maxBytes?: number;
   /** Awaited after each piece of work, with how many events it folded, so that what shares the thread has its turn. */
   readonly onEvents?: (count: number) => Promise<void> | void;
 }
@@ -45,6 +48,9 @@ export interface Verification {
 }
 
 const MAX_DOCUMENTS = 20_000;
+
+/** The documents are there twice, folded and stored, and as objects they take a few times as much. */
+const MAX_BYTES = 64 * 1024 * 1024;
 
 /** Documents that are loaded, or compared, in one piece: some tens of milliseconds. */
 const DOCUMENTS_AT_ONCE = 500;
@@ -124,7 +130,7 @@ interface Pass {
 }
 
 async function foldPass(options: VerifyOptions, window: Window): Promise<Pass> {
-  const { documents, log, view, topics, events, signal, maxDocuments = MAX_DOCUMENTS } = options;
+  const { documents, log, view, topics, events, signal, maxDocuments = MAX_DOCUMENTS, maxBytes = MAX_BYTES } = options;
   const ends = new Map((await documents.checkpoints(view.collection.name)).map((checkpoint) => [checkpoint.partition, checkpoint]));
   const parked = parkedPlaces(view, await listParked(documents, { all: true }));
   const stream = log.topicId(topics.events.name);
@@ -132,18 +138,40 @@ async function foldPass(options: VerifyOptions, window: Window): Promise<Pass> {
   const expected = new Map<string, Expected>();
   const isNew = onceEach();
   let { until } = window;
+  /** Of the documents, at most: a document has the bytes of its events, until it is measured. */
+  let bytes = 0;
   for (const { partition, nextOffset } of ends.values()) {
     for await (const records of await log.tail({ topic: topics.events.name, partition, from: 0, to: nextOffset, signal })) {
-      for (const event of records.map(read).filter(isNew))
-        foldInto(expected, view, event, parked, (id) => inWindow(id, { ...window, until }));
-      while (expected.size > maxDocuments && window.ids === undefined) {
+      for (const record of records) {
+        const event = read(record);
+        if (!isNew(event)) continue;
+        foldInto(expected, view, event, parked, (id) => {
+          const isWanted = inWindow(id, { ...window, until });
+          if (isWanted) bytes += record.value.length;
+          return isWanted;
+        });
+      }
+      if (bytes > maxBytes) bytes = bytesOfAll(view, expected);
+      while (
+        (expected.size > maxDocuments || bytes > maxBytes) &&
+        expected.size > 1 &&
+        until > window.from + 1 &&
+        window.ids === undefined
+      ) {
         until = window.from + Math.ceil((until - window.from) / 2);
         for (const id of expected.keys()) if (!inWindow(id, { ...window, until })) expected.delete(id);
+        if (bytes > maxBytes) bytes = bytesOfAll(view, expected);
       }
       await options.onEvents?.(records.length);
     }
   }
   return { expected, until, ends, parked };
+}
+
+function bytesOfAll(view: Projection, expected: ReadonlyMap<string, Expected>): number {
+  let bytes = 0;
+  for (const { document } of expected.values()) bytes += document === undefined ? 0 : bytesOf(view.encode(document));
+  return bytes;
 }
 
 /** A log may have an event twice: whoever has seen its sequence passes over it. */
@@ -200,7 +228,7 @@ async function compare(options: VerifyOptions, pass: Pass, ids: readonly string[
   const stored = new Map<string, StoredDocument>();
   for (const piece of pieces) {
     if (signal.aborted) return [];
-    for (const document of await documents.load(view.collection.name, piece)) {
+    for (const document of await loadAll(documents, view.collection.name, piece)) {
       if (document !== undefined) stored.set(document.id, document);
     }
     await onEvents?.(0);

@@ -23,6 +23,7 @@ let gate: Promise<unknown>;
 /** What its answer waits for. */
 let answerGate: Promise<unknown>;
 let sequence: number;
+let maxBytes: number | undefined;
 
 beforeEach(async () => {
   documents = await openEmbeddedDocuments({ inMemory: true });
@@ -37,11 +38,12 @@ beforeEach(async () => {
   gate = Promise.resolve();
   answerGate = Promise.resolve();
   sequence = 0;
+  maxBytes = undefined;
   const gated = {
     async load(collection: string, ids: readonly string[]) {
       loads.push(ids);
       await gate;
-      const found = await documents.load(collection, ids);
+      const found = await documents.load(collection, ids, maxBytes);
       await answerGate;
       return found;
     },
@@ -62,6 +64,14 @@ it("who follows what is not there yet is told so, and sees it when it is", async
   expect(await versionOf(states.next())).toBeUndefined();
   await put("a", 1);
   expect(await versionOf(states.next())).toBe(1);
+});
+
+it("documents that are too large to be loaded together are shown one after the other", async () => {
+  maxBytes = 1;
+  const ids = ["a", "b", "c"];
+  for (const id of ids) await put(id, 1);
+  const shown = ids.map((id) => versionOf(watch.follow(id, forever).next()));
+  expect(await Promise.all(shown)).toEqual([1, 1, 1]);
 });
 
 it("who is slow sees the latest only", async () => {

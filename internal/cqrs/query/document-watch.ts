@@ -114,13 +114,15 @@ export function createDocumentWatch<Desc extends DescMessage>(options: DocumentW
     if (place.isLoading) return;
     place.isLoading = true;
     while (place.due.size > 0) {
-      const ids = [...place.due.keys().take(MAX_LOADED)];
+      const ids = [...place.due.keys().take(MAX_LOADED)].toSorted();
       for (const id of ids) place.due.delete(id);
       // Only those who ask already: what is loaded now may be older than what a later one has waited for.
       const asking = ids.map((id) => [...(place.followers.get(id) ?? [])]);
       try {
         const found = await documents.load(view.collection.name, ids);
-        asking.forEach((followers, index) => show(followers, found[index]));
+        // Large documents come in several loads.
+        for (const id of ids.slice(found.length)) place.due.add(id);
+        asking.slice(0, found.length).forEach((followers, index) => show(followers, found[index]));
       } catch (error) {
         for (const follower of asking.flat()) {
           follower.failure = { error };

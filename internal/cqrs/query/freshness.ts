@@ -14,6 +14,14 @@ import type { Projection } from "../projection.ts";
 import { announcedView, openCatalogue } from "../projector/generations.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { sharedRead } from "./shared-read.ts";
+import { createTurns } from "./turns.ts";
+
+/**
+ * How many reads by id, and how many pages, are under way at once; the others wait. Each may hold 3 MiB of documents, which are several times
+ * as much in memory, however many callers ask. Reads by id are apart, since a page may take long.
+ */
+const LOADS_AT_ONCE = 16;
+const FINDS_AT_ONCE = 8;
 
 /** A view cannot show a token's position yet; the same read may succeed a moment later. */
 export class NotYetVisibleError extends Error {
@@ -97,6 +105,8 @@ interface ViewState {
 export async function startFreshness({ documents, views, onError }: FreshnessOptions): Promise<Freshness> {
   const catalogue = openCatalogue(documents);
   const progress = createProgress();
+  const loading = createTurns(LOADS_AT_ONCE);
+  const finding = createTurns(FINDS_AT_ONCE);
   const stopped = new AbortController();
   let anyStream = Promise.withResolvers<void>();
   const states = new Map(views.map((view) => [view.name, stateOf(view)] as const));
@@ -129,8 +139,8 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
       return stream;
     },
     documents: {
-      load: (collection, ids) => documents.load(liveCollection(collection), ids),
-      find: (query) => documents.find({ ...query, collection: liveCollection(query.collection) }),
+      load: (collection, ...rest) => loading(() => documents.load(liveCollection(collection), ...rest)),
+      find: (query) => finding(() => documents.find({ ...query, collection: liveCollection(query.collection) })),
     },
     collection: (view) => liveCollection(view.collection.name),
     positions(view) {

@@ -17,8 +17,8 @@ export function createWitness(documents: DocumentReader): Witness {
     get seen() {
       return seen;
     },
-    async load(collection, ids) {
-      const documentsFound = await documents.load(collection, ids);
+    async load(...args) {
+      const documentsFound = await documents.load(...args);
       documentsFound.forEach(note);
       return documentsFound;
     },

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Checkpoint, DocumentsSetBackError, NEWS } from "../documents.ts";
 import { describeFinding, describePaging } from "./documents-contract-finding.ts";
+import { describeLoading } from "./documents-contract-loading.ts";
 import {
   all,
   type Context,
@@ -32,6 +33,7 @@ export function describeDocuments(name: string, open: () => Promise<DocumentsUnd
 
     const context: Context = { documents: () => store.documents, store: () => store };
     describe("writing", () => describeWriting(context));
+    describe("loading", () => describeLoading(context));
     describe("finding", () => describeFinding(context));
     describe("paging", () => describePaging(context));
     describe("checkpoints", () => describeCheckpoints(context));

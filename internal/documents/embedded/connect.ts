@@ -52,8 +52,8 @@ export function documentsOverPorts({ writer: writerPort, reader: readerPort }: I
     guarantees: { neverGoBack: true },
     prepare: (collections) => writer.call("prepare", collections),
     drop: (collections) => writer.call("drop", collections),
-    async load(collection, ids) {
-      const rows = await reader.call("load", { collection, ids });
+    async load(collection, ids, maxBytes) {
+      const rows = await reader.call("load", { collection, ids, maxBytes });
       return rows.map((row) => row && documentOf(row));
     },
     async write(writes, checkpoints) {

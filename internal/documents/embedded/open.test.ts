@@ -78,7 +78,7 @@ function remoteDocuments(documents: EmbeddedDocuments): Documents {
     guarantees: documents.guarantees,
     prepare: (collections) => client.call("prepare", collections),
     drop: (collections) => client.call("drop", collections),
-    load: (collection, ids) => client.call("load", { collection, ids }),
+    load: (collection, ids, maxBytes) => client.call("load", { collection, ids, maxBytes }),
     write: (writes, checkpoints) => client.call("write", { writes, checkpoints }),
     find: (query) => client.call("find", query),
     checkpoints: (collection) => client.call("checkpoints", collection),

@@ -20,8 +20,14 @@ export interface RowPage {
   readonly hasMore: boolean;
 }
 
+export interface LoadArgument {
+  readonly collection: string;
+  readonly ids: readonly string[];
+  readonly maxBytes: number | undefined;
+}
+
 export interface ReaderMethods {
-  load(argument: { readonly collection: string; readonly ids: readonly string[] }): readonly (Row | undefined)[];
+  load(argument: LoadArgument): readonly (Row | undefined)[];
   find(query: Find): RowPage;
   checkpoints(collection: string): readonly Checkpoint[];
 }

@@ -4,6 +4,7 @@ import { type MessagePort, workerData } from "node:worker_threads";
 import type { Checkpoint, Collection, DocumentWrite, Find, Page, StoredDocument, WriteConflict } from "../../cqrs/documents.ts";
 import { type PortRequest, servePort } from "../../platform/port-rpc.ts";
 import { connectEmbeddedDocuments } from "./connect.ts";
+import type { LoadArgument } from "./protocol.ts";
 
 export interface RemoteTask {
   readonly store: MessagePort;
@@ -13,7 +14,7 @@ export interface RemoteTask {
 export interface RemoteMethods {
   prepare(collections: readonly Collection[]): void;
   drop(collections: readonly string[]): void;
-  load(argument: { readonly collection: string; readonly ids: readonly string[] }): readonly (StoredDocument | undefined)[];
+  load(argument: LoadArgument): readonly (StoredDocument | undefined)[];
   write(argument: { readonly writes: readonly DocumentWrite[]; readonly checkpoints: readonly Checkpoint[] }): readonly WriteConflict[];
   find(query: Find): Page;
   checkpoints(collection: string): readonly Checkpoint[];
@@ -35,7 +36,7 @@ async function answer(request: PortRequest<RemoteMethods>): Promise<void> {
     case "drop":
       return request.answer(await documents.drop(request.argument));
     case "load":
-      return request.answer(await documents.load(request.argument.collection, request.argument.ids));
+      return request.answer(await documents.load(request.argument.collection, request.argument.ids, request.argument.maxBytes));
     case "write":
       return request.answer(await documents.write(request.argument.writes, request.argument.checkpoints));
     case "find":

@@ -9,6 +9,7 @@ import {
   FIND_BYTES,
   type Find,
   type Index,
+  LOAD_BYTES,
   setBackError,
   type WriteConflict,
 } from "../../cqrs/documents.ts";
@@ -31,7 +32,7 @@ export interface Store {
   transaction<Result>(run: () => Result): Result;
   prepare(collections: readonly Collection[]): void;
   drop(collections: readonly string[]): void;
-  load(collection: string, ids: readonly string[]): readonly (Row | undefined)[];
+  load(collection: string, ids: readonly string[], maxBytes?: number): readonly (Row | undefined)[];
   /** @throws {DocumentsSetBackError} */
   write(writes: readonly RowWrite[], checkpoints: readonly CheckpointWrite[]): readonly WriteConflict[];
   find(query: Find): RowPage;
@@ -167,9 +168,20 @@ class SqliteStore implements Store {
     this.#db.prepare("INSERT OR REPLACE INTO indexes VALUES (?, ?, ?)").run(collection, name, definition);
   }
 
-  load(collection: string, ids: readonly string[]): readonly (Row | undefined)[] {
+  load(collection: string, ids: readonly string[], maxBytes = LOAD_BYTES): readonly (Row | undefined)[] {
     const statements = this.#statements(collection);
-    return ids.map((id) => statements?.load.get(id) as Row | undefined);
+    const rows: (Row | undefined)[] = [];
+    let bytes = 0;
+    for (const id of ids) {
+      const row = statements?.load.get(id) as Row | undefined;
+      if (row !== undefined) {
+        const isFirst = bytes === 0;
+        bytes += Buffer.byteLength(row[FIELDS]);
+        if (!isFirst && bytes > maxBytes) break;
+      }
+      rows.push(row);
+    }
+    return rows;
   }
 
   write(writes: readonly RowWrite[], checkpoints: readonly CheckpointWrite[]): readonly WriteConflict[] {

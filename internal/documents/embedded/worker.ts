@@ -77,7 +77,8 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
       documents.drop(request.argument);
       return () => request.answer();
     case "load": {
-      const rows = documents.load(request.argument.collection, request.argument.ids);
+      const { collection, ids, maxBytes } = request.argument;
+      const rows = documents.load(collection, ids, maxBytes);
       return () => request.answer(rows);
     }
     case "find": {

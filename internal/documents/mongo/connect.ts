@@ -76,7 +76,7 @@ function createDocuments(client: MongoClient, db: Db): MongoDocuments {
       }),
     missingIndexes: (collections) =>
       call(async () => (await Promise.all(collections.map(({ name, indexes }) => findMissing(documentsOf(name), indexes)))).flat()),
-    load: (collection, ids) => call(() => loadDocuments(documentsOf(collection), ids)),
+    load: (collection, ids, maxBytes) => call(() => loadDocuments(documentsOf(collection), ids, maxBytes)),
     write: (writes, advanced) =>
       call(async () => {
         // Behind all that was loaded, and before anything is written: what is written rests on what is complete.

@@ -1,7 +1,16 @@
 /** Queries of the port in MongoDB's terms, such that the indexes of the collection serve them. */
 
 import { BSON, type Collection, type Filter, type SortDirection } from "mongodb";
-import { type Condition, FIND_BYTES, type Find, type Page, type SortKey, SortKeyError, type StoredDocument } from "../../cqrs/documents.ts";
+import {
+  type Condition,
+  FIND_BYTES,
+  type Find,
+  LOAD_BYTES,
+  type Page,
+  type SortKey,
+  SortKeyError,
+  type StoredDocument,
+} from "../../cqrs/documents.ts";
 import { checkedPath, documentFromStored, type Stored, valueAt } from "./stored.ts";
 
 /** After this the server ends a query itself, so that no one waits for an answer that it works on in vain. */
@@ -10,16 +19,43 @@ const MAX_QUERY_MS = 10_000;
 /** The server sends so many documents at once, and no more than 16 MiB: the default page is one answer, and large documents are few of one. */
 const BATCH_DOCUMENTS = 64;
 
+/** The documents of the first ids, one at least, that hold no more than so many bytes. */
 export async function loadDocuments(
   collection: Collection<Stored>,
   ids: readonly string[],
+  maxBytes = LOAD_BYTES,
 ): Promise<readonly (StoredDocument | undefined)[]> {
   if (ids.length === 0) return [];
-  const found = await collection
-    .find({ _id: { $in: [...new Set(ids)] } }, { batchSize: ids.length + 1, maxTimeMS: MAX_QUERY_MS })
-    .toArray();
-  const documents = new Map(found.map((stored) => [stored._id, documentFromStored(stored)]));
+  const cursor = collection
+    .find({ _id: { $in: [...new Set(ids)] } }, { batchSize: ids.length + 1, maxTimeMS: MAX_QUERY_MS, raw: true })
+    .sort({ _id: 1 });
+  const documents = new Map<string, StoredDocument>();
+  let bytes = 0;
+  for await (const stored of cursor) {
+    const raw = rawOf(stored);
+    bytes += raw.length;
+    const document = documentFromStored(BSON.deserialize(raw) as Stored);
+    if (documents.size > 0 && bytes > maxBytes) return beforeCut(document.id);
+    documents.set(document.id, document);
+  }
   return ids.map((id) => documents.get(id));
+
+  /** Those of the first ids that come before the first document that was not taken. */
+  function beforeCut(cut: string): Promise<readonly (StoredDocument | undefined)[]> | readonly (StoredDocument | undefined)[] {
+    const end = ids.findIndex((id) => compareIds(id, cut) >= 0);
+    if (end === 0) return loadDocuments(collection, ids.slice(0, 1), maxBytes);
+    return ids.slice(0, end).map((id) => documents.get(id));
+  }
+}
+
+/** In the order of the server, which compares bytes of UTF-8. */
+function compareIds(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
+}
+
+/** With `raw`, the driver hands out the bytes, whatever the type says. */
+function rawOf(stored: Stored): Uint8Array {
+  return stored as unknown as Uint8Array;
 }
 
 /** One page, and one document more that tells whether there is another. @throws {SortKeyError} `after` does not fit `sort` */
@@ -36,8 +72,7 @@ export async function findDocuments(collection: Collection<Stored>, query: Find)
   let bytes = 0;
   // Leaving the loop closes the cursor.
   for await (const stored of cursor) {
-    // With `raw`, the driver hands out the bytes, whatever the type says.
-    const raw = stored as unknown as Uint8Array;
+    const raw = rawOf(stored);
     bytes += raw.length;
     const last = documents.at(-1);
     if (last !== undefined && (documents.length === limit || bytes > maxBytes)) return { documents, next: sortKeyOf(query, last) };

@@ -146,7 +146,7 @@ describe("returns", () => {
 
   it("are limited in lines", () => {
     const wide = Array.from({ length: MAX_LINES }, (_, n) => line({ lineId: `l${n}`, quantity: 10, unitPrice: eur(0n) }));
-    const everyLine = wide.map(({ lineId }) => ({ lineId, quantity: 1 }));
+    const everyLine = wide.map((_, n) => ({ lineId: `l${n}`, quantity: 1 }));
     const past = [createOrder({ lines: wide }), placeOrder(), shipOrder(), deliverOrder()];
     const full = after(...past, ...times(MAX_RETURN_LINES / MAX_LINES, (n) => returnItems({ returnId: `r${n}`, lines: everyLine })));
     full.when(returnItems({ lines: everyLine.slice(0, 1) })).expect(rejected("TOO_MANY_ENTRIES", { max_return_lines: "5000" }));

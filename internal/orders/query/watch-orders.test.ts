@@ -32,6 +32,7 @@ const drafts = create(OrderFilterSchema, { customerId: "ada", statuses: [OrderSt
 let gateway: CommandGateway;
 let changed: ChangedOrders;
 let isAway: boolean;
+let maxBytes: number | undefined;
 
 beforeEach(async () => {
   const documents: Documents = await openEmbeddedDocuments({ inMemory: true });
@@ -44,10 +45,11 @@ beforeEach(async () => {
   const freshness = await startFreshness({ documents, views: orderViews });
   onTestFinished(() => freshness[Symbol.asyncDispose]());
   isAway = false;
+  maxBytes = undefined;
   const failing: Pick<Documents, "load"> = {
     async load(collection, ids) {
       if (isAway) throw new DocumentsUnavailableError("away");
-      return documents.load(collection, ids);
+      return documents.load(collection, ids, maxBytes);
     },
   };
   const tail = createEventTail({ documents, freshness, view: orderHistory, alongside: [orders] });
@@ -61,6 +63,22 @@ it("an order that changed often is shown once, as it is, by who comes late", asy
   for (const change of changes) await decide(often, change, CommandStage.DECIDED);
   await decide(last, createOrder);
   expect(await told(drafts, [often, last])).toEqual([`${last}/1`, `${often}/601`]);
+});
+
+it("orders that are too large to be loaded together are told one after the other, and the position comes with the last", async () => {
+  maxBytes = 1;
+  const ids = ["a", "b", "c"].map((name) => orderIn(0, name));
+  for (const id of ids) await decide(id, createOrder, id === ids.at(-1) ? CommandStage.PROJECTED : CommandStage.DECIDED);
+  const batches: (readonly [count: number, sequence: number | undefined])[] = [];
+  for await (const { changes, position } of watchOrders(changed, { filter: drafts, from: new Map() }, forever)) {
+    batches.push([changes.length, position.get(0)]);
+    if (batches.length === ids.length) break;
+  }
+  expect(batches).toEqual([
+    [1, undefined],
+    [1, undefined],
+    [1, 3],
+  ]);
 });
 
 it("what does not match any more has left; what never could is not told", async () => {

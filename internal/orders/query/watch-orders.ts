@@ -27,10 +27,18 @@ export interface OrderChanges {
   readonly position: Sequences;
 }
 
-/** The orders that events changed, loaded once for all who watch. */
+/** The orders that events changed, loaded once for all who watch at the same pace. */
 export interface ChangedOrders {
   readonly tail: EventTail<OrderEvent>;
-  load(chunk: EventChunk<OrderEvent>): Promise<readonly StoredDocument[]>;
+  /** In pieces that a process can hold for many who watch. */
+  load(chunk: EventChunk<OrderEvent>): AsyncGenerator<readonly StoredDocument[]>;
+}
+
+/** The orders from one of a chunk's on, as many as were loaded together. */
+interface Piece {
+  readonly orders: readonly StoredDocument[];
+  /** Where the next begins. */
+  readonly end: number;
 }
 
 export function changedOrders(
@@ -38,23 +46,36 @@ export function changedOrders(
   tail: EventTail<OrderEvent>,
   freshness: Pick<Freshness, "confirms">,
 ): ChangedOrders {
-  const loads = new WeakMap<EventChunk<OrderEvent>, Promise<readonly StoredDocument[]>>();
-  const load = async ({ events, ...place }: EventChunk<OrderEvent>): Promise<readonly StoredDocument[]> => {
-    const ids = new Set(events.map(({ metadata }) => metadata?.aggregateId ?? ""));
-    const found = await documents.load(orders.collection.name, [...ids]);
+  /** Of each chunk the piece that was asked for last: what has been shown is not held. */
+  const loads = new WeakMap<EventChunk<OrderEvent>, { readonly start: number; readonly piece: Promise<Piece> }>();
+
+  const load = async (place: EventChunk<OrderEvent>, ids: readonly string[], start: number): Promise<Piece> => {
+    const found = await documents.load(orders.collection.name, ids.slice(start));
     // An order that is not there any more would be passed over.
     if (!(await freshness.confirms(orders, positionAt(place)))) throw new DocumentsUnavailableError("the orders have been set back");
-    return found.filter((document) => document !== undefined);
+    return { orders: found.filter((document) => document !== undefined), end: start + found.length };
   };
+
+  const loadOnce = (chunk: EventChunk<OrderEvent>, ids: readonly string[], start: number): Promise<Piece> => {
+    const known = loads.get(chunk);
+    if (known?.start === start) return known.piece;
+    const own = { start, piece: load(chunk, ids, start) };
+    loads.set(chunk, own);
+    own.piece.catch(() => {
+      if (loads.get(chunk) === own) loads.delete(chunk);
+    });
+    return own.piece;
+  };
+
   return {
     tail,
-    load(chunk) {
-      const known = loads.get(chunk);
-      if (known !== undefined) return known;
-      const loading = load(chunk);
-      loads.set(chunk, loading);
-      loading.catch(() => loads.delete(chunk));
-      return loading;
+    async *load(chunk) {
+      const ids = [...new Set(chunk.events.map(({ metadata }) => metadata?.aggregateId ?? ""))].toSorted();
+      for (let start = 0; start < ids.length; ) {
+        const piece = await loadOnce(chunk, ids, start);
+        yield piece.orders;
+        start = piece.end;
+      }
     },
   };
 }
@@ -76,16 +97,25 @@ async function* changesOf(
   const lasting = conditions.filter(({ field }) => lastingFields.includes(field));
   let position = from;
   for await (const chunk of changed.tail.follow(from, {}, signal)) {
-    const changes = (await changed.load(chunk)).flatMap((document): readonly OrderChange[] => {
+    const before = position;
+    position = new Map(position).set(chunk.partition, chunk.sequence);
+    let waiting: readonly OrderChange[] | undefined;
+    for await (const found of changed.load(chunk)) {
+      for (const batch of inBatches(changesIn(found, chunk), sizeOf)) {
+        // Who is cut off in between gets all of the chunk again.
+        if (waiting !== undefined) yield { changes: waiting, position: before };
+        waiting = batch;
+      }
+    }
+    if (waiting !== undefined) yield { changes: waiting, position };
+  }
+
+  function changesIn(found: readonly StoredDocument[], chunk: EventChunk<OrderEvent>): readonly OrderChange[] {
+    return found.flatMap((document): readonly OrderChange[] => {
       if (changesAgain(document, chunk) || !matches(document.fields, lasting)) return [];
       if (!matches(document.fields, conditions)) return [{ change: { case: "leftOrderId", value: document.id } }];
       return [{ change: { case: "order", value: orders.decode(document.fields) } }];
     });
-    const before = position;
-    position = new Map(position).set(chunk.partition, chunk.sequence);
-    const batches = inBatches(changes, sizeOf);
-    // Who is cut off in between gets all of the chunk again.
-    for (const [index, batch] of batches.entries()) yield { changes: batch, position: index === batches.length - 1 ? position : before };
   }
 }
 
