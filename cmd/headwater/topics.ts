@@ -1,4 +1,6 @@
+import { anyPosition } from "../../internal/cqrs/command/take-over.ts";
 import type { Log, Topic } from "../../internal/cqrs/log.ts";
+import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderTopics } from "../../internal/orders/topics.ts";
 import { systemOptions } from "../../internal/process/options.ts";
 import { command, jsonOption } from "./command.ts";
@@ -10,13 +12,17 @@ export const topics = command({
   name: "topics",
   about: "the topics of the log, and what is in them",
   details: `Offsets count the records of a partition; on Kafka some places hold marks of transactions instead. A topic with retention "latest" holds
-keys, "live" ones hold nothing.`,
+keys, "live" ones hold nothing. What is wrong with topics is told with its fix, and it ends with 1.`,
   options: { ...jsonOption, ...systemOptions },
   async run({ values }) {
-    await using log = await openLog(values);
+    const problems: string[] = [];
+    await using log = await openLog(values, (problem) => problems.push(problem));
     const described = await Promise.all(Object.values(orderTopics).map((topic) => describe(log, topic)));
-    print(values.json ? `${JSON.stringify({ logId: log.id, topics: described }, null, 2)}\n` : toTable(log, described));
-    return 0;
+    const decidedWith = (await anyPosition({ log, domain: orderDomain }))?.partitions ?? log.partitions;
+    if (decidedWith !== log.partitions) problems.push(addedText(log, decidedWith));
+    const answer = { logId: log.id, topics: described, problems };
+    print(values.json ? `${JSON.stringify(answer, null, 2)}\n` : toTable(log, described) + problems.map((each) => `\n${each}\n`).join(""));
+    return problems.length === 0 ? 0 : 1;
   },
 });
 
@@ -48,6 +54,13 @@ async function countKeys(log: Log, topic: string): Promise<number> {
     count += keys.size;
   }
   return count;
+}
+
+function addedText(log: Log, decidedWith: number): string {
+  return (
+    `the topics have ${log.partitions} partitions, and commands were decided with ${decidedWith}: partitions were added, which no command handler ` +
+    "accepts. Export the log and import it into new topics"
+  );
 }
 
 function toTable(log: Log, described: readonly DescribedTopic[]): string {

@@ -17,6 +17,8 @@ export interface KafkaClient {
   readonly topics: readonly Topic[];
   /** null: nothing on disk. */
   readonly stateDirectory: string | null;
+  /** Told what is wrong with the topics, by who only reads them. Absent: they are refused. */
+  readonly onProblem?: (problem: string) => void;
 }
 
 /**
@@ -25,7 +27,11 @@ export interface KafkaClient {
  * @throws {ConfigError} settings that cannot be used
  * @throws {LogUnavailableError} it is away, and nobody waits
  */
-export function openKafka(config: KafkaConfig, { clientId, topics, stateDirectory }: KafkaClient, attempts?: Attempts): Promise<Log> {
+export function openKafka(
+  config: KafkaConfig,
+  { clientId, topics, stateDirectory, onProblem }: KafkaClient,
+  attempts?: Attempts,
+): Promise<Log> {
   const options: KafkaLogOptions = {
     brokers: config["kafka-brokers"],
     clientId,
@@ -34,6 +40,7 @@ export function openKafka(config: KafkaConfig, { clientId, topics, stateDirector
     ...(config.partitions ? { partitions: config.partitions } : {}),
     ...(config["replication-factor"] === undefined ? {} : { replicationFactor: config["replication-factor"] }),
     stateDirectory,
+    ...(onProblem === undefined ? {} : { onProblem }),
     ...tlsOf(config),
     ...saslOf(config),
   };

@@ -3,7 +3,7 @@ import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
 import { print } from "../printable.ts";
-import { openLog } from "../system/open.ts";
+import { openLogToWrite } from "../system/open.ts";
 import { table } from "../table.ts";
 import { findLost, skip } from "./lost.ts";
 
@@ -14,7 +14,7 @@ export const skipLost = command({
 What they were about stays as it is: nobody will decide them, unless their senders send them again. All command handlers must be stopped.`,
   options: { ...yesOption, ...systemOptions },
   async run({ values }) {
-    await using log = await openLog(values);
+    await using log = await openLogToWrite(values);
     const lost = await findLost(log);
     if (lost.length === 0) {
       print("no commands are lost\n");

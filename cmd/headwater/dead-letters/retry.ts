@@ -8,7 +8,7 @@ import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
 import { print } from "../printable.ts";
-import { openLog } from "../system/open.ts";
+import { openLogToWrite } from "../system/open.ts";
 import { findOpenLetters } from "./find.ts";
 import { actorOption, resolve } from "./resolve.ts";
 import { commandIn, isUndecided, type SentAgain, sendAgain } from "./send-again.ts";
@@ -30,7 +30,7 @@ dead letter.`,
   },
   async run({ values, positionals }) {
     if (positionals.length === 0) throw new ConfigError("name dead letters; headwater dead-letters list shows their ids");
-    await using log = await openLog(values);
+    await using log = await openLogToWrite(values);
     const letters = await findOpenLetters(log, positionals);
     for (const letter of letters) commandIn(letter, log);
     if (!(await confirm(`Send ${letters.length} command(s) again?`, values))) return 1;

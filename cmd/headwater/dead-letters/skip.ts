@@ -4,7 +4,7 @@ import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
 import { print } from "../printable.ts";
-import { openLog } from "../system/open.ts";
+import { openLogToWrite } from "../system/open.ts";
 import { findOpenLetters } from "./find.ts";
 import { actorOption, resolve } from "./resolve.ts";
 
@@ -16,7 +16,7 @@ export const skip = command({
   options: { reason: flagOnly(text("why; it is recorded")), ...actorOption, ...yesOption, ...systemOptions },
   async run({ values, positionals }) {
     if (positionals.length === 0) throw new ConfigError("name dead letters; headwater dead-letters list shows their ids");
-    await using log = await openLog(values);
+    await using log = await openLogToWrite(values);
     const letters = await findOpenLetters(log, positionals);
     if (!(await confirm(`Give up ${letters.length} command(s)?`, values))) return 1;
     for (const letter of letters) {

@@ -10,9 +10,10 @@ import { connectEmbeddedLog } from "../../../internal/log/embedded/client.ts";
 import { openEmbeddedLog } from "../../../internal/log/embedded/open.ts";
 import { orderTopics } from "../../../internal/orders/topics.ts";
 import { ConfigError, type ValuesOf, variableOf } from "../../../internal/platform/config.ts";
-import { openKafka } from "../../../internal/process/kafka.ts";
+import { type KafkaClient, openKafka } from "../../../internal/process/kafka.ts";
 import { openMongo } from "../../../internal/process/mongo.ts";
 import type { systemOptions } from "../../../internal/process/options.ts";
+import { printError } from "../printable.ts";
 import { connectToRunning } from "./operator-client.ts";
 
 /** What an operator says of the system, by its options. */
@@ -26,6 +27,8 @@ export interface System extends AsyncDisposable {
 }
 
 const topics = Object.values(orderTopics);
+
+const client: KafkaClient = { clientId: "headwater-operator", topics, stateDirectory: null };
 
 /**
  * Opens the log and the documents. For a command that needs the log alone, {@link openLog} does while the documents are away.
@@ -42,15 +45,27 @@ export async function openSystem(values: SystemValues): Promise<System> {
 
 /** Opens the log, and creates it where it is missing. @throws {Error} it is there, with another number of partitions */
 export async function createLog(values: SystemValues & { readonly "replication-factor": number }, partitions: number): Promise<Log> {
-  if (values.system === "kafka")
-    return openKafka({ ...values, partitions }, { clientId: "headwater-operator", topics, stateDirectory: null });
+  if (values.system === "kafka") return openKafka({ ...values, partitions }, client);
   if (existsSync(join(values.data, "log.sqlite"))) return openLog(values);
   return openEmbeddedLog({ directory: values.data, topics, partitions });
 }
 
-/** Opens the log, and creates none. @throws {ConfigError} there is none */
-export async function openLog(values: SystemValues): Promise<Log> {
-  if (values.system === "kafka") return openKafka(values, { clientId: "headwater-operator", topics, stateDirectory: null });
+/**
+ * Opens the log to read it, and creates none. What is wrong with its topics is told, and hinders nobody: it is when they look.
+ *
+ * @throws {ConfigError} there is none
+ */
+export async function openLog(values: SystemValues, onProblem = (problem: string) => printError(`${problem}\n`)): Promise<Log> {
+  return openPresent(values, { onProblem });
+}
+
+/** Opens the log to write to it. @throws {ConfigError} there is none. @throws {Error} its topics could lose or refuse records */
+export function openLogToWrite(values: SystemValues): Promise<Log> {
+  return openPresent(values, {});
+}
+
+async function openPresent(values: SystemValues, told: Pick<KafkaClient, "onProblem">): Promise<Log> {
+  if (values.system === "kafka") return openKafka(values, { ...client, ...told });
   const directory = existing(values.data);
   const [port] = (await connectToRunning(directory, "log")) ?? [];
   return port === undefined ? openEmbeddedLog({ directory, topics }) : connectEmbeddedLog(port, { durable: true });

@@ -113,8 +113,8 @@ function positionFrom(position: PartitionPosition | undefined): Position {
   };
 }
 
-/** Of any partition: all were written to one log. */
-async function anyPosition({ log, domain }: TakeOverOptions): Promise<PartitionPosition | undefined> {
+/** The position of any partition that has one: all were written to one log. It says with how many partitions commands were decided. */
+export async function anyPosition({ log, domain }: Pick<TakeOverOptions, "log" | "domain">): Promise<PartitionPosition | undefined> {
   for (let partition = 0; partition < log.partitions; partition += 1) {
     for await (const values of log.latest(domain.topics.state.name, partition, [POSITION_KEY])) {
       const found = values.find(({ value }) => value !== null);

@@ -29,6 +29,8 @@ export interface KafkaLogOptions extends KafkaConnection {
   readonly partitions?: number;
   /** Whether topics that are missing are created. Default true. */
   readonly mayCreate?: boolean;
+  /** Told what is wrong with topics that are there, for who only reads them. Absent: such topics are refused. */
+  readonly onProblem?: (problem: string) => void;
   /** Copies of each partition, for topics that are created; -1 takes the brokers' default. */
   readonly replicationFactor?: number;
   /** Where an owner keeps its local copy of the state, one folder per instance; null keeps it in memory. */
@@ -42,7 +44,7 @@ const TAIL_BATCH = { maxRecords: 1_000, maxBytes: 4 * 1024 * 1024 } as const;
  * Opens the log on a Kafka cluster, and creates the topics that are missing.
  *
  * @throws {LogUnavailableError} the cluster does not answer
- * @throws {LogRefusedError} it has topics with other settings, or another number of partitions
+ * @throws {LogRefusedError} it has topics with other settings, or another number of partitions, and nobody is told
  * @throws {Error} it refuses this client
  */
 export function openKafkaLog(options: KafkaLogOptions): Promise<Log> {

@@ -37,13 +37,17 @@ describe.skipIf(kafka === undefined)("the topics of a log", () => {
     }
   });
 
-  it("are refused when partitions were added to some of them", async () => {
+  it("are refused when partitions were added to some of them, which who only reads is told", async () => {
     const { config, topics } = names(server);
-    await ensureTopics(config, { ...created, topics, partitions: 4 });
+    const { topicIds } = await ensureTopics(config, { ...created, topics, partitions: 4 });
     const admin = await openedAdmin(config);
     await admin.createPartitions({ topicPartitions: [{ topic: topics[1].name, count: 6 }] });
     const refusal = `the topic ${topics[1].name} has 6 partitions, and`;
     await expect.poll(() => ensureTopics(config, { ...created, topics }).catch(String)).toContain(refusal);
+    const problems: string[] = [];
+    const onProblem = (problem: string) => problems.push(problem);
+    expect(await ensureTopics(config, { ...created, mayCreate: false, topics, onProblem })).toMatchObject({ partitions: 4, topicIds });
+    expect(problems).toEqual([expect.stringContaining(refusal)]);
   });
 
   it("are refused where they were created with settings that lose records, with all of them and how each is set", async () => {

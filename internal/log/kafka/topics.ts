@@ -18,6 +18,8 @@ export interface TopicOptions {
   readonly replicationFactor: number;
   /** Whether topics that are missing are created. */
   readonly mayCreate: boolean;
+  /** Told what is wrong with topics that are there, for who only reads them. Absent: such topics are refused. */
+  readonly onProblem?: ((problem: string) => void) | undefined;
 }
 
 /** What the topics are, together. */
@@ -33,7 +35,7 @@ export interface FoundTopics {
  * Makes sure that all topics exist as they must be.
  *
  * @throws {LogRefusedError} one is missing and is not to be created, or has another number of
- *   partitions or other settings than it needs; the message names the fix
+ *   partitions or other settings than it needs, and nobody is told; the message names the fix
  */
 export async function ensureTopics(config: KafkaConfig, options: TopicOptions): Promise<FoundTopics> {
   const { topics } = options;
@@ -47,7 +49,7 @@ export async function ensureTopics(config: KafkaConfig, options: TopicOptions): 
       admin,
       names.filter((name) => existing.has(name)),
     );
-    const partitions = partitionsOf(present, options.partitions);
+    const partitions = partitionsOf(present, options);
     if (missing.length > 0) {
       if (!options.mayCreate) {
         const absent = missing.map(({ name }) => name).join(", ");
@@ -57,12 +59,12 @@ export async function ensureTopics(config: KafkaConfig, options: TopicOptions): 
       }
       await create(admin, missing, { ...options, partitions });
     }
-    const described = await describe(admin, names);
+    const described = missing.length === 0 ? present : await describe(admin, names);
     // Another process may have created some of them meanwhile, with another number.
-    partitionsOf(described, partitions);
+    if (missing.length > 0) partitionsOf(described, { ...options, partitions });
     // A leader that is named may not know it yet. Who appends before it does gets an error, and writes twice when it tries again.
     for (const { name } of missing) await throughElections(() => admin.fetchTopicOffsets(name));
-    await checkSettings(admin, topics, described);
+    refuse(await wrongSettingsOf(admin, topics, described), options, "records could be lost or refused.\n");
     const { clusterId } = await admin.describeCluster();
     const topicIds = await throughElections(() => fetchTopicIds(config, names));
     return { id: clusterId, partitions, topicIds };
@@ -95,16 +97,17 @@ async function create(
 }
 
 /** The number of partitions that all topics have. A key's partition follows from it, so it is never changed. */
-function partitionsOf(topics: readonly ITopicMetadata[], configured: number | undefined): number {
+function partitionsOf(topics: readonly ITopicMetadata[], options: Pick<TopicOptions, "partitions" | "onProblem">): number {
+  const { partitions: configured } = options;
   const counts = topics.map(({ name, partitions }) => ({ name, count: partitions.length })).toSorted((a, b) => a.count - b.count);
   const [fewest] = counts;
   const most = counts.at(-1);
   if (fewest === undefined || most === undefined) return configured ?? DEFAULT_PARTITIONS;
   if (fewest.count !== most.count) {
-    throw new LogRefusedError(
+    const problem =
       `the topic ${most.name} has ${most.count} partitions, and ${fewest.name} has ${fewest.count}. All topics of a log have the same number, ` +
-        "which is fixed, since keys would change their partition. Where partitions were added, export the log and import it into new topics",
-    );
+      "which is fixed, since keys would change their partition. Where partitions were added, export the log and import it into new topics";
+    refuse([problem], options);
   }
   if (configured !== undefined && configured !== fewest.count) {
     throw new LogRefusedError(
@@ -115,7 +118,14 @@ function partitionsOf(topics: readonly ITopicMetadata[], configured: number | un
   return fewest.count;
 }
 
-async function checkSettings(admin: Admin, topics: readonly Topic[], described: readonly ITopicMetadata[]): Promise<void> {
+/** Tells who only reads, and refuses everybody else. */
+function refuse(problems: readonly string[], { onProblem }: Pick<TopicOptions, "onProblem">, introduction = ""): void {
+  if (problems.length === 0) return;
+  if (onProblem === undefined) throw new LogRefusedError(`${introduction}${problems.join("\n")}`);
+  problems.forEach(onProblem);
+}
+
+async function wrongSettingsOf(admin: Admin, topics: readonly Topic[], described: readonly ITopicMetadata[]): Promise<readonly string[]> {
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: topics.map(({ name, retention }) => ({
@@ -134,10 +144,8 @@ async function checkSettings(admin: Admin, topics: readonly Topic[], described: 
     const replicas = Math.min(...(described.find((topic) => topic.name === name)?.partitions.map((each) => each.replicas.length) ?? []));
     return wrongSettings({ retention, replicas }, values.get(name) ?? new Map()).map((found) => ({ name, ...found }));
   });
-  if (wrong.length === 0) return;
-  const problems = wrong.map(
+  return wrong.map(
     ({ name, setting, value, fix }) =>
       `the topic ${name} has ${setting}=${value}: kafka-configs --alter --entity-type topics --entity-name ${name} --add-config ${setting}=${fix}`,
   );
-  throw new LogRefusedError(`records could be lost or refused.\n${problems.join("\n")}`);
 }

@@ -97,8 +97,6 @@ describe.skipIf(kafkaSource?.kind !== "program")("a process that a broker refuse
     expect(large).toMatchObject({ status: "rejected", reason: { reason: "COMMAND_TOO_LARGE" } });
     expect(others.map(({ status }) => status)).toEqual(others.map(() => "fulfilled"));
     expect(await healthOf(handler.address)).toBe("SERVING");
-    // Operators are refused as the processes are while a topic has such settings.
-    await alter(settings);
     const letters = await operateJson(["dead-letters", "list", "--system", "kafka", "--kafka-brokers", brokers.join()]);
     expect(letters).toMatchObject([{ key: "large" }]);
   });

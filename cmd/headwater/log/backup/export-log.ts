@@ -3,15 +3,17 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
+import { anyPosition } from "../../../../internal/cqrs/command/take-over.ts";
 import { sequenceOf } from "../../../../internal/cqrs/event/event-lag.ts";
 import type { Log, LogRecord } from "../../../../internal/cqrs/log.ts";
 import { presentRecords, type Range } from "../../../../internal/cqrs/present-records.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
+import { orderDomain } from "../../../../internal/orders/order-domain.ts";
 import { orderTopics } from "../../../../internal/orders/topics.ts";
 import { decode } from "../decode.ts";
 import { type CheckedRecord, LogChecker } from "./check.ts";
 import { type Cut, loadCut, type Patience, untilDecided } from "./cut.ts";
-import { type Footer, headerOf, type RecordLine } from "./format.ts";
+import { BackupError, type Footer, headerOf, type RecordLine } from "./format.ts";
 
 export interface ExportOptions {
   readonly log: Log;
@@ -41,15 +43,16 @@ export async function exportLog({ log, output, settled, patience, onProgress }: 
   if (settled) await untilDecided(log, patience);
   const all = await countRecords(log);
   const writer = createWriter(output);
-  const checker = new LogChecker(log.partitions);
-  await writer.write(JSON.stringify(headerOf(log, new Date())));
+  const partitions = await decidedPartitions(log);
+  const checker = new LogChecker(partitions);
+  await writer.write(JSON.stringify(headerOf({ id: log.id, partitions }, new Date())));
   const add = async (record: CheckedRecord, place: Pick<RecordLine, "offset" | "appendedAt">): Promise<void> => {
     checker.add(record);
     await writer.writeRecord(record, place);
     onProgress(writer.count(), Math.max(all, writer.count()));
   };
   const decided: number[] = [];
-  for (let partition = 0; partition < log.partitions; partition += 1) {
+  for (let partition = 0; partition < partitions; partition += 1) {
     const cut = await loadCut(log, partition, patience);
     for (const { name: topic } of [orderTopics.events, orderTopics.deadLetters]) {
       for await (const { offset, timestampMs, ...record } of recordsUpTo(log, cut, { topic, partition })) {
@@ -75,6 +78,18 @@ async function* recordsUpTo(log: Log, { sequence }: Cut, range: Range): AsyncGen
       yield record;
     }
   }
+}
+
+/** Partitions that were added have commands at most: no handler decides with them. */
+async function decidedPartitions(log: Log): Promise<number> {
+  const partitions = (await anyPosition({ log, domain: orderDomain }))?.partitions ?? log.partitions;
+  for (const { name } of [orderTopics.events, orderTopics.deadLetters]) {
+    const [begins, ends] = await Promise.all([log.begins(name), log.ends(name)]);
+    const written = ends.findIndex((end, partition) => partition >= partitions && end > (begins[partition] ?? 0));
+    if (written === -1) continue;
+    throw new BackupError(`commands were decided with ${partitions} partitions, and there is something in partition ${written} of ${name}`);
+  }
+  return partitions;
 }
 
 async function countRecords(log: Log): Promise<number> {
