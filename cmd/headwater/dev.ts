@@ -48,7 +48,7 @@ function startScreen({ commandAddress, queryAddress, gatewayAddress }: DevApp, {
 
   grpcurl -plaintext -d '{"order_id": "order-1"}' ${queryAddress} headwater.orders.v1.OrderQueryService/GetOrder
 
-  Ctrl+C stops it; nothing that was acknowledged is lost.
+  Ctrl+C stops it${directory === null ? ", and nothing is kept" : "; nothing that was acknowledged is lost"}.
 
 `;
 }

@@ -69,7 +69,7 @@ export const mongoOptions = {
 
 const embeddedOptions = {
   data: text("folder of the embedded log and documents", "./data"),
-  "in-memory": flag("keep everything in memory, until it stops"),
+  "in-memory": flag("keep everything in memory; it is gone when the process stops"),
 };
 
 /** Which system an operator's command is about. */

@@ -42,7 +42,8 @@ export const cancel = changing({
 export const rollback = changing({
   name: "rollback",
   about: "read the generation before again, which is kept up to date",
-  options,
+  options: { ...options, ...yesOption },
+  question: (view) => `Read the generation of ${view} before the live one again?`,
   change: (entry, view) => rollBack(entry, view.version),
   done: ({ live, previous }) => `${live.collection} is read again; ${previous?.collection ?? "the other"} is kept up to date`,
 });

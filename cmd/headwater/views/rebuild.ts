@@ -9,6 +9,7 @@ import { orderTopics } from "../../../internal/orders/topics.ts";
 import { flag, flagOnly } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { confirm, yesOption } from "../confirm.ts";
 import { print } from "../printable.ts";
 import { startProgressLine } from "../progress-bar.ts";
 import { openSystem, type System } from "../system/open.ts";
@@ -25,10 +26,12 @@ export const rebuild = command({
   about: "build a view anew beside the one that is read, and read it when it is complete and verified",
   takes: "<view>",
   details: `The projectors do it; this command shows how far they are, also of a rebuild that is under way. Ctrl+C leaves them at it.`,
-  options: { ...paceOption, "no-wait": flagOnly(flag("do not stay to see it done")), ...jsonOption, ...systemOptions },
+  options: { ...paceOption, "no-wait": flagOnly(flag("do not stay to see it done")), ...yesOption, ...jsonOption, ...systemOptions },
   async run({ values, positionals }) {
     const view = viewNamed(positionals);
     await using system = await openSystem(values);
+    const isToBegin = !isUnderWay(await generationsOf(system.documents, view));
+    if (isToBegin && !(await confirm(`Build all of ${view.name} again? Until it is read it takes its room twice.`, values))) return 1;
     const build = await underWay(system, view, values.pace);
     const done = values["no-wait"] ? build : await untilOver(system, view, build);
     const entry = await generationsOf(system.documents, view);
@@ -42,10 +45,13 @@ export const rebuild = command({
 /** The build there is, or a new one. */
 async function underWay({ documents }: System, view: Projection, pace: number): Promise<Build> {
   const order = { version: view.version, pace, nowMs: Date.now() };
-  const isUnderWay = ({ building }: ViewGenerations): boolean => building?.state === "building" || building?.state === "verifying";
   const { building } = await openCatalogue(documents).change(view, (entry) => (isUnderWay(entry) ? entry : startBuild(entry, order)));
   if (building === undefined) throw new Error(`the rebuild of ${view.name} has not begun`);
   return building;
+}
+
+function isUnderWay({ building }: ViewGenerations): boolean {
+  return building?.state === "building" || building?.state === "verifying";
 }
 
 /** Shows how far a build is until it is over, or until Ctrl+C; then it is as it was seen last. */

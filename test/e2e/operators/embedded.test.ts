@@ -86,6 +86,8 @@ describe("beside a running system", () => {
     const from = await operate(["log", "tail", "--key", "first", "--from", "1", "--limit", "1", "--topic", "commands", ...data]);
     expect(from.stdout).toMatch(/^\d\/1 {2}\S+ {2}first {2}shipOrder {2}\{.*\}\n$/);
     expect((await operate(["log", "tail", "--from", "end", ...data])).stdout).toBe("");
+    const last = await operate(["log", "tail", "--key", "first", "--limit", "1", ...data]);
+    expect(last.stdout).toMatch(/^\d\/\d+ {2}\S+ {2}first {2}orderPlaced {2}\{.*\}\n$/);
   });
 
   it("the log is followed until Ctrl+C", async () => {

@@ -35,14 +35,14 @@ afterAll(async () => {
 });
 
 it("a view is rebuilt, read, rolled back, and its former generation given up", async () => {
-  const rebuilt = await operate(["views", "rebuild", "orders", "--pace", "100", ...data]);
+  const rebuilt = await operate(["views", "rebuild", "orders", "--yes", "--pace", "100", ...data]);
   expect(rebuilt).toMatchObject({ code: 0, stdout: "orders is read from orders.v2.b1 now\n" });
   const { stdout } = await operate(["views", "list", ...data]);
   expect(stdout).toMatch(/orders +orders\.v2\.b1 +live\n +orders\.v2 +previous\n/);
   using queries = createGrpcClient(dev.queryAddress);
   const { order } = await queries.call(OrderQueryService.method.getOrder, { orderId: "order-7" });
   expect(order).toMatchObject({ orderId: "order-7", version: 1 });
-  expect(await operate(["views", "rollback", "orders", ...data])).toMatchObject({
+  expect(await operate(["views", "rollback", "orders", "--yes", ...data])).toMatchObject({
     code: 0,
     stdout: expect.stringContaining("orders.v2 is read"),
   });
@@ -53,7 +53,7 @@ it("a view is rebuilt, read, rolled back, and its former generation given up", a
 });
 
 it("a rebuild is held, resumed at another pace and given up", async () => {
-  await operateJson(["views", "rebuild", "daily-sales", "--no-wait", "--pace", "1", ...data]);
+  await operateJson(["views", "rebuild", "daily-sales", "--yes", "--no-wait", "--pace", "1", ...data]);
   expect(await operate(["views", "stop", "daily-sales", ...data])).toMatchObject({ code: 0 });
   expect(await operateJson(["views", "resume", "daily-sales", "--pace", "2", ...data])).toMatchObject({ building: { pace: 2 } });
   expect(await operate(["views", "cancel", "daily-sales", "--yes", ...data])).toMatchObject({ code: 0 });
@@ -93,7 +93,9 @@ it("what is called wrongly is refused with what to do", async () => {
     [["views", "rebuild"], 2, "name one view of orders, "],
     [["views", "rebuild", "nothing"], 2, 'there is no view "nothing"; the views are orders, '],
     [["views", "resume", "orders"], 1, "orders is not being built"],
-    [["views", "rollback", "orders"], 1, "orders has no generation to go back to"],
+    [["views", "rebuild", "orders"], 2, "Say so with --yes"],
+    [["views", "rollback", "orders"], 2, "Say so with --yes"],
+    [["views", "rollback", "orders", "--yes"], 1, "orders has no generation to go back to"],
     [["parked", "skip", "orders", "order-1", "--yes"], 2, "--reason"],
     [["parked", "retry", "orders", "order-1"], 2, "nothing of orders order-1 is parked"],
     [["parked", "show", "orders"], 2, "name a view and a key"],
