@@ -246,6 +246,8 @@ function objectOf(value: DocumentValue): Fields {
   return value as Fields;
 }
 
+/** It tells no value: errors are logged and kept, and a document may hold what is personal. */
 function mismatch(expected: string, value: DocumentValue): TypeError {
-  return new TypeError(`a document has ${JSON.stringify(value)} where there should be ${expected}`);
+  const found = Array.isArray(value) ? "a list" : value instanceof Date ? "a date" : `a value of type ${typeof value}`;
+  return new TypeError(`a document has ${found} where there should be ${expected}`);
 }

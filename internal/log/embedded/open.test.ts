@@ -1,7 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { LogUnavailableError } from "../../cqrs/log.ts";
 import { describeLog } from "../../cqrs/testing/log-contract.ts";
 import type { LogUnderTest } from "../../cqrs/testing/log-contract-support.ts";
@@ -45,6 +45,14 @@ it("a log that does not keep up tells callers to come back, before what they app
   for (const error of refused) expect(error).toBeInstanceOf(LogUnavailableError);
   expect(results.length - refused.length).toBe(67);
   expect(await log.append([{ topic: "events", partition: 0, key: "later", value }])).toEqual([67]);
+});
+
+it("a file that is no log is named, with what to do", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "headwater-log-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, "log.sqlite"), "something else, and long enough to be looked at".repeat(100));
+  const opening = openEmbeddedLog({ directory, topics: [{ name: "events", retention: "forever" }] });
+  await expect(opening).rejects.toThrow(`${join(directory, "log.sqlite")} cannot be used: file is not a database; check that`);
 });
 
 async function underTest(options: EmbeddedLogOptions): Promise<LogUnderTest> {

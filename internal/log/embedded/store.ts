@@ -272,14 +272,30 @@ export class LogStore {
 }
 
 function openDatabase(directory: string | null): DatabaseSync {
-  if (directory !== null) mkdirSync(directory, { recursive: true });
-  const db = new DatabaseSync(directory === null ? ":memory:" : join(directory, "log.sqlite"));
-  // FULL: a commit returns when its pages are on the disk, and an acknowledgement follows the commit. EXCLUSIVE: a second process that opens
-  // the same folder is refused instead of becoming a second writer.
+  if (directory === null) return openFile(":memory:");
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, "log.sqlite");
+  try {
+    return openFile(path);
+  } catch (error) {
+    // SQLite names no file.
+    if (!(error instanceof Error && "errcode" in error)) throw error;
+    const advice =
+      "check that it is a log of this program, that this user may write to the folder, and the disk; --data names another folder";
+    throw new Error(`${path} cannot be used: ${error.message}; ${advice}`, { cause: error });
+  }
+}
+
+function openFile(path: string): DatabaseSync {
+  const db = new DatabaseSync(path);
+  // FULL: a commit returns when its pages are on the disk, and an acknowledgement follows the commit. On macOS only fullfsync makes a disk write
+  // what it holds; elsewhere it says nothing. EXCLUSIVE: a second process that opens the same folder is refused instead of becoming a second
+  // writer.
   db.exec(`
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
+    PRAGMA fullfsync = ON;
     PRAGMA cache_size = -${CACHE_KIB};
     PRAGMA wal_autocheckpoint = ${WAL_CHECKPOINT_PAGES};
   `);
