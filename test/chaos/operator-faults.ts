@@ -26,7 +26,11 @@ export const operatorFaults: readonly Fault[] = [
   {
     name: "drop documents",
     weight: 2,
-    begin: (scene) => serverFault(scene, "projectors", "and build them again", () => setBack(scene, dropDocuments)),
+    begin(scene, random) {
+      const isUnder = random.chance(0.5);
+      const text = isUnder ? "under the projectors" : "while no projector runs";
+      return serverFault(scene, "projectors", text, () => (isUnder ? goBack(scene, dropDocuments) : setBack(scene, dropDocuments)));
+    },
   },
   {
     name: "set documents back",
@@ -87,14 +91,17 @@ export const operatorFaults: readonly Fault[] = [
 ];
 
 /** With the projectors stopped, as the manual says, and the query services running. */
-export async function setBack(
-  { servers, system, database, setBacks }: Scene,
-  change: (uri: string, database: string) => Promise<void>,
-): Promise<void> {
-  const release = await system.hold("projector");
+export async function setBack(scene: Scene, change: Change): Promise<void> {
+  const release = await scene.system.hold("projector");
+  await goBack(scene, (...place) => change(...place).finally(release));
+}
+
+type Change = (uri: string, database: string) => Promise<void>;
+
+async function goBack({ servers, database, setBacks }: Scene, change: Change): Promise<void> {
   const interval = { fromMs: performance.now(), toMs: Number.POSITIVE_INFINITY };
   setBacks.push(interval);
-  await change(servers.mongo.uri, database).finally(release);
+  await change(servers.mongo.uri, database);
   interval.toMs = performance.now();
 }
 
