@@ -22,6 +22,11 @@ const ways: Readonly<Record<string, (context: ProcessContext) => Promise<void>>>
     stack.defer(forever);
     return Promise.reject(new Error("the reason"));
   },
+  "it fails and cannot close": async () => {
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => Promise.reject(new Error("another reason")));
+    throw new Error("the reason");
+  },
   "it cannot close": async ({ stack }) => stack.defer(() => Promise.reject(new Error("the reason"))),
 };
 

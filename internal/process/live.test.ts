@@ -17,6 +17,7 @@ it.each([
   ["it cannot start", [], 1, "fixture has ended: the reason\n"],
   ["it never starts", ["SIGTERM"], 0, "fixture is stopping\n"],
   ["it fails and never closes", [], 1, "fixture has ended: the reason\n"],
+  ["it fails and cannot close", [], 1, "fixture has ended: the reason; then, while it closed: another reason\n"],
   ["nobody catches an error", [], 1, "fixture has ended: the reason\n"],
 ] as const)("a process ends, where %s and it is sent %j, with exit code %d and a last line", async (way, signals, code, lastLine) => {
   const child = spawn(process.execPath, [fixture, way], { stdio: ["ignore", "pipe", "pipe"] });

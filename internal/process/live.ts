@@ -53,7 +53,7 @@ export async function live({ name, help, configure }: Life): Promise<number> {
     if (code !== 0) return;
     const isWrongCall = error instanceof ConfigError;
     code = isWrongCall ? 2 : 1;
-    process.stderr.write(`${name} has ended: ${error instanceof Error ? error.message : String(error)}${isWrongCall ? `\n${help}` : ""}\n`);
+    process.stderr.write(`${name} has ended: ${reasonOf(error)}${isWrongCall ? `\n${help}` : ""}\n`);
   };
   const onSignal = (): void => {
     // Who asks again does not want to wait.
@@ -90,6 +90,12 @@ export async function live({ name, help, configure }: Life): Promise<number> {
   setTimeout(() => process.exit(code), isOrderly ? CLOSE_TIMEOUT_MS : CLOSE_BROKEN_TIMEOUT_MS).unref();
   await stack.disposeAsync().catch(fail);
   return code;
+}
+
+/** What failed first comes first: closing what it used may have failed after it. */
+function reasonOf(error: unknown): string {
+  if (error instanceof SuppressedError) return `${reasonOf(error.suppressed)}; then, while it closed: ${reasonOf(error.error)}`;
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** That it listens is no news to anybody: it says what it does when it can do it. */
