@@ -1,16 +1,17 @@
 /** How queries wait for what their callers have seen, and what these are told when it does not come. */
 
+import { status as Code } from "@grpc/grpc-js";
 import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
 import { noPositions, type Positions } from "../../internal/cqrs/positions.ts";
 import type { Projection } from "../../internal/cqrs/projection.ts";
-import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
+import { type Freshness, NotYetVisibleError, RefusedDocumentsError } from "../../internal/cqrs/query/freshness.ts";
 import { PageTokenError } from "../../internal/cqrs/query/page-token.ts";
 import { PositionTokenError } from "../../internal/cqrs/query/position-token.ts";
 import { QueryArgumentError } from "../../internal/cqrs/query/query.ts";
 import { ReadMaskError } from "../../internal/cqrs/query/read-mask.ts";
 import { OtherStreamError, parseToken, TokenError } from "../../internal/cqrs/query/token.ts";
 import { NewerEventError } from "../../internal/cqrs/upcasting.ts";
-import { type FieldViolation, invalidArgument, type StatusError, unavailable } from "../../internal/grpc/errors.ts";
+import { type FieldViolation, invalidArgument, StatusError, unavailable } from "../../internal/grpc/errors.ts";
 
 /** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
 export const MAX_WAIT_MS = 10_000;
@@ -70,6 +71,9 @@ export function statusErrorOf(error: unknown): unknown {
   if (error instanceof PositionTokenError) return invalid("position", error.message, "INVALID_POSITION");
   if (error instanceof NotYetVisibleError)
     return unavailable(`${error.message}; try again`, { reason: "NOT_YET_VISIBLE" }, RETRY_WHEN_STALE_MS);
+  if (error instanceof RefusedDocumentsError) {
+    return new StatusError(Code.FAILED_PRECONDITION, error.message, { reason: "DOCUMENTS_NOT_OF_THE_LOG" });
+  }
   if (error instanceof DocumentsUnavailableError) {
     return unavailable("the documents are not available; try again", { reason: "DOCUMENTS_UNAVAILABLE" }, RETRY_AFTER_OUTAGE_MS);
   }

@@ -3,7 +3,8 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, expect, it } from "vitest";
-import { checkpointAt, introduce } from "../../internal/cqrs/testing/positions.ts";
+import { noteRefusal } from "../../internal/cqrs/projector/refusals.ts";
+import { checkpointAt, introduce, testStream } from "../../internal/cqrs/testing/positions.ts";
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
 import { ErrorInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 import { SalesSort } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -90,6 +91,19 @@ it("a history with events of a newer version is left to newer servers", async ()
   const error = await failure(queries.listOrderEvents({ orderId: "newer" }));
   expect(error.code).toBe(Code.Unavailable);
   expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "NEWER_EVENT" }]);
+});
+
+it("documents that a projector has found to be of another history of the log are not shown, and the remedy is named", async () => {
+  const place = { stream: testStream, partition: 3, nowMs: 1 };
+  const read = () => queries.getOrder({ orderId }).then(() => "shown", ConnectError.from);
+  await noteRefusal(documents, { ...place, isRefused: true });
+  await expect.poll(read, { timeout: 30_000 }).toMatchObject({ code: Code.FailedPrecondition });
+  const error = await failure(queries.getOrder({ orderId }));
+  expect(error.message).toContain("headwater views reset");
+  expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "DOCUMENTS_NOT_OF_THE_LOG" }]);
+  expect(service.collections).toThrow("headwater views reset");
+  await noteRefusal(documents, { ...place, nowMs: 2, isRefused: false });
+  await expect.poll(read, { timeout: 30_000 }).toBe("shown");
 });
 
 it("the client walks through the lists of sales", async () => {

@@ -13,6 +13,7 @@ import { createEventFolder, type DueEvents, type FoldedBatch } from "./event-fol
 import { GapError, REBUILD } from "./gap.ts";
 import { listParked, type ParkedKey } from "./parking.ts";
 import { provePlace } from "./prove-place.ts";
+import { noteRefusal } from "./refusals.ts";
 
 /** What is kept, and from where. */
 export interface PartitionsOptions {
@@ -89,6 +90,7 @@ export function createPartitions(options: PartitionsOptions, generations: readon
       const taken = stored.map((place) => place ?? { nextOffset: 0, sequence: 0, eventTimeMs: 0, proof: "" });
       const distinct = new Map(taken.map((place) => [`${place.nextOffset}/${place.proof}`, place]));
       for (const place of distinct.values()) await prove(partition, place);
+      await noteRefusal(documents, { stream, partition, isRefused: false, nowMs: clock.now() });
       const end = (await log.ends(topics.events.name))[partition] ?? 0;
       await folder.parkedKeys.takeOver(stream, partition);
       places.set(partition, taken);
@@ -147,7 +149,12 @@ export function createPartitions(options: PartitionsOptions, generations: readon
   };
 
   async function prove(partition: number, { nextOffset, proof }: Pick<Place, "nextOffset" | "proof">): Promise<void> {
-    await provePlace(log, { topic: topics.events.name, partition, nextOffset, proof });
+    try {
+      await provePlace(log, { topic: topics.events.name, partition, nextOffset, proof });
+    } catch (error) {
+      if (error instanceof GapError) await noteRefusal(documents, { stream, partition, isRefused: true, nowMs: clock.now() });
+      throw error;
+    }
   }
 
   /** The place before the first event of a batch that seems to have come before. */

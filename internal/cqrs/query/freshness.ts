@@ -12,6 +12,7 @@ import { covers, type Positions, type Stream } from "../positions.ts";
 import { createProgress } from "../progress.ts";
 import type { Projection } from "../projection.ts";
 import { announcedView, openCatalogue } from "../projector/generations.ts";
+import { isRefusal, REFUSALS } from "../projector/refusals.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { sharedRead } from "./shared-read.ts";
 import { createTurns } from "./turns.ts";
@@ -28,6 +29,14 @@ export class NotYetVisibleError extends Error {
   override readonly name = "NotYetVisibleError";
 }
 
+/**
+ * A projector has found that the documents are not those of the log: it lost its end or was restored, and has gone on otherwise. What they
+ * show may never have happened.
+ */
+export class RefusedDocumentsError extends Error {
+  override readonly name = "RefusedDocumentsError";
+}
+
 /** The progress of the views, as the query side knows it. */
 export interface Freshness extends AsyncDisposable {
   /** The streams that the views follow; none until a projector has written down what it follows. */
@@ -42,11 +51,15 @@ export interface Freshness extends AsyncDisposable {
    * The stream that a view follows.
    *
    * @throws {NotYetVisibleError} nobody knows yet
+   * @throws {RefusedDocumentsError}
    */
   stream(view: Projection): Stream;
-  /** The documents, in which each view's collection is that of its live generation, whichever that is by now. */
+  /**
+   * The documents, in which each view's collection is that of its live generation, whichever that is by now. Where a projector has found
+   * that they are not those of the log, nothing is read, but a {@link RefusedDocumentsError} thrown.
+   */
   readonly documents: DocumentReader;
-  /** The name of the collection that a view is read from now. */
+  /** The name of the collection that a view is read from now. @throws {RefusedDocumentsError} */
   collection(view: Projection): string;
   /** The positions up to which a view is complete. They go back only with the documents, see `onSetBack`. */
   positions(view: Projection): Positions;
@@ -118,6 +131,8 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
   /** Counts how often the documents have gone back: what was read before says nothing. */
   let setBacks = 0;
   let streams: readonly Stream[] = [];
+  /** What projectors have noted, by stream and partition. */
+  const refusals = new Map<string, Checkpoint>();
   let refreshing = Promise.resolve();
 
   await documents.watchCheckpoints(note, stopped.signal);
@@ -134,13 +149,14 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
       return streams;
     },
     stream(view) {
+      checkAccepted(known(view));
       const [stream] = known(view).streams;
       if (stream === undefined) throw new NotYetVisibleError(`the view ${view.name} has not been built yet; is a projector running?`);
       return stream;
     },
     documents: {
-      load: (collection, ...rest) => loading(() => documents.load(liveCollection(collection), ...rest)),
-      find: (query) => finding(() => documents.find({ ...query, collection: liveCollection(query.collection) })),
+      load: (collection, ...rest) => loading(async () => documents.load(liveCollection(collection), ...rest)),
+      find: (query) => finding(async () => documents.find({ ...query, collection: liveCollection(query.collection) })),
     },
     collection: (view) => liveCollection(view.collection.name),
     positions(view) {
@@ -204,11 +220,29 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
 
   function liveCollection(collection: string): string {
     const view = byCollection.get(collection);
-    return view === undefined ? collection : known(view).live.collection;
+    if (view === undefined) return collection;
+    const state = known(view);
+    checkAccepted(state);
+    return state.live.collection;
+  }
+
+  function checkAccepted({ view: { name }, streams: followed }: ViewState): void {
+    if (refusals.size === 0) return;
+    const refusal = refusals.values().find((each) => isRefusal(each) && followed.some(({ id }) => id === each.stream));
+    if (refusal === undefined) return;
+    throw new RefusedDocumentsError(
+      `the view ${name} is not of the events that partition ${refusal.partition} has: the log has lost its end, or was restored, and has gone on otherwise; an operator has to stop the projectors, run headwater views reset, and start the projectors`,
+    );
+  }
+
+  function noteRefusals(notes: readonly Checkpoint[], areAll: boolean): void {
+    if (areAll) refusals.clear();
+    for (const each of notes) if (each.collection === REFUSALS) refusals.set(placeOf(each), each);
   }
 
   function note(checkpoints: readonly Checkpoint[], areAll: boolean): void {
     readAgain();
+    noteRefusals(checkpoints, areAll);
     if (areAll) for (const state of states.values()) if (isLess(checkpoints, state.live)) suspect(state);
     const changed = new Set<Projection>();
     for (const checkpoint of checkpoints) {
@@ -270,6 +304,7 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
   /** Reads what views follow, which generations are live, and where they stand. */
   async function refresh(wanted: readonly Projection[]): Promise<void> {
     const before = setBacks;
+    noteRefusals(await documents.checkpoints(REFUSALS), true);
     for (const { view: name, streams: followed, live } of await catalogue.load(wanted)) {
       const state = states.get(name);
       if (state === undefined) continue;

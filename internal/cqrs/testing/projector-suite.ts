@@ -9,6 +9,7 @@ import type { Log } from "../log.ts";
 import type { Projection } from "../projection.ts";
 import { GapError } from "../projector/gap.ts";
 import { resetViews } from "../projector/reset-views.ts";
+import { RefusedDocumentsError, startFreshness } from "../query/freshness.ts";
 import { checkpointAt } from "./positions.ts";
 import {
   atEarlierCheckpoints,
@@ -297,6 +298,32 @@ function describeRefusals(given: Given): void {
         const restored = { ...redone, topicId: (topic: string) => log.topicId(topic) };
         await expect(startProjector(restored, documents).stopped).rejects.toThrow(/has another record at offset \d+ than the views/);
       }
+      const [view] = orders.views as [Projection];
+      const { name } = view.collection;
+      await using freshness = await startFreshness({ documents, views: orders.views });
+      await expect(freshness.documents.load(name, ["order-0"])).rejects.toThrow(RefusedDocumentsError);
+      expect(() => freshness.collection(view)).toThrow("headwater views reset");
+      expect(() => freshness.stream(view)).toThrow(RefusedDocumentsError);
+      // With the log as it was, the proofs hold again.
+      await using _projector = startProjector(log, documents);
+      await expect
+        .poll(() => freshness.documents.load(name, ["order-0"]).catch(String), { timeout: 30_000 })
+        .toMatchObject([{ id: "order-0" }]);
+    });
+  });
+
+  it("documents of another history of the log are refused to those who read until they are removed", async () => {
+    await given(shortHistory(PARTITIONS), async ({ log, documents }) => {
+      await project(log, documents);
+      const changed = withOtherTimes(log);
+      changed.change();
+      await expect(startProjector(changed.log, documents).stopped).rejects.toThrow(GapError);
+      await using before = await startFreshness({ documents, views: orders.views });
+      const [view] = orders.views as [Projection];
+      expect(() => before.collection(view)).toThrow(RefusedDocumentsError);
+      await resetViews(documents, orders.views);
+      await using after = await startFreshness({ documents, views: orders.views });
+      expect(after.collection(view)).toBe(view.collection.name);
     });
   });
 
