@@ -69,7 +69,10 @@ it("documents are compared with their events, all of them or a sample", async ()
   expect(all.find(({ view }) => view === "orders")).toMatchObject({ documents: ORDERS, mismatches: [] });
   expect(all.every(({ mismatches }) => mismatches.length === 0)).toBe(true);
   const { code, stdout } = await operate(["views", "verify", "orders", ...data]);
-  expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`orders +orders\\.v2 +${ORDERS} +1 +0`, "u")) });
+  expect({ code, stdout }).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(new RegExp(`orders +orders\\.v2 +${ORDERS} +1 +0`, "u")),
+  });
 });
 
 it("a record that is no event is parked, shown, retried in vain, and skipped with a reason", async () => {
