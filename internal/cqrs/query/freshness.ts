@@ -167,11 +167,8 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
     latestEventMs: (view) => latestEvents.get(view.name),
     async waitFor(view, positions, signal) {
       readAgain();
-      const { streams: followed } = known(view);
-      // Before that is known, it may be any of them.
-      const ids = followed.length === 0 ? [...positions.keys()] : followed.map(({ id }) => id);
-      const places = ids.flatMap((stream) =>
-        [...(positions.get(stream) ?? [])].map(([partition, sequence]) => ({ stream, partition, sequence })),
+      const places = [...inStreams(known(view), positions)].flatMap(([stream, sequences]) =>
+        [...sequences].map(([partition, sequence]) => ({ stream, partition, sequence })),
       );
       const pending = await Promise.all(places.map((place) => progress.reached([view.name], place, signal)));
       if (pending.flat().length > 0) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
@@ -181,8 +178,7 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
       const state = known(view);
       const before = setBacks;
       const found = positionsAt(await state.look());
-      const followed = state.streams.map(({ id }) => id);
-      return before === setBacks && covers(found, new Map([...positions].filter(([stream]) => followed.includes(stream))));
+      return before === setBacks && covers(found, inStreams(state, positions));
     },
     onSetBack: (listener) => void setBackListeners.push(listener),
     watch(view, listener) {
@@ -363,6 +359,12 @@ function positionsAt(checkpoints: Iterable<Checkpoint>): Positions {
   const begun = [...checkpoints].filter(({ sequence }) => sequence > 0);
   const byStream = Map.groupBy(begun, ({ stream }) => stream);
   return new Map([...byStream].map(([stream, own]) => [stream, new Map(own.map(({ partition, sequence }) => [partition, sequence]))]));
+}
+
+/** Those in the streams that a view follows. Before these are known, it may be any of them. */
+function inStreams({ streams: followed }: ViewState, positions: Positions): Positions {
+  if (followed.length === 0) return positions;
+  return new Map([...positions].filter(([stream]) => followed.some(({ id }) => id === stream)));
 }
 
 /** Whether checkpoints that are all there are lack one of a generation, or have one that is lower. */

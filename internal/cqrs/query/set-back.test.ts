@@ -81,6 +81,8 @@ it("documents that are gone are noticed when the store tells what is left, and w
   await tellAll();
   await expect.poll(() => freshness.streams).toEqual([]);
   expect(setBacks).toBe(1);
+  // What it follows is not known any more, so nothing of it is confirmed.
+  expect(await freshness.confirms(view, positions({ 0: 9 }))).toBe(false);
   const known = freshness.known(forever);
   await introduce(documents, [view], 2, { id: "stream-2", partitions: 3 });
   expect(await known).toEqual([{ id: "stream-2", partitions: 3 }]);
