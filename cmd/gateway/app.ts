@@ -1,17 +1,24 @@
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { RetryInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
+import { createConnectRouter } from "@connectrpc/connect";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { createHealthProbe } from "../../internal/grpc/ask-health.ts";
 import { defaultLimits, type GrpcLimits } from "../../internal/grpc/limits.ts";
 import { withCors } from "./cors.ts";
 import { forward } from "./forward.ts";
+import { withAllowedHosts } from "./hosts.ts";
 import { listen } from "./listen.ts";
+import { requestGate, serve } from "./serve.ts";
 import { connectUpstream } from "./upstream.ts";
 
 /** How long a service may take to say how it is. */
 const HEALTH_TIMEOUT_MS = 2_000;
+
+/**
+ * A request in JSON has up to three times the bytes of the same in binary, where a client writes
+ * nothing beyond ASCII. What is too large in binary, the services refuse.
+ */
+const JSON_PER_BINARY = 3;
 
 export interface GatewayOptions {
   readonly host: string;
@@ -21,8 +28,10 @@ export interface GatewayOptions {
   readonly commandUrl: string;
   /** Where OrderQueryService listens. */
   readonly queryUrl: string;
-  /** Origins of web pages that may call, such as https://shop.example.com, beside the gateway's own and localhost. "*": all. */
+  /** Origins of web pages that may call, such as https://shop.example.com, beside the gateway's own. "*": all. A gateway of this machine allows localhost too. */
   readonly allowedOrigins?: readonly string[];
+  /** Names that it is called by, without ports. None: any, or those of this machine if it listens to nothing else. */
+  readonly allowedHosts?: readonly string[];
   readonly logger?: Logger;
   readonly limits?: Partial<GrpcLimits>;
 }
@@ -42,67 +51,46 @@ export interface Gateway extends AsyncDisposable {
 
 /** Serves both services as Connect, gRPC-Web and gRPC on one port, until it is disposed of: then running calls may finish for a while. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { host, port, logger, allowedOrigins = [] } = options;
+  const { host, port, logger, allowedOrigins = [], allowedHosts = [] } = options;
   const limits = { ...defaultLimits, ...options.limits };
-  const stopping = new AbortController();
   const stopped = new AbortController();
   const commands = connectUpstream(options.commandUrl);
   const queries = connectUpstream(options.queryUrl);
   const onUnreachable = (error: Error, method: string) => logger?.warn({ err: error, method }, "a service cannot be reached");
 
-  const handle = connectNodeAdapter({
-    readMaxBytes: limits.maxMessageBytes,
+  const router = createConnectRouter({
+    acceptCompression: [compressionGzip, compressionBrotli],
+    readMaxBytes: limits.maxMessageBytes * JSON_PER_BINARY,
     shutdownSignal: stopped.signal,
     // A name that is not in the contract may have been meant to narrow what is asked for.
     jsonOptions: { ignoreUnknownFields: false },
-    requestGate(context) {
-      if (listener.callsInProgress() > limits.maxCallsInProgress) throw tooManyCalls();
-      blameCaller(context);
-    },
-    routes(router) {
-      forward(router, OrderCommandService, commands.transport, { onUnreachable, stopping: stopping.signal });
-      forward(router, OrderQueryService, queries.transport, { onUnreachable, stopping: stopping.signal });
-    },
+    requestGate,
   });
+  forward(router, OrderCommandService, commands.transport, onUnreachable);
+  forward(router, OrderQueryService, queries.transport, onUnreachable);
+  const calls = serve(router.handlers, limits);
   const probes = [options.commandUrl, options.queryUrl].map(probe);
-  const listener = await listen(withCors(handle, allowedOrigins), { host, port, limits });
+  const handle = withAllowedHosts(withCors(calls.handle, { host, allowedOrigins }), { host, allowedHosts });
+  const listener = await listen(handle, { host, port, limits });
 
   return {
     port: listener.port,
-    callsInProgress: listener.callsInProgress,
+    callsInProgress: calls.inProgress,
     address: `${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
     async check() {
       await Promise.all(probes.map(({ check }) => check()));
     },
     async [Symbol.asyncDispose]() {
       for (const { close } of probes) close();
-      stopping.abort();
-      const finished = await listener.drain();
-      if (!finished) logger?.warn({}, "calls were cut off, they did not finish in time");
+      listener.leave();
+      const isFinished = await calls.ended(limits.drainTimeoutMs);
+      if (!isFinished) logger?.warn({}, "calls were cut off, they did not finish in time");
       stopped.abort();
       await listener.close();
       commands.close();
       queries.close();
     },
   };
-}
-
-function tooManyCalls(): ConnectError {
-  const retryInfo = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 1n } } };
-  return new ConnectError("too many calls are in progress", Code.ResourceExhausted, undefined, [retryInfo]);
-}
-
-/**
- * Connect takes bytes that are no message for an error of its own. It aborts a call with its error
- * before it answers with it, and that is where the error can be seen.
- */
-function blameCaller({ signal }: HandlerContext): void {
-  const correct = (): void => {
-    const error: unknown = signal.reason;
-    if (!(error instanceof ConnectError) || error.code !== Code.Internal || !error.rawMessage.startsWith("parse binary")) return;
-    Object.assign(error, { code: Code.InvalidArgument, rawMessage: "the request is not a valid message" });
-  };
-  signal.addEventListener("abort", correct, { once: true });
 }
 
 /** Asks a service behind the gateway how it is. */

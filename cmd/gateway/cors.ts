@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { cors } from "@connectrpc/connect";
+import { isLoopback } from "./hosts.ts";
+import type { Serve } from "./listen.ts";
 
 export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
-export type Handler = (request: Request, response: Response) => void;
 
 /**
  * What pages may send beside what the protocols need: credentials, who they act for, and traces.
@@ -19,10 +20,17 @@ const EXPOSED_HEADERS = [...cors.exposedHeaders, "Headwater-Latest-Event-At", "T
 /** Browsers keep the answer to a preflight for two hours at most. */
 const MAX_AGE_S = 7200;
 
-/** Lets pages of the gateway's own origin, of localhost and of the allowed origins call; a browser keeps the answers from all others. */
-export function withCors(handle: Handler, allowedOrigins: readonly string[]): Handler {
+/**
+ * Lets pages of the gateway's own origin and of the allowed origins call, and of localhost if it
+ * listens there only; a browser keeps the answers from all others.
+ */
+export function withCors(
+  serve: Serve,
+  { host, allowedOrigins }: { readonly host: string; readonly allowedOrigins: readonly string[] },
+): Serve {
   const allowed = new Set(allowedOrigins);
-  return (request, response) => {
+  const isLocal = (origin: string): boolean => isLoopback(host) && isLoopback(URL.parse(origin)?.hostname ?? "");
+  return (request, response, leaving) => {
     const { origin } = request.headers;
     // The answer differs by origin, which caches must know.
     response.setHeader("Vary", "Origin");
@@ -31,7 +39,7 @@ export function withCors(handle: Handler, allowedOrigins: readonly string[]): Ha
       response.setHeader("Access-Control-Expose-Headers", EXPOSED_HEADERS);
     }
     if (request.method !== "OPTIONS") {
-      handle(request, response);
+      serve(request, response, leaving);
       return;
     }
     response.setHeader("Access-Control-Allow-Methods", cors.allowedMethods.join(", "));
@@ -45,9 +53,4 @@ export function withCors(handle: Handler, allowedOrigins: readonly string[]): Ha
 function isOwn(origin: string, request: Request): boolean {
   const host = "authority" in request ? request.authority : request.headers.host;
   return URL.parse(origin)?.host === host;
-}
-
-function isLocal(origin: string): boolean {
-  const hostname = URL.parse(origin)?.hostname;
-  return hostname === "localhost" || hostname === "127.0.0.1" || hostname === "[::1]";
 }

@@ -8,31 +8,32 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext, type Transport } from "@connectrpc/connect";
-import { RetryInfoSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
+import { type StatusError, unavailable } from "../../internal/grpc/errors.ts";
 import { asciiHeader } from "../../internal/grpc/header-text.ts";
+import { connectErrorOf } from "./errors.ts";
+import { callOf } from "./serve.ts";
+
+const RETRY_AFTER_MS = 1_000;
 
 /** Headers that belong to one connection or one protocol; all others are the caller's word to the service. */
 const OWN_HEADERS =
   /^(:.*|connect-.*|grpc-.*|content-.*|accept.*|access-control-.*|sec-.*|proxy-.*|host|origin|referer|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|user-agent|x-user-agent|x-grpc-web)$/;
 
-export interface ForwardOptions {
-  readonly onUnreachable: (error: Error, method: string) => void;
-  /** Ends the streams that would not end by themselves. */
-  readonly stopping: AbortSignal;
-}
+/** gRPC's header for a deadline has eight digits, and Connect writes milliseconds: 27 hours. */
+const MAX_TIMEOUT_MS = 99_999_999;
 
 /** Answers every method of a service with what the service itself answers: message, headers and trailers, or error with its details. */
 export function forward(
   router: ConnectRouter,
   service: DescService,
   upstream: Transport,
-  { onUnreachable, stopping }: ForwardOptions,
+  onUnreachable: (error: Error, method: string) => void,
 ): void {
   const failure = (reason: unknown, method: DescMethod, context: HandlerContext) => {
     const error = ConnectError.from(reason);
     if (context.signal.aborted || !isBrokenConnection(error)) return error;
     onUnreachable(error, `${service.typeName}/${method.name}`);
-    return new ConnectError("the service cannot be reached", Code.Unavailable);
+    return connectErrorOf(unavailable("the service cannot be reached", { reason: "SERVICE_UNREACHABLE" }, RETRY_AFTER_MS));
   };
 
   const unary = (method: DescMethodUnary) =>
@@ -66,21 +67,19 @@ export function forward(
 
   /** A stream that only the server ends. */
   async function* open(method: DescMethodServerStreaming, requests: AsyncIterable<MessageShape<DescMessage>>, context: HandlerContext) {
+    const { leaving } = callOf(context);
     try {
-      yield* streaming(method, requests, context, AbortSignal.any([context.signal, stopping]));
+      yield* streaming(method, requests, context, AbortSignal.any([context.signal, leaving]));
     } catch (error) {
-      throw stopping.aborted && !context.signal.aborted ? isStopping() : error;
+      throw leaving.aborted && !context.signal.aborted ? connectErrorOf(leaving.reason as StatusError) : error;
     }
   }
 
-  /** Takes no more requests when the gateway stops; what was taken is answered. */
-  async function* untilStopping(
-    method: DescMethodBiDiStreaming,
-    requests: AsyncIterable<MessageShape<DescMessage>>,
-    context: HandlerContext,
-  ) {
-    yield* streaming(method, untilAborted(requests, stopping, context.signal), context);
-    if (stopping.aborted) throw isStopping();
+  /** Takes no more requests when the connection is about to be closed; what was taken is answered. */
+  async function* untilLeft(method: DescMethodBiDiStreaming, requests: AsyncIterable<MessageShape<DescMessage>>, context: HandlerContext) {
+    const { leaving } = callOf(context);
+    yield* streaming(method, untilAborted(requests, leaving, context.signal), context);
+    if (leaving.aborted) throw connectErrorOf(leaving.reason as StatusError);
   }
 
   for (const method of service.methods) {
@@ -90,7 +89,7 @@ export function forward(
         break;
       case "bidi_streaming":
         router.rpc(method as DescMethodBiDiStreaming, (requests, context) =>
-          untilStopping(method as DescMethodBiDiStreaming, requests, context),
+          untilLeft(method as DescMethodBiDiStreaming, requests, context),
         );
         break;
       case "server_streaming":
@@ -102,11 +101,6 @@ export function forward(
         throw new TypeError(`${method.name} streams only its requests, which is not forwarded`);
     }
   }
-}
-
-function isStopping(): ConnectError {
-  const retryInfo = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 1n } } };
-  return new ConnectError("the gateway is stopping; go on with the last position", Code.Unavailable, undefined, [retryInfo]);
 }
 
 /** The requests until a signal aborts; the other says that nobody asks any more. */
@@ -136,7 +130,7 @@ function isRefused(error: unknown): boolean {
 /** gRPC's header for it takes whole milliseconds only. */
 function timeoutMs(context: HandlerContext): number | undefined {
   const remainingMs = context.timeoutMs();
-  return remainingMs === undefined ? undefined : Math.max(1, Math.ceil(remainingMs));
+  return remainingMs === undefined ? undefined : Math.min(MAX_TIMEOUT_MS, Math.max(1, Math.ceil(remainingMs)));
 }
 
 /** What a service says comes with metadata; what the transport says of itself has none. */

@@ -1,14 +1,13 @@
 import { once } from "node:events";
 import { createServer as createHttp1Server } from "node:http";
-import { constants, createServer as createHttp2Server, type Http2Server } from "node:http2";
+import { createServer as createHttp2Server, type Http2Server } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
-import { finished } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { stopping } from "../../internal/grpc/admission.ts";
 import { watchConnections } from "../../internal/grpc/connections.ts";
 import type { GrpcLimits } from "../../internal/grpc/limits.ts";
-import { grpcTimeout, maxTimerMs, parseGrpcTimeout } from "../../internal/grpc/timeouts.ts";
-import type { Handler, Request, Response } from "./cors.ts";
+import { afterIdle } from "../../internal/grpc/timeouts.ts";
+import type { Request, Response } from "./cors.ts";
 
 /** How long the last responses may take to leave. */
 const GOODBYE_MS = 500;
@@ -19,17 +18,16 @@ const CHECK_EVERY_MS = 1_000;
 /** HTTP/2 without TLS begins with "PRI * HTTP/2.0"; no method of HTTP/1.1 begins like that. */
 const HTTP2_PREFACE = Buffer.from("PRI");
 
-/** Of this method the client sends requests as long as it likes. */
-const STREAMING_PATH = "/headwater.orders.v1.OrderCommandService/Execute";
+/** More would be reset by Node without a word: these are counted, to be refused in words. */
+const MAX_COUNTED_HEADERS = 1_000;
+
+/** Serves a request; `leaving` aborts, with the reason, when its connection is about to be closed. */
+export type Serve = (request: Request, response: Response, leaving: AbortSignal) => void;
 
 export interface Listener {
   readonly port: number;
-  callsInProgress(): number;
-  /**
-   * Takes no new connections, sends clients elsewhere, and waits, bounded, for running calls.
-   * False: some are still running.
-   */
-  drain(): Promise<boolean>;
+  /** Takes no new connections, and sends clients elsewhere. */
+  leave(): void;
   close(): Promise<void>;
 }
 
@@ -40,28 +38,34 @@ export interface ListenOptions {
 }
 
 /** Serves HTTP/1.1 and HTTP/2 on one port, both without TLS: the first bytes of a connection tell which. */
-export async function listen(handle: Handler, { host, port, limits }: ListenOptions): Promise<Listener> {
-  const calls = countCalls(handle, limits);
+export async function listen(serve: Serve, { host, port, limits }: ListenOptions): Promise<Listener> {
+  // Connections of HTTP/1.1 carry one call each, so they are not left for their age.
+  const http1Leaving = new AbortController();
   // It is the server that listens: Node bounds the time of requests only for one that does.
   const http1 = createHttp1Server(
     {
       headersTimeout: limits.receiveTimeoutMs,
-      requestTimeout: limits.receiveTimeoutMs,
+      // Later than a call is given up, which is answered in words.
+      requestTimeout: 2 * limits.receiveTimeoutMs,
       connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, limits.receiveTimeoutMs),
       keepAliveTimeout: limits.maxConnectionIdleMs,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: limits.keepaliveTimeMs,
     },
-    calls.handle,
+    (request, response) => {
+      if (http1Leaving.signal.aborted) response.setHeader("Connection", "close");
+      serve(request, response, http1Leaving.signal);
+    },
   );
   const http2 = createHttp2Server(
     {
       settings: { maxConcurrentStreams: limits.maxStreamsPerConnection },
       streamResetBurst: limits.maxResetsAtOnce,
       streamResetRate: limits.maxResetsPerSecond,
+      maxHeaderListPairs: MAX_COUNTED_HEADERS,
     },
-    calls.handle,
+    (request, response) => serve(request, response, connections.leaving(request.stream.session)),
   );
   const connections = watchConnections(http2, limits);
   const sockets = new Set<Socket>();
@@ -84,12 +88,10 @@ export async function listen(handle: Handler, { host, port, limits }: ListenOpti
 
   return {
     port: (http1.address() as AddressInfo).port,
-    callsInProgress: calls.inProgress,
-    async drain() {
-      calls.close();
+    leave() {
       http1.close();
+      http1Leaving.abort(stopping());
       connections.leaveAll(stopping());
-      return calls.ended(limits.drainTimeoutMs);
     },
     async close() {
       // A response that is finished may not have left yet; a session ends when all of its have.
@@ -107,7 +109,8 @@ export async function listen(handle: Handler, { host, port, limits }: ListenOpti
 /** Reads the first bytes of a connection, however they are cut, and puts them back. */
 function whenKnown(socket: Socket, timeoutMs: number, serve: (isHttp2: boolean) => void): void {
   let first = Buffer.alloc(0);
-  socket.setTimeout(timeoutMs, () => socket.destroy());
+  const silent = afterIdle(timeoutMs, () => socket.destroy());
+  socket.once("close", () => silent[Symbol.dispose]());
   // Not "data": the server that gets the socket must find what it reads still there, and HTTP/2
   // takes it from below.
   socket.on("readable", function read() {
@@ -117,81 +120,9 @@ function whenKnown(socket: Socket, timeoutMs: number, serve: (isHttp2: boolean) 
     const length = Math.min(first.length, HTTP2_PREFACE.length);
     const isHttp2 = first.subarray(0, length).equals(HTTP2_PREFACE.subarray(0, length));
     if (isHttp2 && length < HTTP2_PREFACE.length) return;
-    socket.setTimeout(0);
-    socket.removeAllListeners("timeout");
+    silent[Symbol.dispose]();
     socket.off("readable", read);
     socket.unshift(first);
     serve(isHttp2);
   });
-}
-
-function countCalls(handle: Handler, limits: GrpcLimits) {
-  let running = 0;
-  let bytesHeld = 0;
-  let isClosing = false;
-  let onIdle = () => {};
-  return {
-    inProgress: () => running,
-    close() {
-      isClosing = true;
-    },
-    handle(request: Request, response: Response) {
-      running++;
-      const cutOff = () => cut(request);
-      const isStreaming = request.url === STREAMING_PATH;
-      const receiving = isStreaming ? undefined : setTimeout(cutOff, limits.receiveTimeoutMs);
-      request.once("end", () => clearTimeout(receiving));
-      let bytes = 0;
-      const push = request.push.bind(request);
-      request.push = (chunk: Buffer | null, encoding) => {
-        // What a stream takes is handed on, message by message.
-        const length = isStreaming ? 0 : (chunk?.length ?? 0);
-        bytes += length;
-        bytesHeld += length;
-        if (bytesHeld > limits.maxRequestBytes) cutOff();
-        return push(chunk, encoding);
-      };
-      if (isClosing && request.httpVersionMajor === 1) response.setHeader("Connection", "close");
-      // HTTP/2 reports a response as finished only when its stream is closed, so this asks the stream.
-      finished("stream" in response ? response.stream : response, { readable: false }, () => {
-        clearTimeout(receiving);
-        bytesHeld -= bytes;
-        // A refused request may not have been read to its end, without which its stream would stay open.
-        request.resume();
-        running--;
-        if (running === 0) onIdle();
-      });
-      boundTimeouts(request);
-      handle(request, response);
-    },
-    ended(timeoutMs: number): Promise<boolean> {
-      if (running === 0) return Promise.resolve(true);
-      return new Promise((resolve) => {
-        const timer = setTimeout(() => resolve(false), timeoutMs);
-        onIdle = () => {
-          clearTimeout(timer);
-          resolve(true);
-        };
-      });
-    },
-  };
-}
-
-function cut(request: Request): void {
-  if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-  else request.destroy();
-}
-
-/**
- * A timer that is too long fires at once, so a deadline that is longer is made as long as a timer
- * can be.
- */
-function boundTimeouts({ headers }: Request): void {
-  const grpc = headers["grpc-timeout"];
-  const grpcMs = typeof grpc === "string" ? parseGrpcTimeout(grpc) : undefined;
-  if (grpcMs !== undefined && grpcMs > maxTimerMs) headers["grpc-timeout"] = grpcTimeout(grpcMs);
-  const connect = headers["connect-timeout-ms"];
-  if (typeof connect === "string" && /^\d{1,10}$/.test(connect) && Number(connect) > maxTimerMs) {
-    headers["connect-timeout-ms"] = String(maxTimerMs);
-  }
 }

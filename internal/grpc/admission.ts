@@ -99,10 +99,10 @@ export function stopping(): StatusError {
   return unavailable("the server is stopping; go on with the last position", { reason: "SERVER_STOPPING" }, retryAfterMs);
 }
 
-function tooManyCalls(): StatusError {
+export function tooManyCalls(): StatusError {
   return resourceExhausted("too many calls are in progress", { reason: "TOO_MANY_CALLS" }, retryAfterMs);
 }
 
-function tooManyStreams(): StatusError {
+export function tooManyStreams(): StatusError {
   return resourceExhausted("too many streams are open; try another server", { reason: "TOO_MANY_STREAMS" }, retryAfterMs);
 }

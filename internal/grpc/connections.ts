@@ -59,6 +59,7 @@ class Connection {
   #pingedAtMs = this.#openedAtMs;
   #isPinged = false;
   #hasGreeted = false;
+  #isDoubted = false;
   #leavesSinceMs: number | undefined;
 
   constructor(session: ServerHttp2Session, limits: GrpcLimits) {
@@ -99,6 +100,11 @@ class Connection {
     const { receiveTimeoutMs, maxConnectionIdleMs, maxConnectionAgeGraceMs, keepaliveTimeMs, keepaliveTimeoutMs } = this.#limits;
     const ageMs = nowMs - this.#openedAtMs;
     const isSilent = !this.#hasGreeted && ageMs >= receiveTimeoutMs;
+    // A process that was busy has not read yet what its peer has said.
+    if (isSilent && !this.#isDoubted) {
+      this.#isDoubted = true;
+      return;
+    }
     const isDeaf = this.#isPinged && nowMs - this.#pingedAtMs >= keepaliveTimeoutMs;
     const isOverdue = this.#leavesSinceMs !== undefined && nowMs - this.#leavesSinceMs >= maxConnectionAgeGraceMs;
     const isIdle = this.#streams === 0 && nowMs - this.#idleSinceMs >= maxConnectionIdleMs;

@@ -34,13 +34,13 @@ export function screen(headers: IncomingHttpHeaders, count: number, { isKnown, m
 }
 
 /** Repeated as it is, it would be refused again. */
-function tooManyHeaders(count: number, maxHeaders: number): StatusError {
+export function tooManyHeaders(count: number, maxHeaders: number): StatusError {
   return new StatusError(Code.RESOURCE_EXHAUSTED, `the call has ${count} headers; at most ${maxHeaders} are taken`, {
     reason: "TOO_MANY_HEADERS",
   });
 }
 
-function unknownMethod(path: string): StatusError {
+export function unknownMethod(path: string): StatusError {
   return new StatusError(Code.UNIMPLEMENTED, `this server has no method ${path}`, { reason: "UNKNOWN_METHOD" });
 }
 

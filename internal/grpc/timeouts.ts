@@ -19,3 +19,25 @@ export function parseGrpcTimeout(header: string): number | undefined {
 export function grpcTimeout(ms: number): string {
   return `${Math.floor(Math.min(ms, maxTimerMs) / 1_000)}S`;
 }
+
+/**
+ * Calls a function after a while, and after what has come meanwhile was read and what was written
+ * has been sent: a process that was busy must not take its own delay for its peer's.
+ */
+export function afterIdle(waitMs: number, action: () => void): Disposable {
+  let pending: NodeJS.Immediate | undefined;
+  const timer = setTimeout(
+    () => {
+      pending = setImmediate(() => {
+        pending = setImmediate(action);
+      });
+    },
+    Math.max(0, waitMs),
+  );
+  return {
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      clearImmediate(pending);
+    },
+  };
+}

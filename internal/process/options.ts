@@ -22,7 +22,8 @@ export const gatewayOptions = {
   ...gatewayPortOption,
   "command-url": text("where the command service is", "http://127.0.0.1:50051"),
   "query-url": text("where the query service is", "http://127.0.0.1:50052"),
-  "allowed-origins": list("origins of web pages that may call, beside localhost, separated by commas; * for all", ""),
+  "allowed-origins": list("origins of web pages that may call, separated by commas; * for all. On 127.0.0.1, localhost may too", ""),
+  "allowed-hosts": list("names that the gateway is called by, separated by commas. None: any, or on 127.0.0.1 this machine's", ""),
 };
 
 export const instanceOption = {

@@ -8,6 +8,7 @@ import type { Call } from "../../../internal/grpc/call.ts";
 import type { GrpcLimits } from "../../../internal/grpc/limits.ts";
 import { encode, frame, type Handlers, startTestServer } from "../../../internal/grpc/testing/harness.ts";
 import { makeCall, openSessions } from "../../../internal/grpc/testing/raw-calls.ts";
+import { startGateway } from "../app.ts";
 
 const { getOrder } = OrderQueryService.method;
 const { execute } = OrderCommandService.method;
@@ -32,6 +33,26 @@ export const doors: Readonly<Record<string, (handlers: Handlers, limits?: Partia
       await server[Symbol.asyncDispose]();
     };
     return { address, port, callsInProgress, stop, [Symbol.asyncDispose]: stop };
+  },
+
+  async "the gateway"(handlers, limits = {}) {
+    const service = await startTestServer(handlers);
+    const url = `http://${service.server.address}`;
+    const gateway = await startGateway({ host: "127.0.0.1", port: 0, commandUrl: url, queryUrl: url, limits });
+    const { address, port, callsInProgress } = gateway;
+    const stop = async () => {
+      await gateway[Symbol.asyncDispose]();
+    };
+    return {
+      address,
+      port,
+      callsInProgress,
+      stop,
+      async [Symbol.asyncDispose]() {
+        await stop();
+        await service[Symbol.asyncDispose]();
+      },
+    };
   },
 };
 

@@ -1,0 +1,24 @@
+/** The gateway's own answers, and those of Connect, in the form that the services give theirs: with a reason. */
+
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type StatusError, statusOf } from "../../internal/grpc/errors.ts";
+import { errorDomain } from "../../internal/orders/error-domain.ts";
+
+/** An error as Connect sends it, in any of its protocols. */
+export function connectErrorOf(error: StatusError): ConnectError {
+  const { code, message, details } = statusOf(error, errorDomain);
+  const answer = new ConnectError(message, code);
+  answer.details = details.map(({ typeUrl, value }) => ({ type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1), value }));
+  return answer;
+}
+
+/** Makes one error into another that is on its way to the caller already. */
+export function correct(error: ConnectError, correction: StatusError): void {
+  const { code, rawMessage, details } = connectErrorOf(correction);
+  Object.assign(error, { code, rawMessage, details });
+}
+
+/** The name of a code in upper snake case. */
+export function codeName(code: Code): string {
+  return Code[code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+}
