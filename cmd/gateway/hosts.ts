@@ -15,7 +15,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** The host that a request is for, without its port. */
-export function hostOf(request: Request): string {
+function hostOf(request: Request): string {
   const authority = ("authority" in request ? request.authority : request.headers.host) ?? "";
   return authority.replace(/:\d*$/, "").toLowerCase();
 }

@@ -262,12 +262,12 @@ describe("a client that does not read", () => {
         query: {
           async *watchOrder() {
             for (let version = 1; version <= 20; version++) yield { order: { orderId: "x".repeat(100_000), version } };
-            await lasting(500);
+            await lasting(3_000);
             yield { order: { version: 21 } };
           },
         },
       },
-      { sendTimeoutMs: 200 },
+      { sendTimeoutMs: 2_000 },
     );
     const { stream } = watch(test.client);
     let count = 0;
