@@ -56,6 +56,8 @@ const manners: readonly Manner[] = [
 export async function runSessions(crowd: Crowd): Promise<void> {
   const { seed, stopped, commander, reader, followers } = crowd;
   const meanMs = (1_000 * crowd.sessions) / crowd.commandsPerSecond;
+  /** No run is without a watch, however its dice fall. */
+  let isAnyWatched = false;
   const shared = Array.from({ length: SHARED_ORDERS }, (_, index) => newSlot(createRandom(seed * 31 + index)));
   await Promise.all(Array.from({ length: crowd.sessions }, (_, index) => runSession(index)));
 
@@ -107,7 +109,9 @@ export async function runSessions(crowd: Crowd): Promise<void> {
   }
 
   function follow({ orderId }: Slot, random: Random): void {
-    if (random.chance(WATCHED)) followers.watch(orderId, createRandom(random.integer(0, 2 ** 31)));
+    const isWatched = random.chance(WATCHED) || !isAnyWatched;
+    isAnyWatched = true;
+    if (isWatched) followers.watch(orderId, createRandom(random.integer(0, 2 ** 31)));
     if (random.chance(SUBSCRIBED)) followers.subscribe({ orderId }, createRandom(random.integer(0, 2 ** 31)));
   }
 
