@@ -1,5 +1,7 @@
 /** An import goes on through twenty kills of the whole system, and nothing that was acknowledged is lost, doubled or changed. */
 
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Receipt } from "../../../sdk/src/index.ts";
 import { freePorts, startDevProcess, temporaryFolder } from "../../support/dev-process.ts";
@@ -8,16 +10,28 @@ import { readEverything, runImport } from "./running-import.ts";
 const FILE = "examples/online-retail/invoices.csv";
 const KILLS = 20;
 
+/** The first of the file, so that all twenty kills take a minute or two. */
+const ROWS = 8_000;
+
 /** The kills fall among so many of the import's commands, which are some more. */
-const COMMANDS = 100_000;
+const COMMANDS = 30_000;
 
 const DEADLINE_MS = 900_000;
 
 it("an import that is disturbed by kill -9 ends like one that is not", { timeout: DEADLINE_MS }, async () => {
   const seed = Number(process.env["HEADWATER_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
   console.log(`kill.test.ts: HEADWATER_SEED=${seed}`);
-  const disturbed = await importWithKills(momentsOf(seed));
-  const undisturbed = await importUndisturbed();
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, "invoices.csv");
+  await writeFile(
+    file,
+    (await readFile(FILE, "utf8"))
+      .split("\n")
+      .slice(0, ROWS + 1)
+      .join("\n"),
+  );
+  const disturbed = await importWithKills(file, momentsOf(seed));
+  const undisturbed = await importUndisturbed(file);
 
   const { seconds: _, commandsPerSecond: _rate, alreadyThere: _there, ...summary } = undisturbed.summary;
   expect(disturbed.summary).toMatchObject(summary);
@@ -27,7 +41,7 @@ it("an import that is disturbed by kill -9 ends like one that is not", { timeout
   expect(disturbed.state.orders.size).toBe(summary.orders);
   expect(differing(disturbed.state.orders, undisturbed.state.orders)).toEqual([]);
   expect(differing(disturbed.state.histories, undisturbed.state.histories)).toEqual([]);
-  expect(disturbed.state.customers.size).toBeGreaterThan(4_000);
+  expect(disturbed.state.customers.size).toBeGreaterThan(1_000);
   expect(differing(disturbed.state.customers, undisturbed.state.customers)).toEqual([]);
   expect(disturbed.state.days).toEqual(undisturbed.state.days);
 });
@@ -48,7 +62,7 @@ it("a lost receipt, a gap and a difference would be noticed", () => {
   expect(differing(new Map([["a", "1"]]), new Map([["b", "1"]]))).toEqual(["a", "b"]);
 });
 
-async function importWithKills(moments: readonly number[]) {
+async function importWithKills(file: string, moments: readonly number[]) {
   await using folder = await temporaryFolder();
   const ports = await freePorts();
   const start = () => startDevProcess({ directory: folder.path, ports });
@@ -57,7 +71,7 @@ async function importWithKills(moments: readonly number[]) {
   let killed = 0;
   let kills = Promise.resolve();
   try {
-    const { summary, token } = await runImport(FILE, dev, (receipt) => {
+    const { summary, token } = await runImport(file, dev, (receipt) => {
       receipts.push(receipt);
       if (!moments.includes(receipts.length)) return;
       kills = kills.then(async () => {
@@ -74,9 +88,9 @@ async function importWithKills(moments: readonly number[]) {
   }
 }
 
-async function importUndisturbed() {
+async function importUndisturbed(file: string) {
   await using dev = await startDevProcess();
-  const { summary, token } = await runImport(FILE, dev);
+  const { summary, token } = await runImport(file, dev);
   return { summary, state: await readEverything(dev, token) };
 }
 
