@@ -10,7 +10,7 @@ import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/orde
 import { orderViews } from "../../../internal/orders/projection/views.ts";
 import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";
 import { loadLetters } from "../dead-letters/letters.ts";
-import { secondsOf, type ViewStatus, viewStatuses } from "./views.ts";
+import { secondsOf, type ViewStatus, type ViewsOptions, viewStatuses } from "./views.ts";
 import { commandsWaiting } from "./waiting.ts";
 
 export interface PartitionStatus {
@@ -106,10 +106,7 @@ async function ownersOf(log: Log, group: string): Promise<ReadonlyMap<number, st
   return new Map(members.flatMap(({ instance, partitions }) => partitions.map((partition) => [partition, instance] as const)));
 }
 
-async function viewsOf(
-  openDocuments: MeasureOptions["openDocuments"],
-  { events, lasts }: { readonly events: EventsOptions; readonly lasts: Ends["lasts"] },
-) {
+async function viewsOf(openDocuments: MeasureOptions["openDocuments"], { events, lasts }: Pick<ViewsOptions, "events" | "lasts">) {
   try {
     await using documents = await openDocuments();
     const views = await viewStatuses({ events, documents, lasts, nowMs: Date.now() });

@@ -16,13 +16,14 @@ export const status = command({
   name: "status",
   about: "how far commands, events and views are, and who works on them",
   details: `Waiting commands are in the log and not decided yet. The lag of a partition is that of the view that is farthest behind there: how many events
-it does not show, and how long ago the oldest of them was written. It ends with 1 if the documents cannot be reached.`,
+it does not show, and how long ago the oldest of them was written. It ends with 1 if the documents cannot be reached, or are not those of the log.`,
   options,
   async run({ values }) {
     await using log = await openLog(values);
     const measured = await measure({ log, openDocuments: () => openDocuments(values), sampleSeconds: values.sample });
     print(values.json ? `${JSON.stringify({ system: values.system, ...measured }, null, 2)}\n` : statusText(measured));
-    return measured.documentsError === undefined ? 0 : 1;
+    const isWrong = measured.documentsError !== undefined || measured.views?.some(({ problem }) => problem !== undefined);
+    return isWrong ? 1 : 0;
   },
 });
 
@@ -52,6 +53,7 @@ export function statusText(measured: Status): string {
     documentsError === undefined
       ? table(["view", "generation", "collection", "lag events", "lag seconds"], viewRows)
       : `no views: ${documentsError}\n`,
+    ...(views ?? []).flatMap(({ collection, problem }) => (problem === undefined ? [] : [`problem of ${collection}: ${problem}\n`])),
   ];
   return sections.join("\n");
 }
