@@ -17,7 +17,7 @@ export const retry = command({
   name: "dead-letters retry",
   about: "send commands again, after what was wrong has been fixed",
   takes: "<id>...",
-  details: `A command that was refused as not decodable gets a new id, such as "…/retry-1", since the old one answers so for ever; one that could not be
+  details: `A command that was refused as not decodable gets a new id, such as "…/retry-1", since the old one answers so forever; one that could not be
 read at all keeps its own. Either is decided once, however often this is called. It is decided as if it came now: on the order as it is, and at
 the version that it expects. Who retried it, when and why is kept with it. If one could not be decided again, it ends with 1, and there is a new
 dead letter.`,
