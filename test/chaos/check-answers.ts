@@ -137,10 +137,9 @@ function storyOf({ isInquiry, result, startedAtMs, endedAtMs, fingerprint }: Att
 }
 
 function checkExpectations(evidence: Evidence, attempts: readonly Attempt[]): readonly string[] {
-  const expecting = new Map(attempts.filter(({ expectedVersion }) => expectedVersion !== undefined).map((each) => [each.commandId, each]));
-  return [...expecting.values()].flatMap(({ orderId, commandId, fingerprint, expectedVersion }) => {
+  const violations = attempts.flatMap(({ orderId, commandId, fingerprint, expectedVersion }) => {
     const decision = evidence.decision(orderId, commandId);
-    if (decision === undefined || hex(decision.outcome.fingerprint) !== hex(fingerprint)) return [];
+    if (expectedVersion === undefined || decision === undefined || hex(decision.outcome.fingerprint) !== hex(fingerprint)) return [];
     const { outcome, events } = decision;
     const before = outcome.version - events.length;
     const isRefused = outcome.rejection?.reason === runtimeReasons.versionMismatch;
@@ -150,6 +149,7 @@ function checkExpectations(evidence: Evidence, attempts: readonly Attempt[]): re
           `I12: ${commandId} expected version ${expectedVersion} of ${orderId}, which was at ${before}, and was ${isRefused ? "refused" : "decided"}`,
         ];
   });
+  return [...new Set(violations)];
 }
 
 function isAnswered({ result }: Attempt): boolean {
