@@ -7,8 +7,8 @@ import { type FieldViolation, invalidArgument, type StatusError } from "../../in
 const HEAD_BYTES = 5;
 const OPEN_BRACE = 0x7b;
 
-/** What the path says already. */
-const PREFIX = /^cannot decode .+? from JSON: /;
+/** What the path says already, but for the type of an enum or a message, without which a value alone says nothing. */
+const PREFIX = /^cannot decode (?:(?:enum|message) (\S+)|.+?) from JSON: /;
 
 /** The first fault, with its path as in the .proto; undefined if there is none that a path helps to find. */
 export function jsonFault(schema: DescMessage, pieces: readonly Uint8Array[]): StatusError | undefined {
@@ -26,10 +26,13 @@ export function jsonFault(schema: DescMessage, pieces: readonly Uint8Array[]): S
 
 function faultIn(schema: DescMessage, json: JsonValue, path: string): FieldViolation | undefined {
   if (!isObject(json)) return { field: path, description: "must be an object", reason: "INVALID_JSON_VALUE" };
+  const seen = new Set<DescField>();
   for (const [name, value] of Object.entries(json)) {
     const field = schema.fields.find((each) => each.jsonName === name || each.name === name);
     const at = path === "" ? (field?.name ?? name) : `${path}.${field?.name ?? name}`;
     if (field === undefined) return { field: at, description: `is no field of ${schema.typeName}`, reason: "UNKNOWN_FIELD" };
+    if (seen.has(field)) return { field: at, description: "is there twice, under both of its names", reason: "INVALID_JSON_VALUE" };
+    seen.add(field);
     const fault = faultOf(field, name, value, at);
     if (fault !== undefined) return fault;
   }
@@ -55,7 +58,8 @@ function whole(schema: DescMessage, json: JsonObject, path: string): FieldViolat
     fromJson(schema, json);
     return undefined;
   } catch (error) {
-    return { field: path, description: (error as Error).message.replace(PREFIX, ""), reason: "INVALID_JSON_VALUE" };
+    const description = (error as Error).message.replace(PREFIX, (_, type?: string) => (type === undefined ? "" : `is no ${type}: `));
+    return { field: path, description, reason: "INVALID_JSON_VALUE" };
   }
 }
 

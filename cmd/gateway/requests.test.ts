@@ -41,7 +41,14 @@ const line = { sku: "tea", quantity: 1, unitPrice: { currencyCode: "EUR", minorU
 it.each([
   ["an unknown field", { lines: [line, { ...line, quantty: 1 }] }, "lines[1].quantty", "is no field of"],
   ["a value of another type", { lines: [line, line, { ...line, quantity: "many" }] }, "lines[2].quantity", "many"],
-  ["an unknown name of an enum", { options: { waitFor: "COMMAND_STAGE_SOON" } }, "options.wait_for", "COMMAND_STAGE_SOON"],
+  [
+    "an unknown name of an enum",
+    { options: { waitFor: "COMMAND_STAGE_SOON" } },
+    "options.wait_for",
+    `is no headwater.cqrs.v1.CommandStage: "COMMAND_STAGE_SOON"`,
+  ],
+  ["a time that is a number", { options: { occurredAt: 5 } }, "options.occurred_at", "is no google.protobuf.Timestamp: 5"],
+  ["a field under both of its names", { orderId: "a", order_id: "b" }, "order_id", "is there twice"],
   ["an amount that is no number", { lines: [{ ...line, unitPrice: { minorUnits: "1.5" } }] }, "lines[0].unit_price.minor_units", "1.5"],
   ["no object", { shippingAddress: "London" }, "shipping_address", "must be an object"],
   ["a list that is none", { lines: { 0: line } }, "lines", "expected Array"],
