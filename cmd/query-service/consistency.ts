@@ -28,6 +28,12 @@ const RETRY_AFTER_OUTAGE_MS = 1_000;
 export async function untilVisible(freshness: Freshness, view: Projection, token: string, given: AbortSignal): Promise<Positions> {
   if (token === "") return noPositions;
   const positions = parseToken(token, await freshness.known(given));
+  await untilShown(freshness, view, positions, given);
+  return positions;
+}
+
+/** Waits until a view shows a position that a caller named. */
+export async function untilShown(freshness: Freshness, view: Projection, positions: Positions, given: AbortSignal): Promise<void> {
   // Beyond that, only what is visible already is.
   const signal = waiting < MAX_WAITING ? given : AbortSignal.abort();
   waiting++;
@@ -36,7 +42,6 @@ export async function untilVisible(freshness: Freshness, view: Projection, token
   } finally {
     waiting--;
   }
-  return positions;
 }
 
 let waiting = 0;

@@ -1,11 +1,12 @@
 /** The queries that stay open: watches and subscriptions. */
 
-import { mergePositions, type Positions, positionsOf, type Sequences } from "../../internal/cqrs/positions.ts";
+import { mergePositions, type Positions, positionsOf } from "../../internal/cqrs/positions.ts";
 import { createDocumentWatch } from "../../internal/cqrs/query/document-watch.ts";
+import { beginning, type EventPosition, sequencesAt } from "../../internal/cqrs/query/event-position.ts";
 import { createEventTail } from "../../internal/cqrs/query/event-tail.ts";
 import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
 import { requestHash } from "../../internal/cqrs/query/page-token.ts";
-import { formatPosition, parsePosition, type Subscription } from "../../internal/cqrs/query/position-token.ts";
+import { formatPosition, parsePosition, provePosition, type Subscription } from "../../internal/cqrs/query/position-token.ts";
 import { formatToken } from "../../internal/cqrs/query/token.ts";
 import {
   EventStart,
@@ -22,10 +23,10 @@ import type { Implementation } from "../../internal/grpc/service.ts";
 import { boundedWait } from "../../internal/grpc/wait.ts";
 import { orders } from "../../internal/orders/projection/order.ts";
 import { orderHistory } from "../../internal/orders/projection/order-history.ts";
-import { subscribeOrderEvents } from "../../internal/orders/query/subscribe-order-events.ts";
+import { partitionsOf, subscribeOrderEvents } from "../../internal/orders/query/subscribe-order-events.ts";
 import { watchOrder } from "../../internal/orders/query/watch-order.ts";
 import { changedOrders, watchOrders } from "../../internal/orders/query/watch-orders.ts";
-import { MAX_WAIT_MS, statusErrorOf, untilVisible } from "./consistency.ts";
+import { MAX_WAIT_MS, statusErrorOf, untilShown, untilVisible } from "./consistency.ts";
 
 const RETRY_AFTER_SET_BACK_MS = 1_000;
 
@@ -91,7 +92,7 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
     await known(call);
     const stream = freshness.stream(orderHistory);
     const subscription: Subscription = { stream, hash: requestHash(WatchOrdersRequestSchema, { ...request, position: "" }) };
-    const from = request.position === "" ? eventsOfOrders.end() : parsePosition(request.position, subscription);
+    const from = request.position === "" ? await eventsOfOrders.end() : await proven(request.position, subscription, call);
     const changes = watchOrders(changed, { filter: request.filter, from }, signal);
     yield placeOf(subscription, from);
     for await (const { changes: batch, position } of changes) {
@@ -103,17 +104,28 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
     await known(call);
     const stream = freshness.stream(orderHistory);
     const { start, position } = request;
+    const partitions = partitionsOf(request, stream.partitions);
     const what = { ...request, start: EventStart.UNSPECIFIED, position: "" };
     const subscription: Subscription = { stream, hash: requestHash(SubscribeOrderEventsRequestSchema, what) };
-    const from = position === "" ? startOf(start) : parsePosition(position, subscription);
+    const from = position === "" ? await startOf(start, partitions) : await proven(position, subscription, call);
     yield placeOf(subscription, from);
     for await (const delivered of subscribeOrderEvents(events, { request, from, partitions: stream.partitions }, signal)) {
       yield { events: [...delivered.events], ...placeOf(subscription, delivered.position) };
     }
   }
 
-  function startOf(start: EventStart): Sequences {
-    return start === EventStart.END ? events.end() : new Map();
+  async function startOf(start: EventStart, partitions: readonly number[] | undefined): Promise<EventPosition> {
+    return start === EventStart.END ? events.end(partitions) : beginning;
+  }
+
+  /** The position of a token, when it is visible and its events are still there. */
+  async function proven(token: string, subscription: Subscription, call: Call): Promise<EventPosition> {
+    const claimed = parsePosition(token, subscription);
+    using wait = boundedWait(call, MAX_WAIT_MS);
+    await untilShown(freshness, orderHistory, new Map([[subscription.stream.id, claimed.sequences]]), wait.signal);
+    const found = await events.at(claimed.sequences);
+    provePosition(claimed, found);
+    return found;
   }
 
   async function visible(token: string, call: Call): Promise<Positions> {
@@ -127,8 +139,9 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
   }
 }
 
-function placeOf(subscription: Subscription, position: Sequences) {
-  return { position: formatPosition(subscription, position), consistencyToken: formatToken(new Map([[subscription.stream.id, position]])) };
+function placeOf(subscription: Subscription, position: EventPosition) {
+  const seen = new Map([[subscription.stream.id, sequencesAt(position)]]);
+  return { position: formatPosition(subscription, position), consistencyToken: formatToken(seen) };
 }
 
 function setBack() {

@@ -100,7 +100,10 @@ const kafkaSetBack: Passage = async (options) => {
   // What was said before holds; who followed then has stopped there.
   const load = createLoad({ seed: seed + 1, history: { ...before.history, watches: [], subscriptions: [] } });
   const { system, violations } = await beginOnOldDisks({ ...options, load, repeated: lost });
-  return { system, load, poison: before.found.poison, holdAgainst: () => Promise.resolve(violations) };
+  // The log had gone on past their events everywhere, and has others there now. A token of that time names no event.
+  const subscriptions = lost.subscriptions.filter(({ orderId }) => orderId === "");
+  const holdAgainst = async (whole: ChaosSystem) => [...violations, ...(await believed(whole, { attempts: [], subscriptions }))];
+  return { system, load, poison: before.found.poison, holdAgainst };
 };
 
 export const passages: readonly Passage[] = [topicsMadeAgain, kafkaSetBack];
@@ -160,7 +163,10 @@ async function projectorsThatGoOn({ mongo, addresses }: ChaosServers, fault: str
 }
 
 /** Tokens and positions of the log that was, and which of them were taken for those of the one that is. */
-async function believed(system: ChaosSystem, { attempts, subscriptions }: ClientHistory): Promise<readonly string[]> {
+async function believed(
+  system: ChaosSystem,
+  { attempts, subscriptions }: Pick<ClientHistory, "attempts" | "subscriptions">,
+): Promise<readonly string[]> {
   const tokens = attempts.flatMap(({ orderId, result }) =>
     result.kind === "ok" && result.token !== "" ? [{ orderId, token: result.token }] : [],
   );
@@ -178,7 +184,7 @@ async function believed(system: ChaosSystem, { attempts, subscriptions }: Client
         return answerTo(answers.next().finally(() => void answers.return(undefined)));
       });
       const said = [...(await Promise.all(ofTokens)), ...(await Promise.all(ofPositions))];
-      return said.flatMap((each) => (each === undefined ? [] : [`I24: ${instance} took a token of another log: ${each}`]));
+      return said.flatMap((each) => (each === undefined ? [] : [`I24: ${instance} took a token or a position of another log: ${each}`]));
     }),
   );
   return shown.flat();

@@ -101,8 +101,8 @@ export const plantedFaults: readonly PlantedFault[] = [
     further: [
       {
         file: "internal/cqrs/query/event-tail.ts",
-        find: "if (await freshness.confirms(view, positionAt({ ...chunk, sequence: chunk.end }))) return chunk;",
-        replace: "if (chunk.end >= 0) return chunk;",
+        find: "if (await freshness.confirms(view, positionAt({ stream, partition, sequence: end }))) return withPlace(found);",
+        replace: "if (stream.length + end >= 0) return withPlace(found);",
       },
       {
         file: "cmd/query-service/consistency.ts",
@@ -118,6 +118,14 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/cqrs/query/token.ts",
     find: "const stream = streams.find(({ id }) => id === position.stream);",
     replace: "const stream = streams.find(({ id }) => id === position.stream) ?? streams[0];",
+    under: "another log",
+    breaks: /^I24:/,
+  },
+  {
+    name: "a position among events that are no more is accepted",
+    file: "internal/cqrs/query/position-token.ts",
+    find: "if (markOfAll(found) === mark) return;",
+    replace: "if (found.size >= 0 && mark >= 0) return;",
     under: "another log",
     breaks: /^I24:/,
   },

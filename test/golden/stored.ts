@@ -9,6 +9,7 @@ import type { ViewGenerations } from "../../internal/cqrs/projector/generations.
 import type { ParkedKey } from "../../internal/cqrs/projector/parking.ts";
 import { entryFromFields, fieldsFromEntry } from "../../internal/cqrs/projector/stored-generations.ts";
 import { parkedFromStored, parkedWrite } from "../../internal/cqrs/projector/stored-parked-keys.ts";
+import { type EventPosition, markOfAll, sequencesAt } from "../../internal/cqrs/query/event-position.ts";
 import { formatPageToken, parsePageToken } from "../../internal/cqrs/query/page-token.ts";
 import { formatPosition, parsePosition } from "../../internal/cqrs/query/position-token.ts";
 import { formatToken, parseToken } from "../../internal/cqrs/query/token.ts";
@@ -44,6 +45,10 @@ const positions = new Map([
       [1, 300],
     ]),
   ],
+]);
+const eventPosition: EventPosition = new Map([
+  [0, { sequence: 1, mark: 0x0bad_cafe }],
+  [1, { sequence: 300, mark: 0x1234_5678 }],
 ]);
 const subscription = { stream, hash: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) };
 const sortKey = ["EUR", 12.5, true, new Date("2026-11-30T10:11:12.345Z"), "order-1"];
@@ -99,8 +104,8 @@ export const samples: Readonly<Record<string, Sample>> = {
     read: (stored: string) => parseToken(stored, streams),
   },
   "position-token": {
-    value: positions.get(stream.id),
-    write: () => formatPosition(subscription, positions.get(stream.id) ?? new Map()),
+    value: { sequences: sequencesAt(eventPosition), mark: markOfAll(eventPosition) },
+    write: () => formatPosition(subscription, eventPosition),
     read: (stored: string) => parsePosition(stored, subscription),
   },
   "page-token": {

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { orders } from "../../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
@@ -6,6 +7,7 @@ import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1
 import { type Documents, DocumentsUnavailableError } from "../documents.ts";
 import type { Projection, View } from "../projection.ts";
 import { applied, checkpointAt, introduce } from "../testing/positions.ts";
+import { markOfAll, placeOfEvent, sequencesAt } from "./event-position.ts";
 import { createEventTail, type EventChunk, type EventFilter, type EventTail, partitionField, sequenceField } from "./event-tail.ts";
 import { startFreshness } from "./freshness.ts";
 
@@ -55,7 +57,7 @@ it("a partition does not wait for all of another", async () => {
 
 it("only what is behind the position comes, and then what is new", async () => {
   await put(0, 1, 10);
-  const events = tail.follow(new Map([[0, 8]]), {}, forever);
+  const events = tail.follow(await tail.at(new Map([[0, 8]])), {}, forever);
   const before = await takenUntil(events, { 0: 10 });
   const waiting = takenUntil(events, { 0: 12 });
   await put(0, 11, 12);
@@ -68,12 +70,7 @@ it("events that are written, but not complete, are not there", async () => {
   await put(0, 8, 8, { checkpoint: false });
   const events = tail.follow(new Map(), {}, forever);
   expect(sequencesIn([await next(events)], 0)).toEqual(range(1, 5));
-  expect(tail.end()).toEqual(
-    new Map([
-      [0, 5],
-      [1, 0],
-    ]),
-  );
+  expect(sequencesAt(await tail.end())).toEqual(new Map([[0, 5]]));
 });
 
 it("events that are missing are not passed over, and there when they are there again", async () => {
@@ -93,7 +90,8 @@ it("events that another view does not show are not there, if they are to be read
 });
 
 it("all who are at the same place share what is read", async () => {
-  const followers = Array.from({ length: 100 }, () => tail.follow(tail.end(), {}, forever));
+  const end = await tail.end();
+  const followers = Array.from({ length: 100 }, () => tail.follow(end, {}, forever));
   const waiting = Promise.all(followers.map(next));
   await put(0, 1, 5);
   const chunks = await waiting;
@@ -114,7 +112,28 @@ it.each([10, 1_000])("of %i events the wanted ones are found, near and far", asy
     }),
   };
   const chunks = await takenUntil(tail.follow(new Map(), { filter, partitions: [0] }, forever), { 0: count });
+  expect(chunks.at(-1)?.place).toEqual((await tail.end()).get(0));
   expect(sequencesIn(chunks, 0)).toEqual(range(1, count).filter((sequence) => sequence % 5 === 3));
+});
+
+it("a position is that of its events, and of no others that come to stand there", async () => {
+  await put(0, 1, 3);
+  await put(1, 1, 1);
+  const [end, once] = [await tail.end(), finds];
+  expect(await tail.at(sequencesAt(end))).toEqual(end);
+  expect(finds).toBe(once);
+  expect(markOfAll(await tail.end([0]))).not.toBe(markOfAll(end));
+  for (const [partition, sequence, change] of [
+    [0, 3, { commandId: "another" }],
+    [0, 3, { recordedAt: timestampFromMs(1) }],
+    [0, 3, { eventId: "another" }],
+  ] as const) {
+    const event = eventAt(partition, sequence);
+    expect(placeOfEvent(partition, event)).toEqual(end.get(0));
+    Object.assign(event.metadata ?? {}, change);
+    expect(placeOfEvent(partition, event)).not.toEqual(end.get(0));
+  }
+  await expect(tail.at(new Map([[0, 4]]))).rejects.toThrow(DocumentsUnavailableError);
 });
 
 it("the events end with the signal", async () => {
@@ -127,14 +146,25 @@ it("the events end with the signal", async () => {
 /** Events of five customers with these sequences, as a projector would write them. */
 async function put(partition: number, from: number, to: number, { checkpoint = true } = {}): Promise<void> {
   const writes = range(from, to).map((sequence) => {
-    const metadata = { aggregateId: `order-${partition}`, version: sequence, sequence: BigInt(sequence) };
-    const facts = { case: "lineRemoved", value: { lineId: "1" } } as const;
-    const event = create(OrderEventSchema, { metadata, customerId: `c${sequence % 5}`, event: facts });
+    const event = eventAt(partition, sequence);
     const upTo = applied({ [partition]: sequence });
     const [id = ""] = history.keys(event);
     return { collection: history.collection.name, id, expectedRevision: 0, applied: upTo, fields: history.encode(event, upTo) };
   });
   expect(await documents.write(writes, checkpoint ? [checkpointAt(history, partition, to)] : [])).toEqual([]);
+}
+
+function eventAt(partition: number, sequence: number): OrderEvent {
+  const aggregateId = `order-${partition}`;
+  const metadata = {
+    aggregateId,
+    version: sequence,
+    sequence: BigInt(sequence),
+    eventId: `${aggregateId}/${sequence}`,
+    commandId: `c-${sequence}`,
+  };
+  const facts = { case: "lineRemoved", value: { lineId: "1" } } as const;
+  return create(OrderEventSchema, { metadata, customerId: `c${sequence % 5}`, event: facts });
 }
 
 async function next(events: AsyncIterator<EventChunk<OrderEvent>>): Promise<EventChunk<OrderEvent>> {
@@ -148,7 +178,7 @@ async function takenUntil(events: AsyncIterator<EventChunk<OrderEvent>>, sequenc
   while (missing.size > 0) {
     const chunk = await next(events);
     chunks.push(chunk);
-    if (chunk.sequence >= (missing.get(String(chunk.partition)) ?? 0)) missing.delete(String(chunk.partition));
+    if (chunk.place.sequence >= (missing.get(String(chunk.partition)) ?? 0)) missing.delete(String(chunk.partition));
   }
   return chunks;
 }

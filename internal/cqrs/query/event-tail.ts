@@ -8,6 +8,7 @@ import { type Applied, type Condition, type DocumentReader, DocumentsUnavailable
 import { positionAt, type Sequences } from "../positions.ts";
 import type { Projection } from "../projection.ts";
 import type { EventMessage } from "../upcasting.ts";
+import { type EventPlace, type EventPosition, placeOfEvent } from "./event-position.ts";
 import type { Freshness } from "./freshness.ts";
 
 /** Where an event's document has its partition, and its sequence there: the view needs an index of these two. */
@@ -17,6 +18,9 @@ export const sequenceField = "metadata.sequence";
 
 /** How many events one read takes: few enough that hundreds who are at different places hold little. */
 const MAX_EVENTS = 256;
+
+/** How many places are remembered: those at which subscriptions go on are mostly the same ones. */
+const MAX_PLACES = 4_096;
 
 /** The field that such a view derives: the partition of the one event that a document was made by. */
 export function partitionOfEvent(applied: Applied): Fields {
@@ -29,11 +33,14 @@ export interface EventChunk<Event> {
   readonly stream: string;
   readonly partition: number;
   readonly events: readonly Event[];
-  /** Everything up to this sequence has been looked at. */
-  readonly sequence: number;
+  /** Everything up to here has been looked at. */
+  readonly place: EventPlace;
   /** The sequence up to which everything could be read then. */
   readonly end: number;
 }
+
+/** What one read has found; `isAll`: nothing more is wanted up to the end. */
+type FoundEvents<Event> = Omit<EventChunk<Event>, "place"> & { readonly isAll: boolean };
 
 /** Which events of a partition are wanted. */
 export interface EventSelection<Event> {
@@ -53,14 +60,25 @@ export interface EventFilter<Event> {
 
 /** The events of a stream, as a view has them. */
 export interface EventTail<Event> {
-  /** The position behind the last event that can be read now. @throws {NotYetVisibleError} nobody knows yet which stream it is */
-  end(): Sequences;
+  /**
+   * The position behind the last event that can be read now, in these partitions, or in all.
+   *
+   * @throws {NotYetVisibleError} nobody knows yet which stream it is
+   * @throws {DocumentsUnavailableError}
+   */
+  end(partitions?: readonly number[]): Promise<EventPosition>;
+  /**
+   * The position of the events that have these sequences now, which can be read.
+   *
+   * @throws {DocumentsUnavailableError} one of them is missing
+   */
+  at(sequences: Sequences): Promise<EventPosition>;
   /**
    * Chunks behind a position, then new ones as they come, until the signal aborts. Nothing is read before it is asked for.
    *
    * @throws {DocumentsUnavailableError}
    */
-  follow(from: Sequences, selection: EventSelection<Event>, signal: AbortSignal): AsyncGenerator<EventChunk<Event>>;
+  follow(from: EventPosition, selection: EventSelection<Event>, signal: AbortSignal): AsyncGenerator<EventChunk<Event>>;
 }
 
 /** What events are read of. */
@@ -79,10 +97,17 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
   /** The last read of each partition. Not more: what was read before another is never given out after it. */
   const lastReads = new Map<number, { readonly after: number; readonly chunk: Promise<EventChunk<Event>> }>();
 
-  freshness.onSetBack(() => lastReads.clear());
+  /** By partition and sequence; what was asked for last is at the end. */
+  const places = new Map<string, Promise<EventPlace>>();
+
+  freshness.onSetBack(() => {
+    lastReads.clear();
+    places.clear();
+  });
 
   return {
-    end: () => new Map(allPartitions().map((partition) => [partition, endOf(partition)])),
+    end: async (partitions = allPartitions()) => at(new Map(partitions.map((partition) => [partition, endOf(partition)]))),
+    at,
     async *follow(from, selection, signal) {
       const positions = new Map(from);
       const due = new Set(selection.partitions ?? allPartitions());
@@ -96,12 +121,12 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
           continue;
         }
         due.delete(partition);
-        const after = positions.get(partition) ?? 0;
+        const after = positions.get(partition)?.sequence ?? 0;
         if (endOf(partition) <= after) continue;
         const chunk = await read(partition, after, selection.filter);
-        positions.set(partition, chunk.sequence);
+        positions.set(partition, chunk.place);
         // Behind the others: no partition waits for all of another.
-        if (chunk.sequence < endOf(partition)) due.add(partition);
+        if (chunk.place.sequence < endOf(partition)) due.add(partition);
         yield chunk;
       }
     },
@@ -150,29 +175,66 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
 
   /** Nobody can count what is wanted: it is complete if the view is still there, up to where it was read. */
   async function findSome(partition: number, after: number, filter: EventFilter<Event>): Promise<EventChunk<Event>> {
-    const chunk = await find(partition, after, filter.query(partition));
-    if (await freshness.confirms(view, positionAt({ ...chunk, sequence: chunk.end }))) return chunk;
+    const found = await find(partition, after, filter.query(partition));
+    const { stream, end } = found;
+    if (await freshness.confirms(view, positionAt({ stream, partition, sequence: end }))) return withPlace(found);
     throw missing(partition, after);
   }
 
   async function findAll(partition: number, after: number): Promise<EventChunk<Event>> {
     const where = [{ field: partitionField, op: "eq", value: partition } as const];
-    const chunk = await find(partition, after, { where, sort: [{ field: sequenceField, descending: false }] });
-    if (chunk.events.length === chunk.sequence - after) return chunk;
+    const found = await find(partition, after, { where, sort: [{ field: sequenceField, descending: false }] });
+    const last = found.isAll ? found.end : Number(found.events.at(-1)?.metadata?.sequence ?? 0);
+    if (found.events.length === last - after) return withPlace(found);
     throw missing(partition, after);
   }
 
-  async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<EventChunk<Event>> {
+  async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<FoundEvents<Event>> {
     const { id: stream } = freshness.stream(view);
     const end = endOf(partition);
     const range: readonly Condition[] = [
       { field: sequenceField, op: "gt", value: after },
       { field: sequenceField, op: "lte", value: end },
     ];
-    const found = await documents.find({ collection: view.collection.name, where: [...where, ...range], sort, limit: MAX_EVENTS });
-    const events = found.documents.map(({ fields }) => view.decode(fields));
-    const last = Number(events.at(-1)?.metadata?.sequence ?? end);
-    return { stream, partition, events, sequence: found.next === undefined ? end : last, end };
+    const page = await documents.find({ collection: view.collection.name, where: [...where, ...range], sort, limit: MAX_EVENTS });
+    const events = page.documents.map(({ fields }) => view.decode(fields));
+    return { stream, partition, events, end, isAll: page.next === undefined };
+  }
+
+  async function withPlace({ isAll, ...found }: FoundEvents<Event>): Promise<EventChunk<Event>> {
+    const { partition, events, end } = found;
+    const [last] = events.slice(-1).map((event) => placeOfEvent(partition, event));
+    const isThere = last !== undefined && (!isAll || last.sequence === end);
+    return { ...found, place: isThere ? last : await placeAt(partition, end) };
+  }
+
+  async function at(sequences: Sequences): Promise<EventPosition> {
+    const begun = [...sequences].filter(([, sequence]) => sequence > 0);
+    return new Map(await Promise.all(begun.map(async ([partition, sequence]) => [partition, await placeAt(partition, sequence)] as const)));
+  }
+
+  function placeAt(partition: number, sequence: number): Promise<EventPlace> {
+    const key = `${partition}/${sequence}`;
+    const place = places.get(key) ?? findPlace(partition, sequence);
+    places.delete(key);
+    places.set(key, place);
+    const [oldest] = places.keys();
+    if (places.size > MAX_PLACES && oldest !== undefined) places.delete(oldest);
+    place.catch(() => {
+      if (places.get(key) === place) places.delete(key);
+    });
+    return place;
+  }
+
+  async function findPlace(partition: number, sequence: number): Promise<EventPlace> {
+    const where: readonly Condition[] = [
+      { field: partitionField, op: "eq", value: partition },
+      { field: sequenceField, op: "eq", value: sequence },
+    ];
+    const { documents: found } = await documents.find({ collection: view.collection.name, where, sort: [], limit: 1 });
+    const [document] = found;
+    if (document === undefined) throw missing(partition, sequence - 1);
+    return placeOfEvent(partition, view.decode(document.fields));
   }
 }
 

@@ -2,7 +2,8 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { base64Encode } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "vitest";
 import { PositionTokenSchema } from "../../gen/headwater/cqrs/v1/token_pb.ts";
-import { formatPosition, PositionTokenError, parsePosition } from "./position-token.ts";
+import { beginning, type EventPosition } from "./event-position.ts";
+import { formatPosition, PositionTokenError, parsePosition, provePosition } from "./position-token.ts";
 import { formatToken } from "./token.ts";
 
 const stream = { id: "stream-1", partitions: 4 };
@@ -11,10 +12,31 @@ const sequences = new Map([
   [3, 7],
   [0, 2 ** 53 - 1],
 ]);
+const delivered: EventPosition = new Map([
+  [3, { sequence: 7, mark: 1 }],
+  [0, { sequence: 2 ** 53 - 1, mark: 2 ** 32 - 1 }],
+]);
+
+/** What a position in every partition may have at most: it travels in headers and addresses. */
+const MAX_LENGTH = 2_048;
 
 it("a position comes back as it was, without what is not begun", () => {
-  expect(parsePosition(formatPosition(subscription, new Map(sequences).set(1, 0)), subscription)).toEqual(sequences);
-  expect(parsePosition(formatPosition(subscription, new Map()), subscription)).toEqual(new Map());
+  const claimed = parsePosition(formatPosition(subscription, new Map(delivered).set(1, { sequence: 0, mark: 0 })), subscription);
+  expect(claimed).toEqual({ sequences, mark: 2 ** 32 - 2 });
+  expect(parsePosition(formatPosition(subscription, beginning), subscription)).toEqual({ sequences: new Map(), mark: 0 });
+});
+
+it("a position is short, also in as many partitions as there may be", () => {
+  const all = Array.from({ length: 128 }, (_, partition) => [partition, { sequence: 2 ** 53 - 1, mark: 2 ** 32 - 1 }] as const);
+  const wide = { stream: { id: "0123456789abcdefghijkl", partitions: 128 }, hash: new Uint8Array(32) };
+  expect(formatPosition(wide, new Map(all)).length).toBeLessThan(MAX_LENGTH);
+});
+
+it("a position is proven by the events that are there now", () => {
+  const claimed = parsePosition(formatPosition(subscription, delivered), subscription);
+  provePosition(claimed, delivered);
+  expect(() => provePosition(claimed, new Map(delivered).set(3, { sequence: 7, mark: 2 }))).toThrow(PositionTokenError);
+  expect(() => provePosition(claimed, beginning)).toThrow(PositionTokenError);
 });
 
 describe("a position is refused that", () => {

@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
 import { PositionTokenSchema } from "../../gen/headwater/cqrs/v1/token_pb.ts";
 import type { Sequences, Stream } from "../positions.ts";
+import { type EventPosition, markOfAll, sequencesAt } from "./event-position.ts";
 import { sequencesOf, streamPosition } from "./token.ts";
 
 /** A position that a subscription cannot go on from, with a message that says what to do. */
@@ -18,19 +19,27 @@ export interface Subscription {
   readonly hash: Uint8Array;
 }
 
+/** What a token says of a position. */
+export interface ClaimedPosition {
+  readonly sequences: Sequences;
+  /** Of the events that were there, see {@link markOfAll}. */
+  readonly mark: number;
+}
+
 /** The token of a position. */
-export function formatPosition({ stream, hash }: Subscription, sequences: Sequences): string {
-  const token = create(PositionTokenSchema, { position: streamPosition(stream.id, sequences), subscription: hash });
+export function formatPosition({ stream, hash }: Subscription, position: EventPosition): string {
+  const where = streamPosition(stream.id, sequencesAt(position));
+  const token = create(PositionTokenSchema, { position: where, subscription: hash, mark: markOfAll(position) });
   return base64Encode(toBinary(PositionTokenSchema, token), "url");
 }
 
 /**
- * The sequences of a position.
+ * What a token says of a position, which is still to be proven.
  *
  * @throws {PositionTokenError} it is not a position, or one of another subscription or stream
  */
-export function parsePosition(text: string, { stream, hash }: Subscription): Sequences {
-  const { position, subscription } = decode(text);
+export function parsePosition(text: string, { stream, hash }: Subscription): ClaimedPosition {
+  const { position, subscription, mark } = decode(text);
   if (position === undefined || position.stream === "") throw notAPosition();
   if (position.stream !== stream.id) {
     throw new PositionTokenError(
@@ -42,7 +51,19 @@ export function parsePosition(text: string, { stream, hash }: Subscription): Seq
   }
   const sequences = sequencesOf(position, stream);
   if (sequences === undefined) throw notAPosition();
-  return sequences;
+  return { sequences, mark };
+}
+
+/**
+ * Holds the mark of a token against the events that are at its position now.
+ *
+ * @throws {PositionTokenError} they are others
+ */
+export function provePosition({ mark }: ClaimedPosition, found: EventPosition): void {
+  if (markOfAll(found) === mark) return;
+  throw new PositionTokenError(
+    "position is of events that are no more: the log has lost its end, or was restored, and has gone on with others; start without it, and compare what came before",
+  );
 }
 
 function decode(text: string) {

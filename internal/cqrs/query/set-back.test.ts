@@ -116,7 +116,7 @@ it("a subscription with a filter delivers everything, or nothing until everythin
   const sequences: number[] = [];
   for await (const chunk of tail.follow(new Map(), { partitions: [0], filter }, forever)) {
     sequences.push(...chunk.events.map(({ metadata }) => Number(metadata?.sequence)));
-    if (chunk.sequence === EVENTS) break;
+    if (chunk.place.sequence === EVENTS) break;
   }
   expect(sequences).toEqual(Array.from({ length: EVENTS / 5 }, (_, index) => index * 5 + 3));
 });

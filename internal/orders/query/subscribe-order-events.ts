@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { Condition } from "../../cqrs/documents.ts";
 import { partitionOf } from "../../cqrs/partition.ts";
-import type { Sequences } from "../../cqrs/positions.ts";
+import { type EventPosition, placeOfEvent } from "../../cqrs/query/event-position.ts";
 import { type EventSelection, type EventTail, partitionField, sequenceField } from "../../cqrs/query/event-tail.ts";
 import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import type { SubscribeOrderEventsRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -13,24 +13,33 @@ subscribeOrderEvents.view = orderHistory;
 export interface DeliveredEvents {
   readonly events: readonly OrderEvent[];
   /** Covers these events and all before. */
-  readonly position: Sequences;
+  readonly position: EventPosition;
 }
 
 export async function* subscribeOrderEvents(
   tail: EventTail<OrderEvent>,
-  { request, from, partitions }: { readonly request: SubscribeOrderEventsRequest; readonly from: Sequences; readonly partitions: number },
+  {
+    request,
+    from,
+    partitions,
+  }: { readonly request: SubscribeOrderEventsRequest; readonly from: EventPosition; readonly partitions: number },
   signal: AbortSignal,
 ): AsyncGenerator<DeliveredEvents> {
   const position = new Map(from);
   for await (const chunk of tail.follow(from, selectionOf(request, partitions), signal)) {
     const batches = inBatches(chunk.events, (event) => toBinary(OrderEventSchema, event).length);
     for (const [index, events] of batches.entries()) {
-      const isLast = index === batches.length - 1;
-      position.set(chunk.partition, isLast ? chunk.sequence : Number(events.at(-1)?.metadata?.sequence ?? 0));
+      const [last] = index === batches.length - 1 ? [] : events.slice(-1);
+      position.set(chunk.partition, last === undefined ? chunk.place : placeOfEvent(chunk.partition, last));
       yield { events, position: new Map(position) };
     }
-    position.set(chunk.partition, chunk.sequence);
+    position.set(chunk.partition, chunk.place);
   }
+}
+
+/** The partitions that have what is subscribed to; undefined: it may be any. */
+export function partitionsOf({ orderId }: SubscribeOrderEventsRequest, partitions: number): readonly number[] | undefined {
+  return orderId === "" ? undefined : [partitionOf(orderId, partitions)];
 }
 
 function selectionOf({ orderId, customerId }: SubscribeOrderEventsRequest, partitions: number): EventSelection<OrderEvent> {

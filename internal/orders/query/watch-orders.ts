@@ -1,6 +1,7 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type Condition, type DocumentReader, DocumentsUnavailableError, type StoredDocument } from "../../cqrs/documents.ts";
-import { appliedIn, positionAt, type Sequences } from "../../cqrs/positions.ts";
+import { appliedIn, positionAt } from "../../cqrs/positions.ts";
+import type { EventPosition } from "../../cqrs/query/event-position.ts";
 import type { EventChunk, EventTail } from "../../cqrs/query/event-tail.ts";
 import type { Freshness } from "../../cqrs/query/freshness.ts";
 import { matches } from "../../cqrs/query/matches.ts";
@@ -24,7 +25,7 @@ type OrderChange = MessageInitShape<typeof OrderChangeSchema>;
 export interface OrderChanges {
   readonly changes: readonly OrderChange[];
   /** Covers these changes and all before. */
-  readonly position: Sequences;
+  readonly position: EventPosition;
 }
 
 /** The orders that events changed, loaded once for all who watch at the same pace. */
@@ -49,10 +50,11 @@ export function changedOrders(
   /** Of each chunk the piece that was asked for last: what has been shown is not held. */
   const loads = new WeakMap<EventChunk<OrderEvent>, { readonly start: number; readonly piece: Promise<Piece> }>();
 
-  const load = async (place: EventChunk<OrderEvent>, ids: readonly string[], start: number): Promise<Piece> => {
+  const load = async ({ stream, partition, place }: EventChunk<OrderEvent>, ids: readonly string[], start: number): Promise<Piece> => {
     const found = await documents.load(orders.collection.name, ids.slice(start));
     // An order that is not there any more would be passed over.
-    if (!(await freshness.confirms(orders, positionAt(place)))) throw new DocumentsUnavailableError("the orders have been set back");
+    if (!(await freshness.confirms(orders, positionAt({ stream, partition, sequence: place.sequence }))))
+      throw new DocumentsUnavailableError("the orders have been set back");
     return { orders: found.filter((document) => document !== undefined), end: start + found.length };
   };
 
@@ -83,7 +85,7 @@ export function changedOrders(
 /** @throws {QueryArgumentError} at once: the filter cannot be answered */
 export function watchOrders(
   changed: ChangedOrders,
-  { filter, from }: { readonly filter: OrderFilter | undefined; readonly from: Sequences },
+  { filter, from }: { readonly filter: OrderFilter | undefined; readonly from: EventPosition },
   signal: AbortSignal,
 ): AsyncGenerator<OrderChanges> {
   return changesOf(changed, { conditions: filter === undefined ? [] : conditionsOf(filter), from }, signal);
@@ -91,14 +93,14 @@ export function watchOrders(
 
 async function* changesOf(
   changed: ChangedOrders,
-  { conditions, from }: { readonly conditions: readonly Condition[]; readonly from: Sequences },
+  { conditions, from }: { readonly conditions: readonly Condition[]; readonly from: EventPosition },
   signal: AbortSignal,
 ): AsyncGenerator<OrderChanges> {
   const lasting = conditions.filter(({ field }) => lastingFields.includes(field));
   let position = from;
   for await (const chunk of changed.tail.follow(from, {}, signal)) {
     const before = position;
-    position = new Map(position).set(chunk.partition, chunk.sequence);
+    position = new Map(position).set(chunk.partition, chunk.place);
     let waiting: readonly OrderChange[] | undefined;
     for await (const found of changed.load(chunk)) {
       for (const batch of inBatches(changesIn(found, chunk), sizeOf)) {
@@ -120,9 +122,9 @@ async function* changesOf(
 }
 
 /** A chunk that could be read already has a later event of it: then the order is shown once, there. */
-function changesAgain({ applied }: StoredDocument, { stream, partition, sequence, end }: EventChunk<OrderEvent>): boolean {
+function changesAgain({ applied }: StoredDocument, { stream, partition, place, end }: EventChunk<OrderEvent>): boolean {
   const last = appliedIn(applied, stream, partition);
-  return last > sequence && last <= end;
+  return last > place.sequence && last <= end;
 }
 
 function sizeOf({ change }: OrderChange): number {

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb24iKQoJUGFnZVRva2VuEg0KBXF1ZXJ5GAEgASgMEg0KBWFmdGVyGAIgASgJIloKDVBvc2l0aW9uVG9rZW4SMwoIcG9zaXRpb24YASABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5TdHJlYW1Qb3NpdGlvbhIUCgxzdWJzY3JpcHRpb24YAiABKAxiBnByb3RvMw");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb24iKQoJUGFnZVRva2VuEg0KBXF1ZXJ5GAEgASgMEg0KBWFmdGVyGAIgASgJImgKDVBvc2l0aW9uVG9rZW4SMwoIcG9zaXRpb24YASABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5TdHJlYW1Qb3NpdGlvbhIUCgxzdWJzY3JpcHRpb24YAiABKAwSDAoEbWFyaxgDIAEoB2IGcHJvdG8z");
 
 /**
  * Positions in one stream of events.
@@ -115,6 +115,14 @@ export type PositionToken = Message<"headwater.cqrs.v1.PositionToken"> & {
    * @generated from field: bytes subscription = 2;
    */
   subscription: Uint8Array;
+
+  /**
+   * A hash of the events at the position, one in each partition. A position is refused where other
+   * events are there now: the log has lost its end, or was restored, and has gone on otherwise.
+   *
+   * @generated from field: fixed32 mark = 3;
+   */
+  mark: number;
 };
 
 /**
