@@ -1,11 +1,11 @@
-/** Positions that only rise, and those who wait for them: how callers wait for views without polling (P4). */
+/** Positions of views, and those who wait for them: how callers wait for views without polling (P4). */
 
 import type { StreamPlace } from "./positions.ts";
 
 /** Positions of views, per stream and partition. */
 export interface Progress {
-  /** Notes that a view is complete up to a place. Going back is ignored. */
-  advance(view: string, place: StreamPlace): void;
+  /** Notes up to where a view is complete in a partition, which may be less than before: a view may be built again. */
+  note(view: string, place: StreamPlace): void;
   /** Forgets what was noted; who waits, waits on. */
   clear(): void;
   /** Waits until the views have reached a place or the signal aborts; resolves with the views that have not. */
@@ -23,9 +23,8 @@ export function createProgress(): Progress {
   const waiting = new Map<string, Set<Waiting>>();
 
   return {
-    advance(view, { sequence, ...where }) {
+    note(view, { sequence, ...where }) {
       const place = placeOf(view, where);
-      if (sequence <= (sequences.get(place) ?? 0)) return;
       sequences.set(place, sequence);
       for (const waiter of waiting.get(place) ?? []) if (waiter.sequence <= sequence) waiter.wake();
     },

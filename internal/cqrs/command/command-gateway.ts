@@ -277,7 +277,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
 
   function note({ view, stream: counted, partition, sequence }: ViewProgress): void {
     if (counted !== stream) return;
-    progress.advance(view, { stream, partition, sequence: Number(sequence) });
+    progress.note(view, { stream, partition, sequence: Number(sequence) });
   }
 
   /** Asks again for outcomes whose reply seems to be lost. An inquiry is answered behind its command, so its answer is final. */

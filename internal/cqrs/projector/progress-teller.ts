@@ -17,7 +17,7 @@ export interface ProgressTopic {
 
 /** What it takes to tell them. */
 export interface ProgressTellerOptions {
-  readonly log: Log;
+  readonly log: Pick<Log, "append">;
   readonly clock: Clock;
   readonly topics: ProgressTopic;
   /** The catalogue's entries, as they are now. */
@@ -28,6 +28,8 @@ export interface ProgressTellerOptions {
 export interface ProgressTeller {
   /** Tells now, and again and again, where generations are; of those that nobody reads, nothing. */
   tell(places: readonly AppliedPlace[]): void;
+  /** Tells no more of other partitions than these: they are another projector's now, who may begin lower. */
+  keep(partitions: ReadonlySet<number>): void;
   /** Rejects when the log refuses what is told, and will refuse it again; never resolves. */
   readonly refused: Promise<never>;
   close(): void;
@@ -43,6 +45,9 @@ export function createProgressTeller({ log, clock, topics, entries }: ProgressTe
     tell(places) {
       for (const place of places) latest.set(`${place.stream}/${place.partition}/${place.generation.collection.name}`, place);
       publish(places);
+    },
+    keep(partitions) {
+      for (const [key, { partition }] of latest) if (!partitions.has(partition)) latest.delete(key);
     },
     close: () => cancelRepeat(),
   };

@@ -76,6 +76,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
       onChanged: () => changed.resolve(),
       requests,
       onApplied: progress.tell,
+      onPartitions: progress.keep,
     }),
   ];
   try {

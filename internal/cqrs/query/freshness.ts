@@ -347,7 +347,7 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
 
   function show(state: ViewState, checkpoint: Checkpoint): void {
     const { name } = state.view;
-    progress.advance(name, checkpoint);
+    progress.note(name, checkpoint);
     state.positions = undefined;
     const latest = Math.max(latestEvents.get(name) ?? 0, checkpoint.eventTimeMs);
     if (latest > 0) latestEvents.set(name, latest);
