@@ -105,13 +105,16 @@ export async function supervise({ name, instance, folder, fault, onEnded, ...ser
       signalTo(pid, "SIGCONT");
     },
     async order(order, signal) {
+      // One that is just starting does not know the signal yet, and would end by it.
+      while (!isUp && !signal.aborted) await delay(LOOK_EVERY_MS);
+      if (signal.aborted) return false;
       const { pid, exited } = process_;
       await writeFile(orderFile, JSON.stringify(order));
-      signalTo(pid, "SIGUSR2");
+      if (isUp && process_.pid === pid) signalTo(pid, "SIGUSR2");
       const done = order.stallMs === null ? exited.then(() => true) : stalled(pid);
       const isDone = (await untilAborted(done, signal)) ?? false;
       await writeFile(orderFile, "");
-      if (!isDone && process_.pid === pid) signalTo(pid, "SIGUSR2");
+      if (!isDone && isUp && process_.pid === pid) signalTo(pid, "SIGUSR2");
       return isDone;
     },
     async hold() {
