@@ -3,6 +3,7 @@
 import { ConfigError } from "../platform/config.ts";
 import type { Logger } from "../platform/logging.ts";
 import { watchHealth } from "./outages.ts";
+import { reasonOf } from "./reason.ts";
 
 /** What a process is given to start with. */
 export interface ProcessContext {
@@ -90,12 +91,6 @@ export async function live({ name, help, configure }: Life): Promise<number> {
   setTimeout(() => process.exit(code), isOrderly ? CLOSE_TIMEOUT_MS : CLOSE_BROKEN_TIMEOUT_MS).unref();
   await stack.disposeAsync().catch(fail);
   return code;
-}
-
-/** What failed first comes first: closing what it used may have failed after it. */
-function reasonOf(error: unknown): string {
-  if (error instanceof SuppressedError) return `${reasonOf(error.suppressed)}; then, while it closed: ${reasonOf(error.error)}`;
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** That it listens is no news to anybody: it says what it does when it can do it. */

@@ -16,6 +16,20 @@ it("what fails while a store is away is run again until it succeeds", async () =
   expect(failures).toEqual([]);
 });
 
+it("what fails by an outage, and again while it closes, is run again; a fault beside an outage ends it", async () => {
+  const away = new LogUnavailableError("away");
+  const { signal } = new AbortController();
+  const failures = [new SuppressedError(away, away), new SuppressedError(new SuppressedError(away, away), away)];
+  const run = () => {
+    const failure = failures.pop();
+    return failure === undefined ? Promise.resolve("done") : Promise.reject(failure);
+  };
+  expect(await throughOutages(run, { logger, signal })).toBe("done");
+  for (const fault of [new SuppressedError(away, new Error("wrong")), new SuppressedError(new Error("wrong"), away)]) {
+    await expect(throughOutages(() => Promise.reject(fault), { logger, signal })).rejects.toBe(fault);
+  }
+});
+
 it("what is no outage ends it", async () => {
   const gap = new Error("an event is missing");
   const signal = new AbortController().signal;

@@ -5,6 +5,7 @@ import { DocumentsUnavailableError } from "../cqrs/documents.ts";
 import { LogUnavailableError } from "../cqrs/log.ts";
 import { untilAborted } from "../cqrs/until-aborted.ts";
 import type { Logger } from "../platform/logging.ts";
+import { reasonOf } from "./reason.ts";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 2_000;
@@ -37,7 +38,7 @@ export async function throughOutages<Result>(run: (signal: AbortSignal) => Promi
       signal.throwIfAborted();
       if (!isOutage(error)) throw error;
       if (performance.now() - startedAtMs > RECOVERED_AFTER_MS) waitMs = FIRST_WAIT_MS;
-      logger.warn({ retryInMs: waitMs }, error.message);
+      logger.warn({ retryInMs: waitMs }, reasonOf(error));
     }
     await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
@@ -102,11 +103,13 @@ export function watchHealth({ check, onChange, logger }: HealthOptions): AsyncDi
       await untilAborted(run(signal), signal);
       return timeout.aborted ? `no answer within ${CHECK_TIMEOUT_MS} ms` : undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return reasonOf(error);
     }
   }
 }
 
-function isOutage(error: unknown): error is Error {
+/** Closing what was used may have failed by the same outage. */
+function isOutage(error: unknown): boolean {
+  if (error instanceof SuppressedError) return isOutage(error.suppressed) && isOutage(error.error);
   return error instanceof LogUnavailableError || error instanceof DocumentsUnavailableError;
 }
