@@ -10,7 +10,7 @@ import {
   OrderCommandSchema,
   type Receipt,
 } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
-import { backoffMs, DEFAULT_TIMEOUT_MS } from "./retry.ts";
+import { backoffMs, DEFAULT_TIMEOUT_MS, MAX_WAIT_MS } from "./retry.ts";
 import { mergeTokens } from "./token.ts";
 
 /** Enough to keep a server busy that makes hundreds of decisions durable at once. */
@@ -77,7 +77,7 @@ export class BulkStream implements Bulk {
 
   constructor(transport: Transport, options: BulkOptions) {
     this.#maxInFlight = options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
-    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#timeoutMs = Math.min(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, MAX_WAIT_MS);
     this.#stream = new ExecuteStream(transport, options.headers, {
       onAnswer: (answer) => this.#take(answer),
       onRefused: (error) => this.#rejectAll(typedError(error)),

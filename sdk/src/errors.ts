@@ -43,6 +43,8 @@ export interface FieldViolation {
   readonly field: string;
   /** What is wrong with it, for people. */
   readonly description: string;
+  /** Which rule it breaks, for programs, such as `TOKEN_OF_ANOTHER_STREAM`; empty if the server does not say. */
+  readonly reason: string;
 }
 
 /** The request breaks rules of the contract; nothing was done. */
@@ -63,7 +65,7 @@ export function typedError(error: ConnectError): OrderRejectedError | InvalidReq
   if (rejection !== undefined) return new OrderRejectedError(error, rejection);
   const [badRequest] = error.findDetails(BadRequestSchema);
   if (badRequest === undefined) return error;
-  const violations = badRequest.fieldViolations.map(({ field, description }) => ({ field, description }));
+  const violations = badRequest.fieldViolations.map(({ field, description, reason }) => ({ field, description, reason }));
   return new InvalidRequestError(error, violations);
 }
 

@@ -13,6 +13,9 @@ const FIRST_BACKOFF_MS = 50;
 /** Long enough not to burden a server that comes up again. */
 const MAX_BACKOFF_MS = 2_000;
 
+/** What gRPC's header for a timeout can say in milliseconds, about a day, and less than timers take. */
+export const MAX_WAIT_MS = 99_999_999;
+
 /** What to retry, and how long. */
 export interface RetryOptions {
   readonly timeoutMs: number;
@@ -26,7 +29,7 @@ export async function retrying<Answer>(options: RetryOptions, attempt: (timeoutM
   for (let failures = 0; ; failures++) {
     try {
       // gRPC's header for it takes whole milliseconds only.
-      return await attempt(Math.max(1, Math.ceil(Math.min(options.attemptTimeoutMs, deadline - performance.now()))));
+      return await attempt(Math.max(1, Math.ceil(Math.min(options.attemptTimeoutMs, deadline - performance.now(), MAX_WAIT_MS))));
     } catch (reason) {
       const error = ConnectError.from(reason);
       const waitMs = backoffMs(failures, error);
@@ -40,7 +43,7 @@ export async function retrying<Answer>(options: RetryOptions, attempt: (timeoutM
 export function backoffMs(failures: number, error?: ConnectError): number {
   const spanMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures);
   const askedMs = (error && retryDelayMs(error)) ?? 0;
-  return askedMs + spanMs * (0.5 + Math.random() / 2);
+  return Math.min(askedMs, MAX_WAIT_MS) + spanMs * (0.5 + Math.random() / 2);
 }
 
 /** Waits; rejects with a canceled ConnectError if the signal aborts first. */

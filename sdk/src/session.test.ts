@@ -7,6 +7,7 @@ import { OrderCommandService } from "./gen/headwater/orders/v1/order_command_ser
 import type { Headwater } from "./headwater.ts";
 import { connectGrpc } from "./node.ts";
 import {
+  type Attempt,
   badRequest,
   createOrderStore,
   type OrderServer,
@@ -80,6 +81,35 @@ describe("tokens", () => {
     for (const [index, { orderId }] of store.decisions.entries()) latest[orderId.charCodeAt(0) % 4] = BigInt(index + 1);
     expect(session.token).toBe(tokenOf(latest));
   });
+});
+
+describe("a token of a log that is no more", () => {
+  const otherLog = (attempt: Attempt): void => {
+    if (attempt.token !== "") throw badRequest("consistency_token", "counts another stream", "TOKEN_OF_ANOTHER_STREAM");
+  };
+
+  it("fails one call, and the session goes on without it", async () => {
+    const session = headwater.session({ token: tokenOf({ 9: 9n }) });
+    store.before = otherLog;
+    const error = await failureOf(session.getOrder({ orderId: "a" }));
+    expect(error).toMatchObject({ violations: [{ field: "consistency_token", reason: "TOKEN_OF_ANOTHER_STREAM" }] });
+    expect(session.token).toBe("");
+    await session.createOrder({ orderId: "a", currencyCode: "EUR" });
+  });
+
+  it("that came with the call costs the session nothing", async () => {
+    const session = headwater.session({ token: tokenOf({ 9: 9n }) });
+    store.before = otherLog;
+    await failureOf(session.getOrder({ orderId: "a", consistencyToken: tokenOf({ 8: 8n }) }));
+    expect(session.token).toBe(tokenOf({ 9: 9n }));
+  });
+});
+
+it("a call may take any time that is a number", async () => {
+  const session = headwater.session({ timeoutMs: Number.POSITIVE_INFINITY, attemptTimeoutMs: 2 ** 53 });
+  expect(await session.createOrder({ orderId: "a", currencyCode: "EUR" })).toMatchObject({ orderId: "a" });
+  await using bulk = headwater.bulk({ timeoutMs: Number.POSITIVE_INFINITY });
+  expect(await bulk.execute({ case: "placeOrder", value: { orderId: "a" } })).toMatchObject({ orderId: "a" });
 });
 
 describe("pages", () => {

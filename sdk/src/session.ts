@@ -8,7 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import { type CommandInit, type CommandName, type CommandRequest, encodable, identified, isCommand, receiptOf } from "./commands.ts";
-import { OrderRejectedError, typedError } from "./errors.ts";
+import { InvalidRequestError, OrderRejectedError, typedError } from "./errors.ts";
 import { CommandStage } from "./gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandService, type Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { OrderEvent } from "./gen/headwater/orders/v1/order_event_pb.ts";
@@ -64,7 +64,8 @@ export type Commands = {
 /** One method per query of the contract that has one answer. */
 export type Queries = {
   /**
-   * Reads at least what this session has written and read before.
+   * Reads at least what this session has written and read before. Where the servers have another log now, the session forgets its token,
+   * and only the first call fails.
    *
    * @throws {InvalidRequestError} the request breaks rules of the contract
    * @throws {ConnectError} everything else, such as `Code.NotFound`, or `Code.Unavailable` if the views did not catch up in time
@@ -97,7 +98,7 @@ export function createSession(transports: { readonly commands: Transport; readon
     transport: Transport,
     method: DescMethodUnary<DescMessage, Output>,
     message: MessageShape<DescMessage>,
-    settings: CallOptions & { readonly attemptTimeoutMs: number },
+    settings: CallOptions & { readonly attemptTimeoutMs: number; readonly givenToken: string },
   ): Promise<MessageShape<Output>> {
     const { signal, headers } = settings;
     try {
@@ -108,6 +109,8 @@ export function createSession(transports: { readonly commands: Transport; readon
     } catch (reason) {
       const error = typedError(ConnectError.from(reason));
       if (error instanceof OrderRejectedError) token = mergeTokens(token, error.consistencyToken);
+      // The caller hears of it once. A session that kept it would fail forever.
+      if (settings.givenToken === "" && isOfAnotherLog(error)) token = "";
       throw error;
     }
   }
@@ -115,9 +118,14 @@ export function createSession(transports: { readonly commands: Transport; readon
   const command =
     (method: DescMethodUnary) =>
     async (request: CommandRequest, callOptions: CallOptions = {}) => {
-      const { message, options: sent } = identified(method.input, request, (given) => mergeTokens(token, given));
+      let givenToken = "";
+      const { message, options: sent } = identified(method.input, request, (given) => {
+        givenToken = given;
+        return mergeTokens(token, given);
+      });
       const attempt = sent.waitFor === CommandStage.PROJECTED ? Number.POSITIVE_INFINITY : attemptTimeoutMs;
-      const receipt = receiptOf(await call(transports.commands, method, message, { ...callOptions, attemptTimeoutMs: attempt }));
+      const settings = { ...callOptions, attemptTimeoutMs: attempt, givenToken };
+      const receipt = receiptOf(await call(transports.commands, method, message, settings));
       token = mergeTokens(token, receipt.consistencyToken);
       return receipt;
     };
@@ -125,9 +133,10 @@ export function createSession(transports: { readonly commands: Transport; readon
   const query =
     (method: DescMethodUnary) =>
     async (request: Consistent, callOptions: CallOptions = {}) => {
-      const consistencyToken = mergeTokens(token, request.consistencyToken ?? "");
+      const { consistencyToken: givenToken = "" } = request;
+      const consistencyToken = mergeTokens(token, givenToken);
       const message = encodable(method.input, create(method.input, { ...request, consistencyToken }));
-      const answer = await call(transports.queries, method, message, { ...callOptions, attemptTimeoutMs });
+      const answer = await call(transports.queries, method, message, { ...callOptions, attemptTimeoutMs, givenToken });
       token = mergeTokens(token, (answer as Consistent).consistencyToken ?? "");
       return answer;
     };
@@ -174,6 +183,11 @@ export function createSession(transports: { readonly commands: Transport; readon
 
 function isUnary(method: DescMethod): method is DescMethodUnary {
   return method.methodKind === "unary";
+}
+
+/** The topics were created again, or it is another cluster: the token means nothing there. */
+function isOfAnotherLog(error: Error): boolean {
+  return error instanceof InvalidRequestError && error.violations.some(({ reason }) => reason === "TOKEN_OF_ANOTHER_STREAM");
 }
 
 type Consistent = { readonly consistencyToken?: string };

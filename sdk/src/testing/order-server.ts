@@ -110,8 +110,8 @@ export function rejection(reason: string, attempt: Attempt, code = Code.FailedPr
   return new ConnectError("it cannot be done", code, undefined, [{ desc: ErrorInfoSchema, value }]);
 }
 
-export function badRequest(field: string, description: string): ConnectError {
-  const value = { fieldViolations: [{ field, description }] };
+export function badRequest(field: string, description: string, reason = ""): ConnectError {
+  const value = { fieldViolations: [{ field, description, reason }] };
   return new ConnectError(`${field}: ${description}`, Code.InvalidArgument, undefined, [{ desc: BadRequestSchema, value }]);
 }
 
