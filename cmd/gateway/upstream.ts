@@ -36,8 +36,16 @@ export interface Upstream {
   close(): void;
 }
 
-export function connectUpstream(baseUrl: string): Upstream {
-  const [calls, streams] = [new Connections(baseUrl), new Connections(baseUrl)];
+/** How the addresses of a service's name are found. */
+export interface Resolution {
+  /** Default: the system's, as for every other program. */
+  readonly resolve?: (hostname: string) => Promise<readonly string[]>;
+  /** Default: 10 s. */
+  readonly resolveEveryMs?: number;
+}
+
+export function connectUpstream(baseUrl: string, resolution: Resolution = {}): Upstream {
+  const [calls, streams] = [new Connections(baseUrl, resolution), new Connections(baseUrl, resolution)];
   const [forCalls, forStreams] = [calls, streams].map((sessionManager) => createGrpcTransport({ baseUrl, sessionManager }));
   if (forCalls === undefined || forStreams === undefined) throw new TypeError("two transports were made");
   return {
@@ -66,8 +74,12 @@ class Connections {
   #resolving: Promise<void> | undefined;
   #resolvedAtMs = Number.NEGATIVE_INFINITY;
   #turn = 0;
+  readonly #resolveName: (hostname: string) => Promise<readonly string[]>;
+  readonly #resolveEveryMs: number;
 
-  constructor(baseUrl: string) {
+  constructor(baseUrl: string, { resolve = resolveBySystem, resolveEveryMs = RESOLVE_EVERY_MS }: Resolution) {
+    this.#resolveName = resolve;
+    this.#resolveEveryMs = resolveEveryMs;
     const { origin, hostname } = new URL(baseUrl);
     this.authority = origin;
     this.#hostname = hostname.replace(/^\[|\]$/g, "");
@@ -75,8 +87,9 @@ class Connections {
 
   async request(...args: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
     let failure: unknown = new Error(`${this.#hostname} has no address`);
-    for (const connection of await this.#candidates()) {
-      // Before it is connected: calls that come together must not choose the same one.
+    if (performance.now() - this.#resolvedAtMs > this.#resolveEveryMs) await (this.#resolving ??= this.#resolve());
+    for (const connection of this.#candidates()) {
+      // In the same moment, and before it is connected: calls that come together must not choose the same one.
       connection.calls++;
       try {
         const stream = await connection.manager.request(...args);
@@ -101,8 +114,7 @@ class Connections {
   }
 
   /** The connections to the present addresses, the best first. */
-  async #candidates(): Promise<readonly Connection[]> {
-    if (performance.now() - this.#resolvedAtMs > RESOLVE_EVERY_MS) await (this.#resolving ??= this.#resolve());
+  #candidates(): readonly Connection[] {
     const nowMs = performance.now();
     const isAvoided = ({ failedAtMs }: Connection): boolean => nowMs - failedAtMs < AVOIDED_FOR_MS;
     const usable = this.#connections.filter(({ address }) => this.#addresses.includes(address));
@@ -118,7 +130,7 @@ class Connections {
 
   async #resolve(): Promise<void> {
     try {
-      this.#addresses = (await lookup(this.#hostname, { all: true })).map(({ address }) => address);
+      this.#addresses = await this.#resolveName(this.#hostname);
       this.#resolvedAtMs = performance.now();
     } catch (error) {
       if (this.#addresses.length === 0) throw error;
@@ -142,4 +154,8 @@ class Connections {
     this.#connections.push(connection);
     return connection;
   }
+}
+
+async function resolveBySystem(hostname: string): Promise<readonly string[]> {
+  return (await lookup(hostname, { all: true })).map(({ address }) => address);
 }
