@@ -6,11 +6,13 @@ import { status as Code } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
-import { encode, frame, type Handlers, pathOf, until } from "../../internal/grpc/testing/harness.ts";
+import { bytesInUse, encode, frame, type Handlers, pathOf, until } from "../../internal/grpc/testing/harness.ts";
 import {
   beginCall,
+  callFrames,
   frameType,
   greeting,
+  greetingWithoutBounds,
   http2Frame,
   isDisconnected,
   makeCall,
@@ -25,6 +27,9 @@ import { answering, answers, command, doors, request, waiting } from "./testing/
 
 const { getOrder, watchOrder } = OrderQueryService.method;
 const { execute } = OrderCommandService.method;
+
+/** Long enough that only the bound on bytes can end what is not read. */
+const onlyBytes = { maxUnreadBytes: 1_000_000, sendTimeoutMs: 600_000, drainTimeoutMs: 100 };
 
 describe.each(Object.entries(doors))("at %s", (_, open) => {
   describe("a request that does not arrive", () => {
@@ -279,6 +284,78 @@ describe.each(Object.entries(doors))("at %s", (_, open) => {
       const { stream } = makeCall(sessions.first, method, request);
       await until(() => stream.closed, "the stream is reset");
       await until(() => door.callsInProgress() === 0, "no call is left");
+    });
+
+    it.each([
+      ["large", 20, 200_000],
+      ["small", 60, 30_000],
+    ])("is held only so far, of all connections together, and who reads is answered: %s", async (__, callsOfEach, length) => {
+      let begun = 0;
+      const getOrderOf = async () => {
+        begun++;
+        return { consistencyToken: "t".repeat(length) };
+      };
+      await using door = await open({ query: { getOrder: getOrderOf } }, onlyBytes);
+      const before = bytesInUse();
+      using sessions = openSessions(door.address, 5, { initialWindowSize: 0 });
+      for (const session of sessions.all) for (let i = 0; i < callsOfEach; i++) makeCall(session, getOrder, request);
+      await until(() => begun === 5 * callsOfEach, "all are answered");
+      await until(() => bytesInUse() - before < (5 * callsOfEach * length) / 3, "most answers have been given up");
+      using others = openSessions(door.address, 1);
+      for (let i = 0; i < 5; i++) expect(await makeCall(others.first, getOrder, request).status).toMatchObject({ code: Code.OK });
+    });
+
+    it("is cut off where there is no room for it, also of a stream, and who reads goes on", async () => {
+      let begun = 0;
+      const endless: Handlers = {
+        query: {
+          async *watchOrder() {
+            begun++;
+            for (;;) yield { consistencyToken: "t".repeat(20_000) };
+          },
+        },
+      };
+      await using door = await open(endless, onlyBytes);
+      using readers = openSessions(door.address, 1);
+      const reader = makeCall(readers.first, watchOrder, request);
+      using sessions = openSessions(door.address, 5, { initialWindowSize: 0 });
+      for (const session of sessions.all) for (let i = 0; i < 40; i++) makeCall(session, watchOrder, request);
+      await until(() => begun === 201, "all are answered");
+      await until(() => door.callsInProgress() < 70, "most have been cut off");
+      const read = reader.messages();
+      await until(() => reader.messages() > read + 20, "the reader goes on");
+    });
+
+    it("is refused with a time to come back, if its own connection has most that is not read", async () => {
+      const handlers = { query: { getOrder: async () => ({ consistencyToken: "t".repeat(100_000) }) } };
+      await using door = await open(handlers, { maxUnreadBytes: 250_000 });
+      using sessions = openSessions(door.address, 1);
+      const calls = Array.from({ length: 20 }, () => {
+        const call = makeCall(sessions.first, getOrder, request);
+        call.stream.pause();
+        return call;
+      });
+      await until(() => calls.some(({ stream }) => stream.readableLength > 0), "answers have come");
+      for (const { stream } of calls) stream.resume();
+      const statuses = await Promise.all(calls.map(({ status }) => status));
+      const refused = statuses.filter(({ code }) => code !== Code.OK);
+      expect(refused[0]).toMatchObject({ code: Code.RESOURCE_EXHAUSTED, info: { reason: "TOO_MANY_BYTES" } });
+      await until(() => door.callsInProgress() === 0, "no call is left");
+      expect(await answers(door)).toBe(true);
+    });
+
+    it.each([
+      ["when it is cut off", { sendTimeoutMs: 100 }],
+      ["when its connection is taken for dead", { keepaliveTimeMs: 100, keepaliveTimeoutMs: 100 }],
+    ])("is held no longer, %s, also where the socket takes nothing", async (__, limits) => {
+      const handlers = { query: { getOrder: async () => ({ consistencyToken: "t".repeat(1_000_000) }) } };
+      await using door = await open(handlers, limits);
+      const before = bytesInUse();
+      using sockets = openSockets(door.port, 1);
+      sockets.first.pause().write(Buffer.concat([greetingWithoutBounds, callFrames(pathOf(getOrder), request, 40)]));
+      await until(() => door.callsInProgress() > 0, "they are being answered");
+      await until(() => door.callsInProgress() === 0, "no call is left");
+      await until(() => bytesInUse() - before < 10_000_000, "nothing is held for them");
     });
   });
 

@@ -2,21 +2,20 @@
 
 import { finished } from "node:stream";
 import { Code, ConnectError, type ConnectRouter, createContextKey, createContextValues, type HandlerContext } from "@connectrpc/connect";
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import { status as GrpcCode } from "@grpc/grpc-js";
 import { tooManyCalls, tooManyStreams } from "../../internal/grpc/admission.ts";
-import { resourceExhausted, StatusError } from "../../internal/grpc/errors.ts";
+import { StatusError } from "../../internal/grpc/errors.ts";
 import type { GrpcLimits } from "../../internal/grpc/limits.ts";
 import { tooManyHeaders, unknownMethod } from "../../internal/grpc/screening.ts";
 import { grpcTimeout, maxTimerMs, parseGrpcTimeout } from "../../internal/grpc/timeouts.ts";
+import { tooManyUnread } from "../../internal/grpc/unread.ts";
 import type { Request, Response } from "./cors.ts";
 import { codeName, connectErrorOf, correct } from "./errors.ts";
 import { jsonFault } from "./json-fault.ts";
 import type { Serve } from "./listen.ts";
 import { refuse } from "./refuse.ts";
 import { boundTransfers } from "./transfer.ts";
-
-const RETRY_AFTER_MS = 1_000;
 
 type MethodHandler = ConnectRouter["handlers"][number];
 
@@ -96,14 +95,7 @@ export function serve(handlers: readonly MethodHandler[], limits: GrpcLimits): S
     const values = createContextValues().set(callKey, call);
     const universal = universalRequestFromNodeRequest(request, response, undefined, values);
     const answered = await handler({ ...universal, body: noting(body, call) });
-    const pieces = answered.body?.[Symbol.asyncIterator]();
-    if (pieces === undefined) return universalResponseToNodeResponse(answered, response);
-    const first = await pieces.next();
-    if (!first.done && !transfers.hasRoom(first.value)) {
-      await pieces.return?.();
-      return refuse(request, response, tooManyAnswers(), 429);
-    }
-    await universalResponseToNodeResponse({ ...answered, body: transfers.send(response, continued(first, pieces)) }, response);
+    if (!(await transfers.send(response, answered))) refuse(request, response, tooManyUnread(), 429);
   }
 
   return {
@@ -143,14 +135,6 @@ async function* noting(body: AsyncIterable<Uint8Array>, call: RunningCall): Asyn
   }
 }
 
-async function* continued(first: IteratorResult<Uint8Array>, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value;
-  } finally {
-    await rest.return?.();
-  }
-}
-
 /** Gives errors of Connect itself a reason, and those that are the caller's fault the code that says so. */
 function explain(error: unknown, call: RunningCall): void {
   if (!(error instanceof ConnectError) || error.details.length > 0) return;
@@ -169,10 +153,6 @@ function explained({ code, rawMessage }: ConnectError, { method, json }: Running
 
 function malformed(message: string): StatusError {
   return new StatusError(GrpcCode.INVALID_ARGUMENT, message, { reason: "MALFORMED_MESSAGE" });
-}
-
-function tooManyAnswers(): StatusError {
-  return resourceExhausted("too many answers wait to be read", { reason: "TOO_MANY_BYTES" }, RETRY_AFTER_MS);
 }
 
 function isJson({ headers }: Request): boolean {

@@ -3,19 +3,18 @@
  * read, and what is held of both is bounded, as on the gRPC ports.
  */
 
+import type { ServerResponse } from "node:http";
 import { constants } from "node:http2";
+import type { Writable } from "node:stream";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { deadlineExceeded, resourceExhausted } from "../../internal/grpc/errors.ts";
 import { followFrames } from "../../internal/grpc/frames.ts";
 import type { GrpcLimits } from "../../internal/grpc/limits.ts";
+import { resetUnread } from "../../internal/grpc/resets.ts";
 import { afterIdle } from "../../internal/grpc/timeouts.ts";
+import { type Answer, createUnread } from "../../internal/grpc/unread.ts";
 import type { Request, Response } from "./cors.ts";
 import { connectErrorOf } from "./errors.ts";
-
-/** Smaller pieces of an answer are bounded by their number: a call has a few of them at most. */
-const LARGE_BYTES = 64 * 1024;
-
-/** What clients have not read yet, of all answers: one that is slow may take ten seconds for one of 3 MiB. */
-const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 
 const RETRY_AFTER_MS = 1_000;
 
@@ -23,7 +22,7 @@ type Pieces = AsyncIterable<Uint8Array>;
 
 export function boundTransfers(limits: GrpcLimits) {
   let bytesHeld = 0;
-  const answering = new Set<Response>();
+  const unread = createUnread(limits.maxUnreadBytes);
 
   return {
     /**
@@ -39,34 +38,39 @@ export function boundTransfers(limits: GrpcLimits) {
       return { body: isStream ? messages(request, hold) : whole(request, hold), release: () => hold(-bytes) };
     },
     /**
-     * Whether a first piece of an answer finds room beside what other clients have not read.
+     * Writes an answer, no faster than the client reads it, and cuts off a client that does not.
+     * False: nothing was sent, since it finds no room beside what clients have not read.
      */
-    hasRoom: (piece: Uint8Array): boolean => piece.length < LARGE_BYTES || unread() + piece.length <= MAX_RESPONSE_BYTES,
-    /** Writes the pieces, and cuts off a client that does not read them. */
-    async *send(response: Response, pieces: Pieces): Pieces & AsyncGenerator<Uint8Array> {
-      answering.add(response);
-      const cutOff = (): void => cut(response);
-      let timer: Disposable | undefined;
+    async send(response: Response, { status, header, body, trailer }: UniversalServerResponse): Promise<boolean> {
+      const answer = answerOf(response, limits);
+      let waiting: Disposable | undefined;
+      response.on("error", () => undefined);
       response.once("close", () => {
-        timer?.[Symbol.dispose]();
-        answering.delete(response);
+        waiting?.[Symbol.dispose]();
+        unread.ended(answer);
       });
-      for await (const piece of pieces) {
-        if (piece.length >= LARGE_BYTES && unread() + piece.length > MAX_RESPONSE_BYTES) cutOff();
-        // The next piece is asked for when this one has left.
-        timer = afterIdle(limits.sendTimeoutMs, cutOff);
-        yield piece;
-        timer[Symbol.dispose]();
+      const begin = (): void => {
+        if (response.headersSent) return;
+        // Both kinds have it; the types of their overloads do not fit together.
+        (response as ServerResponse).writeHead(status, Object.fromEntries(header ?? []));
+      };
+      for await (const piece of body ?? []) {
+        if (!unread.hasRoom(answer, piece.length)) {
+          if (!response.headersSent) return false;
+          answer.cutOff();
+        }
+        begin();
+        waiting = afterIdle(limits.sendTimeoutMs, answer.cutOff);
+        await written(response, piece);
+        waiting[Symbol.dispose]();
       }
-      timer = afterIdle(limits.sendTimeoutMs, cutOff);
+      begin();
+      if (trailer !== undefined) response.addTrailers(Object.fromEntries(trailer));
+      response.end();
+      waiting = afterIdle(limits.sendTimeoutMs, answer.cutOff);
+      return true;
     },
   };
-
-  function unread(): number {
-    let bytes = 0;
-    for (const response of answering) bytes += "stream" in response ? (response.stream?.writableLength ?? 0) : response.writableLength;
-    return bytes;
-  }
 
   async function* whole(request: Request, hold: (count: number) => void): AsyncGenerator<Uint8Array> {
     const endsAtMs = performance.now() + limits.receiveTimeoutMs;
@@ -116,10 +120,34 @@ async function within<Result>(promise: Promise<Result>, waitMs: number | undefin
   return await Promise.race([promise, late.promise]);
 }
 
-/** Ends a call whose client does not read the answer, or does not end its side when it has. */
-function cut(response: Response): void {
-  if (!("stream" in response)) response.destroy();
-  else response.stream?.close(response.stream.writableFinished ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_ENHANCE_YOUR_CALM);
+function answerOf(response: Response, { sendTimeoutMs }: GrpcLimits): Answer {
+  const stream = "stream" in response ? response.stream : undefined;
+  let isCutOff = false;
+  return {
+    connection: stream?.session ?? response.socket,
+    unreadBytes: () => (stream ?? response).writableLength,
+    isCutOff: () => isCutOff,
+    cutOff() {
+      isCutOff = true;
+      if (stream === undefined) response.destroy();
+      // The client has read the answer, and does not end its side.
+      else if (stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
+      else resetUnread(stream, sendTimeoutMs);
+    },
+  };
+}
+
+/** Resolves when the piece has left. */
+function written(response: Writable, piece: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const gone = (): void => reject(new Error("the client has gone"));
+    response.once("close", gone);
+    response.write(piece, (error) => {
+      response.off("close", gone);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
 }
 
 function notReceived() {

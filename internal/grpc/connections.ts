@@ -3,7 +3,8 @@
  * nothing, does not answer or is not used is closed, and one that is old is left for another.
  */
 
-import type { Http2Server, ServerHttp2Session } from "node:http2";
+import type { Http2Server, Http2Session, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import { type StatusError, unavailable } from "./errors.ts";
 import type { GrpcLimits } from "./limits.ts";
 
@@ -11,6 +12,12 @@ import type { GrpcLimits } from "./limits.ts";
  * Ages differ by so much in both directions, so that connections made together do not end together.
  */
 const ageJitter = 0.1;
+
+/** How long the last frames of a connection that is ended may take to leave. */
+const GOODBYE_MS = 500;
+
+/** Node lets nobody destroy the socket of a session through the session. */
+const sockets = new WeakMap<Http2Session, Socket>();
 
 export interface Connections {
   /**
@@ -28,7 +35,13 @@ export interface Connections {
 /** Watches over the connections that a server takes from now on. */
 export function watchConnections(server: Http2Server, limits: GrpcLimits): Connections {
   const connections = new Map<object, Connection>();
+  let accepted: Socket | undefined;
+  // Node makes the session of a connection before it returns from this event.
+  server.prependListener("connection", (socket: Socket) => {
+    accepted = socket;
+  });
   server.on("session", (session) => {
+    if (accepted !== undefined) sockets.set(session, accepted);
     const connection = new Connection(session, limits);
     connections.set(session, connection);
     session.once("close", () => {
@@ -45,6 +58,15 @@ export function watchConnections(server: Http2Server, limits: GrpcLimits): Conne
       for (const connection of connections.values()) connection.leave(reason);
     },
   };
+}
+
+/**
+ * Ends a connection, whatever its socket takes: a session that is destroyed waits for it, and would
+ * keep what it has not sent.
+ */
+export function endConnection(session: Http2Session): void {
+  session.destroy();
+  setTimeout(() => sockets.get(session)?.destroy(), GOODBYE_MS).unref();
 }
 
 class Connection {
@@ -97,6 +119,8 @@ class Connection {
   }
 
   #check(nowMs: number): void {
+    // It closes a little later.
+    if (this.#session.destroyed) return;
     const { receiveTimeoutMs, maxConnectionIdleMs, maxConnectionAgeGraceMs, keepaliveTimeMs, keepaliveTimeoutMs } = this.#limits;
     const ageMs = nowMs - this.#openedAtMs;
     const isSilent = !this.#hasGreeted && ageMs >= receiveTimeoutMs;
@@ -109,7 +133,7 @@ class Connection {
     const isOverdue = this.#leavesSinceMs !== undefined && nowMs - this.#leavesSinceMs >= maxConnectionAgeGraceMs;
     const isIdle = this.#streams === 0 && nowMs - this.#idleSinceMs >= maxConnectionIdleMs;
     // A session that is closed waits for a head that has come by half.
-    if (isSilent || isDeaf || isOverdue || (isIdle && this.#session.closed)) return this.#session.destroy();
+    if (isSilent || isDeaf || isOverdue || (isIdle && this.#session.closed)) return endConnection(this.#session);
     if (this.#session.closed) return;
     if (isIdle) return this.#session.close();
     if (ageMs >= this.#maxAgeMs) return this.leave(aged());

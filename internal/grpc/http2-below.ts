@@ -8,8 +8,8 @@ import type { Socket } from "node:net";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
 import { type StatusError, statusOf, toGrpcStatus } from "./errors.ts";
 import type { GrpcLimits } from "./limits.ts";
+import { resetUnlessEnded } from "./resets.ts";
 import { screen } from "./screening.ts";
-import { resetUnlessEnded } from "./transfer.ts";
 
 /** More would be reset by Node without a word: these are counted, to be refused in words. */
 const maxCountedHeaders = 1_000;

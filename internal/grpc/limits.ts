@@ -10,6 +10,7 @@ export interface GrpcLimits {
   readonly maxCallsInProgress: number;
   readonly maxOpenStreams: number;
   readonly maxRequestBytes: number;
+  readonly maxUnreadBytes: number;
   readonly maxResetsAtOnce: number;
   readonly maxResetsPerSecond: number;
   readonly receiveTimeoutMs: number;
@@ -43,6 +44,9 @@ export const defaultLimits: GrpcLimits = {
   // Requests are held from their first byte until they are answered. Without a bound, all calls in
   // progress could hold gigabytes.
   maxRequestBytes: 64 * 1024 * 1024,
+  // Answers have up to 4 MiB each, so a few clients that do not read could hold gigabytes. It is a
+  // score of the largest, or some hundred pages of usual orders, on their way at the same time.
+  maxUnreadBytes: 64 * 1024 * 1024,
   // All calls of a connection may be cancelled at once, ten times over. Node's default, 1,000, ends
   // the connection of a gateway when the pages of a thousand users are closed.
   maxResetsAtOnce: 10_000,

@@ -13,6 +13,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall, MethodDefinition, Server } from "@grpc/grpc-js";
 import { encode } from "../cqrs/encode.ts";
+import { untilAborted } from "../cqrs/until-aborted.ts";
 import type { Logger } from "../platform/logging.ts";
 import { type Call, type OpenCall, openCall } from "./call.ts";
 import { deadlineExceeded, StatusError, statusOf, toGrpcStatus } from "./errors.ts";
@@ -110,7 +111,10 @@ function unary(method: DescMethod, implement: Unary<DescMessage, DescMessage>, e
     try {
       const request = decode(method.input, grpcCall.request);
       validate(method.input, request);
-      const response = bytesOf(method.output, await Promise.race([implement(request, call), aborted(call.signal)]));
+      // Not a race with the signal, which would hold the message until the client has read it.
+      const message = await untilAborted(implement(request, call), call.signal);
+      if (message === undefined) throw call.signal.reason;
+      const response = bytesOf(method.output, message);
       call.answered();
       call.sendHeaders();
       respond(null, response, call.trailers);
@@ -186,10 +190,6 @@ async function* untilLeft(responses: AsyncIterable<Buffer>, { leaving }: OpenCal
 function bytesOf<Desc extends DescMessage>(schema: Desc, message: MessageInitShape<Desc>): Buffer {
   const bytes = encode(schema, create(schema, message));
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
 function timedOut(): StatusError {

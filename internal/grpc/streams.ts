@@ -1,6 +1,9 @@
-import { once } from "node:events";
 import type { ServerDuplexStream, ServerWritableStream } from "@grpc/grpc-js";
+import { untilAborted } from "../cqrs/until-aborted.ts";
 import type { OpenCall } from "./call.ts";
+
+/** What may wait behind the response that is being sent. grpc-js lets 16 wait, however large: 4,000 streams would hold gigabytes. */
+const MAX_WAITING_BYTES = 16 * 1024;
 
 /**
  * The requests of a stream, read no faster than they are taken: grpc-js holds 16 of them and then
@@ -37,10 +40,17 @@ export async function writeResponses(
   responses: AsyncIterable<Buffer>,
   call: OpenCall,
 ): Promise<void> {
+  let waitingBytes = 0;
   for await (const response of responses) {
     call.signal.throwIfAborted();
     call.sendHeaders();
-    if (!stream.write(response)) await once(stream, "drain", { signal: call.signal });
+    const left = Promise.withResolvers<void>();
+    waitingBytes += response.length;
+    const hasRoom = stream.write(response, () => {
+      waitingBytes -= response.length;
+      left.resolve();
+    });
+    if (!hasRoom || waitingBytes > MAX_WAITING_BYTES) await untilAborted(left.promise, call.signal);
   }
   call.signal.throwIfAborted();
   call.sendHeaders();

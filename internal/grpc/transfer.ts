@@ -1,10 +1,12 @@
-import { constants, type ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import { status as Code, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
 import { noteLeaving } from "./call.ts";
 import { deadlineExceeded, resourceExhausted, StatusError, statusOf, toGrpcStatus } from "./errors.ts";
 import { followFrames, HEAD_BYTES } from "./frames.ts";
 import type { GrpcLimits } from "./limits.ts";
+import { resetUnlessEnded, resetUnread } from "./resets.ts";
 import { maxTimerMs } from "./timeouts.ts";
+import { type Answer, createUnread, tooManyUnread } from "./unread.ts";
 
 /** Messages that arrive now have arrived or been given up by then. */
 const retryAfterMs = 1_000;
@@ -18,18 +20,25 @@ export interface TransferOptions {
 
 /**
  * Ends calls whose request does not arrive, whose response is not read, or that the client leaves
- * open; and bounds what is held of requests. It must be the server's first interceptor: only the
- * first sees the call of grpc-js itself.
+ * open; and bounds what is held of requests and of responses. It must be the server's first
+ * interceptor: only the first sees the call of grpc-js itself.
  */
 export function limitTransfer({ limits, errorDomain, leaving }: TransferOptions): ServerInterceptor {
   let bytesHeld = 0;
+  const unread = createUnread(limits.maxUnreadBytes);
 
   return (method, call) => {
     const stream = streamOf(call);
     explainStatuses(call, errorDomain);
     takeEmptyMessages(call);
     const refuse = (error: StatusError): void => call.sendStatus(toGrpcStatus(statusOf(error, errorDomain)));
-    const cutOff = (): void => stream.close(constants.NGHTTP2_CANCEL);
+    const cutOff = (): void => resetUnread(stream, limits.sendTimeoutMs);
+    const answer: Answer = {
+      connection: stream.session ?? stream,
+      unreadBytes: () => stream.writableLength,
+      isCutOff: () => stream.closed,
+      cutOff,
+    };
     const frames = followFrames();
     /** The sizes of messages that the handler has not taken. */
     const untaken: number[] = [];
@@ -38,8 +47,16 @@ export function limitTransfer({ limits, errorDomain, leaving }: TransferOptions)
     let sending: NodeJS.Timeout | undefined;
     let stalling: NodeJS.Timeout | undefined;
     let messages = 0;
-    let isSlow = false;
+    let isGivenUp = false;
+    let isOver = false;
 
+    /** The status waits behind what the client does not read. If it goes on not to, a reset has the same meaning. */
+    const giveUp = (error: StatusError): void => {
+      isGivenUp = true;
+      refuse(error);
+      const reset = setTimeout(cutOff, limits.sendTimeoutMs);
+      stream.once("close", () => clearTimeout(reset));
+    };
     /** The next message is sent when the one before has left; as long as messages follow each other, the client reads. */
     const watchReading = (): void => {
       const before = messages;
@@ -47,11 +64,7 @@ export function limitTransfer({ limits, errorDomain, leaving }: TransferOptions)
         stalling = undefined;
         if (stream.writableLength === 0) return;
         if (messages > before) return watchReading();
-        isSlow = true;
-        refuse(slowClient(limits.sendTimeoutMs));
-        // The status waits behind what the client does not read. If he goes on not to, this has the same meaning.
-        const reset = setTimeout(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), limits.sendTimeoutMs);
-        stream.once("close", () => clearTimeout(reset));
+        giveUp(slowClient(limits.sendTimeoutMs));
       }, limits.sendTimeoutMs);
     };
     const receive = (chunk: Buffer): void => {
@@ -104,14 +117,20 @@ export function limitTransfer({ limits, errorDomain, leaving }: TransferOptions)
             stream.off("data", receive);
             received();
             hold(-bytes);
+            unread.ended(answer);
+            isOver = true;
             resetUnlessEnded(stream, limits.sendTimeoutMs);
           },
         });
       },
-      sendMessage(message, next) {
-        if (!method.responseStream) sending = setTimeout(cutOff, limits.sendTimeoutMs);
+      sendMessage(message: unknown, next) {
         // Nothing follows the status.
-        if (isSlow) return;
+        if (isGivenUp || isOver) return;
+        // Of health and reflection, which are small, grpc-js makes the bytes later.
+        const hasRoom = unread.hasRoom(answer, Buffer.isBuffer(message) ? message.length : 0);
+        // A stream would keep its message until its status is read.
+        if (!hasRoom) return method.responseStream ? cutOff() : giveUp(tooManyUnread());
+        if (!method.responseStream) sending = setTimeout(cutOff, limits.sendTimeoutMs);
         next(message);
         messages++;
         if (method.responseStream && stalling === undefined) watchReading();
@@ -136,16 +155,6 @@ function slowClient(timeoutMs: number): StatusError {
 function afterDeadline(call: ServerInterceptingCallInterface, graceMs: number, action: () => void): NodeJS.Timeout | undefined {
   const waitMs = Number(call.getDeadline()) - Date.now() + graceMs;
   return waitMs < maxTimerMs ? setTimeout(action, waitMs) : undefined;
-}
-
-/**
- * After its status grpc-js waits for the client to end the stream; one that never does would keep it for ever. Clients end it themselves when
- * they have read the status, and a reset before that would take the status from them.
- */
-export function resetUnlessEnded(stream: ServerHttp2Stream, graceMs: number): void {
-  if (stream.closed || stream.readableEnded) return;
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), graceMs);
-  stream.once("close", () => clearTimeout(timer));
 }
 
 /**

@@ -85,8 +85,10 @@ export function isDisconnected(socket: Socket): boolean {
 }
 
 export const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-export const frameType = { headers: 1, resetStream: 3, settings: 4 } as const;
+export const frameType = { data: 0, headers: 1, resetStream: 3, settings: 4, windowUpdate: 8 } as const;
 const endHeaders = 4;
+const endStream = 1;
+const maxWindow = 2 ** 31 - 1;
 
 export function http2Frame(type: number, flags: number, streamId: number, payload: Buffer = Buffer.alloc(0)): Buffer {
   const head = Buffer.alloc(9);
@@ -99,6 +101,25 @@ export function http2Frame(type: number, flags: number, streamId: number, payloa
 
 /** What a connection of HTTP/2 begins with. */
 export const greeting = Buffer.concat([preface, http2Frame(frameType.settings, 0, 0)]);
+
+/** The same of a client that asks the server to send whatever it has. */
+export const greetingWithoutBounds = (() => {
+  const initialWindow = Buffer.alloc(6);
+  initialWindow.writeUInt16BE(4, 0);
+  initialWindow.writeUInt32BE(maxWindow, 2);
+  const more = Buffer.alloc(4);
+  more.writeUInt32BE(maxWindow - 65_535);
+  return Buffer.concat([preface, http2Frame(frameType.settings, 0, 0, initialWindow), http2Frame(frameType.windowUpdate, 0, 0, more)]);
+})();
+
+/** So many calls with one request each. */
+export function callFrames(path: string, request: Buffer, count: number): Buffer {
+  const frames = Array.from({ length: count }, (_, index) => 2 * index + 1).flatMap((id) => [
+    http2Frame(frameType.headers, endHeaders, id, requestHeaders(path)),
+    http2Frame(frameType.data, endStream, id, request),
+  ]);
+  return Buffer.concat(frames);
+}
 
 /**
  * POST and http are in HPACK's static table, as are the names of the other headers; their values
