@@ -75,8 +75,8 @@ async function openPresent(values: SystemValues, told: Pick<KafkaClient, "onProb
 export async function openDocuments(values: SystemValues): Promise<Documents> {
   if (values.system === "kafka") return openMongo(values);
   const directory = existing(values.data);
-  const [writer, reader] = (await connectToRunning(directory, "documents")) ?? [];
-  return writer === undefined ? openEmbeddedDocuments({ directory }) : documentsOverPorts({ writer, reader });
+  const [writer, loader, finder] = (await connectToRunning(directory, "documents")) ?? [];
+  return writer === undefined ? openEmbeddedDocuments({ directory }) : documentsOverPorts({ writer, loader, finder });
 }
 
 function existing(directory: string): string {

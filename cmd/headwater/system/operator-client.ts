@@ -15,8 +15,8 @@ import {
   readAddress,
 } from "./operator-protocol.ts";
 
-/** A port for the log, two for the documents. */
-const portCounts = { log: 1, documents: 2 } as const satisfies Record<Part, number>;
+/** A port for the log, three for the documents. */
+const portCounts = { log: 1, documents: 3 } as const satisfies Record<Part, number>;
 
 /**
  * The ports of the running system's threads; undefined if none answers: it does not run, or was killed and left its address behind.

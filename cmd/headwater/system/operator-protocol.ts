@@ -4,7 +4,7 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Raised whenever the calls of the log's or the documents' threads change such that an older program would not understand. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** The first frame of each side is short. */
 export const MAX_HELLO_BYTES = 1_024;

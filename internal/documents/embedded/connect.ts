@@ -24,10 +24,10 @@ export function connectEmbeddedDocuments(port: MessagePort): Documents {
   return documentsOverPorts(introductionAt(port));
 }
 
-/** The ports to the threads of a store, in place of the one that its opener gave away: first the writer's. */
+/** The ports to the threads of a store, in place of the one that its opener gave away: of the writer, the loader and the finder. */
 export function portsOfDocuments(port: MessagePort): readonly MessagePort[] {
-  const { writer, reader } = introductionAt(port);
-  return reader === undefined ? [writer] : [writer, reader];
+  const { writer, loader, finder } = introductionAt(port);
+  return [writer, loader, finder].filter((each) => each !== undefined);
 }
 
 function introductionAt(port: MessagePort): Introduction {
@@ -39,9 +39,10 @@ function introductionAt(port: MessagePort): Introduction {
 }
 
 /** The documents behind the ports of a store's threads. */
-export function documentsOverPorts({ writer: writerPort, reader: readerPort }: Introduction): Documents {
+export function documentsOverPorts({ writer: writerPort, loader: loaderPort, finder: finderPort }: Introduction): Documents {
   const writer = createPortClient<WriterMethods, readonly Checkpoint[]>(writerPort, portOptions);
-  const reader = readerPort === undefined ? writer : createPortClient<ReaderMethods>(readerPort, portOptions);
+  const readerAt = (port: MessagePort | undefined) => (port === undefined ? writer : createPortClient<ReaderMethods>(port, portOptions));
+  const [loader, finder] = [readerAt(loaderPort), readerAt(finderPort)];
   const listeners = new Set<CheckpointListener>();
   writer.onPush((checkpoints) => {
     for (const listener of listeners) listener(checkpoints, false);
@@ -53,19 +54,19 @@ export function documentsOverPorts({ writer: writerPort, reader: readerPort }: I
     prepare: (collections) => writer.call("prepare", collections),
     drop: (collections) => writer.call("drop", collections),
     async load(collection, ids, maxBytes) {
-      const rows = await reader.call("load", { collection, ids, maxBytes });
+      const rows = await loader.call("load", { collection, ids, maxBytes });
       return rows.map((row) => row && documentOf(row));
     },
     async write(writes, checkpoints) {
       return writer.call("write", { writes: writes.map(rowWriteOf), checkpoints });
     },
     async find(query) {
-      const { rows, hasMore } = await reader.call("find", query);
+      const { rows, hasMore } = await finder.call("find", query);
       const documents = rows.map(documentOf);
       const last = documents.at(-1);
       return last !== undefined && hasMore ? { documents, next: sortKeyOf(query, last) } : { documents };
     },
-    checkpoints: (collection) => reader.call("checkpoints", collection),
+    checkpoints: (collection) => loader.call("checkpoints", collection),
     async watchCheckpoints(listener, signal, prefix = "") {
       if (signal.aborted) return;
       const own: CheckpointListener = (checkpoints, areAll) => {
@@ -77,7 +78,7 @@ export function documentsOverPorts({ writer: writerPort, reader: readerPort }: I
       await writer.call("watch", null);
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([writer.close(), reader.close()]);
+      await Promise.all([writer.close(), loader.close(), finder.close()]);
     },
   };
 }

@@ -196,6 +196,26 @@ it("what cannot be read is said to be so, and the store goes on", async () => {
   expect(await documents.load("other.v1", ["a"])).toEqual([undefined]);
 });
 
+it("a document is loaded while others are looked for", async () => {
+  await using documents = await openEmbeddedDocuments({ directory: await newDirectory() });
+  const collection = "orders.v1";
+  await documents.prepare([{ name: collection, indexes: [] }]);
+  const fields = { text: "x".repeat(200) };
+  const ids = Array.from({ length: 2_000 }, (_, index) => `o-${index}`);
+  await documents.write(
+    ids.map((id) => ({ collection, id, expectedRevision: 0, applied: {}, fields })),
+    [],
+  );
+  const answered: string[] = [];
+  const note = (what: string) => () => void answered.push(what);
+  // Each looks at all of them.
+  const where = [{ field: "text", op: "eq", value: "y" } as const];
+  const finds = Array.from({ length: 200 }, () => documents.find({ collection, where, sort: [], limit: 1 }).then(note("find")));
+  const load = documents.load(collection, ["o-1"]).then(note("load"));
+  await Promise.all([...finds, load]);
+  expect(answered.at(-1)).toBe("find");
+});
+
 it("a port is used for one connection", async () => {
   await using documents = await openEmbeddedDocuments({ inMemory: true });
   const port = documents.connect();

@@ -27,17 +27,22 @@ export async function openEmbeddedDocuments(place: EmbeddedDocumentsPlace): Prom
   await using starting = new AsyncDisposableStack();
   // The writer creates the file, and is the last to close it, because what it wrote must be merged into the file at the end.
   const writer = starting.use(await startStoreThread({ path, role: "writer" }));
-  const reader = inMemory ? undefined : starting.use(await startStoreThread({ path, role: "reader" }));
+  const loader = inMemory ? undefined : starting.use(await startStoreThread({ path, role: "loader" }));
+  const finder = inMemory ? undefined : starting.use(await startStoreThread({ path, role: "finder" }));
   const threads = starting.move();
-  // Neither goes on without the other.
-  void Promise.race([writer.ended, reader?.ended ?? writer.ended]).then(() => threads.disposeAsync());
-  const failed = Promise.race([writer.failed, reader?.failed ?? writer.failed]);
+  const all = [writer, loader, finder].filter((each) => each !== undefined);
+  // None goes on without the others.
+  void Promise.race(all.map(({ ended }) => ended)).then(() => threads.disposeAsync());
+  const failed = Promise.race(all.map((each) => each.failed));
   failed.catch(() => undefined);
 
   const connect = () => {
     const { port1, port2 } = new MessageChannel();
-    const introduction: Introduction = { writer: writer.connect(), reader: reader?.connect() };
-    port1.postMessage(introduction, [introduction.writer, ...(introduction.reader === undefined ? [] : [introduction.reader])]);
+    const introduction: Introduction = { writer: writer.connect(), loader: loader?.connect(), finder: finder?.connect() };
+    port1.postMessage(
+      introduction,
+      Object.values(introduction).filter((each) => each !== undefined),
+    );
     return port2;
   };
   const documents = connectEmbeddedDocuments(connect());

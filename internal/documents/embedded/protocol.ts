@@ -51,16 +51,22 @@ export const documentsCalls: Readonly<Record<keyof WriterMethods, true>> = {
   watch: true,
 };
 
-/** What the opener passes to a client through the port it gives away: the ports of the threads. In memory, the writer reads as well. */
+/**
+ * What the opener passes to a client through the port it gives away: the ports of the threads. In
+ * memory, the writer does what the others do.
+ */
 export interface Introduction {
   readonly writer: MessagePort;
-  readonly reader: MessagePort | undefined;
+  /** Of documents by their ids, and of checkpoints. */
+  readonly loader: MessagePort | undefined;
+  /** Finding may take long, and delays no loads. */
+  readonly finder: MessagePort | undefined;
 }
 
 /** What a worker thread is started with. */
 export interface WorkerTask {
   readonly path: string;
-  readonly role: "writer" | "reader";
+  readonly role: "writer" | "loader" | "finder";
 }
 
 /** What a worker thread is told: to serve another port, or to close. It says "ready" when the database is open. */

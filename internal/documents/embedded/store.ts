@@ -49,7 +49,9 @@ export interface Store {
 export function openStore({ path, readOnly }: { readonly path: string; readonly readOnly: boolean }): Store {
   const db = readOnly ? new DatabaseSync(path, { readOnly, timeout: busyTimeoutMs }) : openWritable(path);
   try {
-    db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = ${mmapBytes}; PRAGMA temp_store = MEMORY;`);
+    db.exec(
+      `PRAGMA cache_size = -${readOnly ? readerCacheKib : writerCacheKib}; PRAGMA mmap_size = ${mmapBytes}; PRAGMA temp_store = MEMORY;`,
+    );
     return new SqliteStore(db, readOnly ? "BEGIN" : "BEGIN IMMEDIATE");
   } catch (error) {
     db.close();
@@ -80,8 +82,9 @@ const LAYOUT = 1;
 /** Another process that opens the same file makes us wait for its transactions, which are short. */
 const busyTimeoutMs = 5_000;
 
-/** What one connection may keep of the file in its own memory. */
-const cacheKib = 32 * 1024;
+/** What the connection that writes may keep of the file in its own memory, and each of the two that read. */
+const writerCacheKib = 32 * 1024;
+const readerCacheKib = 16 * 1024;
 
 /** What of the file is read through the operating system's cache without copying it: address space, not memory. */
 const mmapBytes = 512 * 1024 * 1024;

@@ -1,6 +1,6 @@
 /**
- * A thread of the document store. One writes; if the documents are in a file, another reads, so that a batch of the projector does not delay
- * queries. Requests that wait when a transaction begins share it.
+ * A thread of the document store. One writes; if the documents are in a file, another loads and a third finds, so that neither a batch of the
+ * projector nor a search delays those who ask for documents by their ids. Requests that wait when a transaction begins share it.
  */
 
 import { parentPort, workerData } from "node:worker_threads";
@@ -16,7 +16,7 @@ type Server = PortServer<readonly Checkpoint[]>;
 if (parentPort === null) throw new Error("this module is started as a worker thread");
 const owner = parentPort;
 const { path, role } = workerData as WorkerTask;
-const store = openStore({ path, readOnly: role === "reader" });
+const store = openStore({ path, readOnly: role !== "writer" });
 const servers = new Set<Server>();
 const watchers = new Set<Server>();
 let waiting: Request[] = [];
