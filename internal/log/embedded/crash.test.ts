@@ -57,11 +57,12 @@ it("a folder in use by another process is refused, until that process ends", asy
   await using _log = await open(directory);
 });
 
-it("a folder that cannot be one is refused with its name", async () => {
+it("a folder that cannot be one is refused with its name and what to do", async () => {
   const file = join(await newDirectory(), "file");
   await writeFile(file, "");
-  await expect(open(file)).rejects.toThrow(file);
-  await expect(open(join(file, "below"))).rejects.toThrow(file);
+  for (const directory of [file, join(file, "below")]) {
+    await expect(open(directory)).rejects.toThrow(new RegExp(`${directory}/log.sqlite cannot be used: .*--data names another folder`));
+  }
 });
 
 it("a file that is no log is refused", async () => {

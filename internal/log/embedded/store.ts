@@ -273,13 +273,13 @@ export class LogStore {
 
 function openDatabase(directory: string | null): DatabaseSync {
   if (directory === null) return openFile(":memory:");
-  mkdirSync(directory, { recursive: true });
   const path = join(directory, "log.sqlite");
   try {
+    mkdirSync(directory, { recursive: true });
     return openFile(path);
   } catch (error) {
-    // SQLite names no file.
-    if (!(error instanceof Error && "errcode" in error)) throw error;
+    // SQLite names no file, and the file system no option.
+    if (!(error instanceof Error && "code" in error)) throw error;
     const advice =
       "check that it is a log of this program, that this user may write to the folder, and the disk; --data names another folder";
     throw new Error(`${path} cannot be used: ${error.message}; ${advice}`, { cause: error });
