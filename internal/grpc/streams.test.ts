@@ -11,7 +11,7 @@ import {
   OrderCommandService,
 } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
-import { statusOf } from "./errors.ts";
+import { statusOf, unavailable } from "./errors.ts";
 import { encode, failureOf, frame, identity, pathOf, startTestServer, until } from "./testing/harness.ts";
 import { validate } from "./validation.ts";
 
@@ -85,6 +85,51 @@ describe("a stream in both directions", () => {
     stream.write(command("a"));
     await status;
     expect(responses).toHaveLength(100);
+  });
+
+  it("says why it ends, right behind a response, although the handler waits for more requests", async () => {
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests) {
+          const reading = requests[Symbol.asyncIterator]();
+          await reading.next();
+          reading.next().catch(() => undefined);
+          yield { orderId: "a" };
+          throw unavailable("gone", { reason: "GONE" }, 0);
+        },
+      },
+    });
+    const { stream, responses, failure } = openStream(test.client);
+    stream.write(command("a"));
+    expect(await failure).toMatchObject({ code: Code.UNAVAILABLE, info: { reason: "GONE" } });
+    expect(responses).toHaveLength(1);
+    await until(() => test.server.callsInProgress() === 0, "no call is left");
+  });
+
+  it("answers what it has taken when the server stops, and then says where to go", async () => {
+    let taken = 0;
+    const release = Promise.withResolvers<void>();
+    await using test = await startTestServer({
+      command: {
+        async *execute(requests) {
+          const answers: { orderId: string }[] = [];
+          for await (const request of requests) {
+            taken++;
+            answers.push({ orderId: orderIdOf(request) });
+          }
+          await release.promise;
+          yield* answers;
+        },
+      },
+    });
+    const { stream, responses, failure } = openStream(test.client);
+    stream.write(command("a"));
+    await until(() => taken === 1, "it is taken");
+    const stopped = test.server[Symbol.asyncDispose]();
+    release.resolve();
+    expect(await failure).toMatchObject({ code: Code.UNAVAILABLE, info: { reason: "SERVER_STOPPING" } });
+    expect(responses).toMatchObject([{ orderId: "a" }]);
+    await stopped;
   });
 
   it("aborts the signal when the client cancels", async () => {

@@ -10,27 +10,25 @@ const MAX_WAITING_BYTES = 16 * 1024;
  * stops reading, until flow control stops the client. Ends with the reason of the signal if the
  * call is aborted; and when the connection is about to be closed, so that what was taken is
  * answered and the rest goes elsewhere.
+ *
+ * Not with the stream's own iterator: at the error by which a call gets its status, that destroys
+ * the stream, and where a response is still being written grpc-js then never sends the status.
  */
 export async function* readRequests(
   stream: ServerDuplexStream<Buffer, Buffer>,
   { signal, leaving }: Pick<OpenCall, "signal" | "leaving">,
 ): AsyncGenerator<Buffer> {
-  // A handler that takes no more requests may still have responses to write, so the stream must
-  // outlive the iteration.
-  const requests = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
-  let leave = (): void => undefined;
-  leaving.addEventListener("abort", () => leave(), { once: true, signal });
-  try {
-    while (!leaving.aborted) {
-      const next = await new Promise<IteratorResult<Buffer> | undefined>((resolve, reject) => {
-        leave = () => resolve(undefined);
-        requests.next().then(resolve, reject);
-      });
-      if (next === undefined || next.done) return;
-      yield next.value;
-    }
-  } catch (error) {
-    throw signal.aborted ? signal.reason : error;
+  let wake = (): void => undefined;
+  const onChange = (): void => wake();
+  stream.on("readable", onChange).once("end", onChange);
+  signal.addEventListener("abort", onChange);
+  leaving.addEventListener("abort", onChange, { signal });
+  while (!leaving.aborted) {
+    signal.throwIfAborted();
+    const request = stream.read() as Buffer | null;
+    if (request !== null) yield request;
+    else if (stream.readableEnded) return;
+    else await new Promise<void>((resolve) => (wake = resolve));
   }
 }
 
