@@ -1,8 +1,11 @@
 /** What disks do to local copies of the state: they lose, mix up and set them back, or are full. */
 
 import { execFile } from "node:child_process";
+import { createWriteStream } from "node:fs";
 import { cp, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Begun, type Fault, type Scene, serverFault } from "./faults.ts";
@@ -108,6 +111,19 @@ const run = promisify(execFile);
 export async function mountSmall(folder: string, kibibytes: number): Promise<void> {
   await mkdir(folder, { recursive: true });
   await run("mount", ["-t", "tmpfs", "-o", `size=${kibibytes}k`, "tmpfs", folder]);
+}
+
+/** Takes all the room that is left. */
+export async function fill(folder: string): Promise<void> {
+  const filler = createWriteStream(join(folder, "filler"));
+  const zeros = Readable.from(repeated(Buffer.alloc(64 * 1_024)));
+  await pipeline(zeros, filler).catch((error: unknown) => {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
+  });
+}
+
+function* repeated<Value>(value: Value): Generator<Value> {
+  for (;;) yield value;
 }
 
 /** Also while a process has it open. */

@@ -50,8 +50,15 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: "internal/log/kafka/state-store.ts",
     find: 'if (this.#db.isTransaction) this.#db.exec("ROLLBACK");\n      throw error;',
     replace: 'if (this.#db.isTransaction) this.#db.exec("ROLLBACK");',
-    // The sooner something is written, the sooner it is lost.
-    further: [{ file: "internal/log/kafka/state-store.ts", find: "const MAX_WAITING = 1_000;", replace: "const MAX_WAITING = 20;" }],
+    // The sooner something is written, the sooner it is lost; and what a handler still remembers it does not look up.
+    further: [
+      { file: "internal/log/kafka/state-store.ts", find: "const MAX_WAITING = 1_000;", replace: "const MAX_WAITING = 20;" },
+      {
+        file: "internal/cqrs/command/snapshots.ts",
+        find: "cachedBytes <= MAX_CACHED_BYTES",
+        replace: "cachedBytes <= 0 * MAX_CACHED_BYTES",
+      },
+    ],
     provoke: "disks are full",
     breaks: /^I[12578]:/,
   },
@@ -65,6 +72,11 @@ export const plantedFaults: readonly PlantedFault[] = [
         file: "internal/log/kafka/state-reader.ts",
         find: "return found.offset === mark.offset && found.checksum === mark.checksum && found.timestampMs === mark.timestampMs;",
         replace: "return found.offset >= 0 && mark.offset >= 0;",
+      },
+      {
+        file: "internal/cqrs/command/snapshots.ts",
+        find: "if (record.stream === stream) return record;",
+        replace: "if (record.stream.length + stream.length > 0) return record;",
       },
     ],
     under: "another log",

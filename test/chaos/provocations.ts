@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { orderTopics } from "../../internal/orders/topics.ts";
-import { canMount, mountSmall, unmount } from "./copy-faults.ts";
+import { canMount, fill, mountSmall, unmount } from "./copy-faults.ts";
 import { dropDocuments } from "./documents.ts";
 import type { Scene } from "./faults.ts";
 import { changeSetting, giveRightBack, takeRight, withAdmin } from "./kafka-admin.ts";
@@ -17,10 +17,11 @@ const RESTART_EVERY_MS = 5_000;
 /** How long something is away: many commands come meanwhile. */
 const AWAY_MS = 5_000;
 
-/** Enough for a copy's tables, and for little of the state. */
-const DISK_KIBIBYTES = 256;
+/** Room for all of the state, until something else takes it. */
+const DISK_KIBIBYTES = 32 * 1_024;
 /** Handlers have taken over by then, and work. */
-const DISK_FULL_MS = 30_000;
+const TAKEOVER_MS = 12_000;
+const DISK_FULL_MS = 20_000;
 
 export const provocations = {
   "a handler stands still past its session": stallHandler,
@@ -135,10 +136,20 @@ async function loseAppends({ servers, system }: Scene): Promise<void> {
   }
 }
 
-/** The copies of all handlers lie on disks that take no more. */
+/** The copies of all handlers lie on disks that take no more after a while. */
 async function fillDisks({ system }: Scene): Promise<void> {
   const handlers = system.named("command-handler");
-  await Promise.all(handlers.map((handler) => handler.killAndChange((folder) => mountSmall(folder, DISK_KIBIBYTES))));
+  const folders: string[] = [];
+  await Promise.all(
+    handlers.map((handler) =>
+      handler.killAndChange(async (folder) => {
+        await mountSmall(folder, DISK_KIBIBYTES);
+        folders.push(folder);
+      }),
+    ),
+  );
+  await delay(TAKEOVER_MS);
+  await Promise.all(folders.map(fill));
   await delay(DISK_FULL_MS);
   await Promise.all(handlers.map((handler) => handler.killAndChange(unmount)));
 }
