@@ -31,8 +31,14 @@ function decode(line: Uint8Array, number: number): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: number > 1 }).decode(line);
   } catch {
-    throw new Error(`line ${number} is not UTF-8; convert the file, such as with: iconv -f WINDOWS-1252 -t UTF-8`);
+    throw new Error(`line ${number} is not UTF-8; convert the file, such as with: iconv -f ${encodingOf(line)} -t UTF-8`);
   }
+}
+
+/** What it most likely is: a file in UTF-16 says so at its beginning. */
+function encodingOf([first, second]: Uint8Array): string {
+  const isUtf16 = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  return isUtf16 ? "UTF-16" : "WINDOWS-1252";
 }
 
 /** The fields of a line, or why they cannot be told apart. */

@@ -104,6 +104,13 @@ describe("the rows of a file", () => {
       "line 3 is not UTF-8",
     );
   });
+
+  it.each([
+    ["\u00d6", "latin1", "iconv -f WINDOWS-1252"],
+    ["\ufeff", "utf16le", "iconv -f UTF-16"],
+  ] as const)("may be in an encoding that is told by its first bytes: %j in %s", (text, encoding, advice) => {
+    expect(() => parseFile(Buffer.from(`${text}${invoices}\n`, encoding))).toThrow(advice);
+  });
 });
 
 function parseRows(text: string): RowsOfFile {
