@@ -1,7 +1,7 @@
 /** What becomes of the whole system in one process when a part of it fails: it goes on where it can, or ends with the reason. */
 
 import { randomUUID } from "node:crypto";
-import { symlink } from "node:fs/promises";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
@@ -16,6 +16,8 @@ const { createOrder } = OrderCommandService.method;
 const { getOrder } = OrderQueryService.method;
 
 const DISK_MB = 12;
+
+const PAGE_BYTES = 4_096;
 
 it("a handler that fails ends the process with the reason as its last line", async () => {
   await using folder = await temporaryFolder();
@@ -33,6 +35,24 @@ it("a handler that fails ends the process with the reason as its last line", asy
   await commands.call(createOrder, newOrder(orderId)).catch(() => undefined);
   expect(await dev.exited).toBe(1);
   expect(dev.output().split("\n").at(-1)).toMatch(/^headwater dev has ended: ./);
+});
+
+it("documents that are found damaged end the process, and are made again at the next start", async () => {
+  await using folder = await temporaryFolder();
+  const acknowledged: string[] = [];
+  {
+    await using dev = await startDevProcess({ directory: folder.path });
+    await order(dev, acknowledged);
+  }
+  expect(acknowledged).not.toEqual([]);
+  await damageTable(join(folder.path, "documents.sqlite"), "checkpoints");
+  const said = await startDevProcess({ directory: folder.path }).then(
+    (dev) => dev.exited.then(() => dev.output()),
+    (error: unknown) => String(error),
+  );
+  expect(said.split("\n").at(-1)).toMatch(/^headwater dev has ended: .*documents\.sqlite is damaged .*: at the next start/);
+  await using dev = await startDevProcess({ directory: folder.path });
+  await expectReadable(dev, acknowledged);
 });
 
 // Only root can mount a small disk.
@@ -73,6 +93,15 @@ describe.skipIf(!canMount)("a disk that is full", () => {
     expect(await dev.exited).toBe(0);
   });
 });
+
+/** Opening does not notice: it reads which tables there are, and nothing of theirs. */
+async function damageTable(path: string, table: string): Promise<void> {
+  using db = new DatabaseSync(path);
+  const page = db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = ?").get(table)?.["rootpage"];
+  db.close();
+  const file = await readFile(path);
+  await writeFile(path, file.fill(0xee, (Number(page) - 1) * PAGE_BYTES, Number(page) * PAGE_BYTES));
+}
 
 /** Orders and reads them back, on a disk without room, until something is refused. */
 async function orderUntilRefused(dev: DevProcess, disk: SmallDisk, acknowledged: string[], expected: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open as openFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -161,39 +161,32 @@ it.each(["what is no database", "what has other tables"])("%s is made again, sin
   expect(await documents.checkpoints("orders.v1")).toEqual([]);
 });
 
-it("what was found damaged is made again by who opens it next", async () => {
+it.each(["load", "find"] as const)("what a %s finds damaged ends the store, and is made again by who opens it next", async (method) => {
   const directory = await newDirectory();
   const orders = { name: "orders.v1", indexes: [] };
-  const file = join(directory, "documents.sqlite");
+  const writes = Array.from({ length: 100 }, (_, index) => {
+    return { collection: orders.name, id: `o-${index}`, expectedRevision: 0, applied: {}, fields: { text: "x".repeat(1_000) } };
+  });
   {
     await using documents = await openEmbeddedDocuments({ directory });
     await documents.prepare([orders]);
-  }
-  await writeFile(file, (await readFile(file)).fill(0xee, pageBytes));
-  {
-    await using damaged = await openEmbeddedDocuments({ directory });
-    await expect(damaged.checkpoints(orders.name)).rejects.toThrow(/is damaged: .* after a restart it is made again/);
+    await documents.write(writes, []);
+    await damage(join(directory, "documents.sqlite"));
+    const call = {
+      load: () => documents.load(orders.name, ["o-99"]),
+      find: () => documents.find({ collection: orders.name, where: [], sort: [], limit: 100 }),
+    }[method];
+    const ended = documents.failed.catch((error: unknown) => error);
+    const refused = await untilRejected(call);
+    expect(refused).toBeInstanceOf(DocumentsUnavailableError);
+    expect(String(refused)).toMatch(/documents\.sqlite is damaged \(.+\): at the next start it is made again from the log/);
+    expect(String(await ended)).toContain("documents.sqlite is damaged");
+    await expect(untilRejected(() => documents.load(orders.name, ["o-1"]))).resolves.toBeInstanceOf(DocumentsUnavailableError);
   }
   await using documents = await openEmbeddedDocuments({ directory });
   await documents.prepare([orders]);
-  expect(await documents.load(orders.name, ["a"])).toEqual([undefined]);
-});
-
-it("what cannot be read is said to be so, and the store goes on", async () => {
-  const directory = await newDirectory();
-  const orders = { name: "orders.v1", indexes: [] };
-  const file = join(directory, "documents.sqlite");
-  {
-    await using documents = await openEmbeddedDocuments({ directory });
-    await documents.prepare([orders]);
-  }
-  const pages = await readFile(file);
-  await writeFile(file, pages.fill(0xee, pageBytes));
-  await using documents = await openEmbeddedDocuments({ directory });
-  const refused = documents.checkpoints(orders.name);
-  await expect(refused).rejects.toThrow(DocumentsUnavailableError);
-  await expect(refused).rejects.toThrow(/malformed/);
-  expect(await documents.load("other.v1", ["a"])).toEqual([undefined]);
+  expect(await documents.load(orders.name, ["o-1"])).toEqual([undefined]);
+  expect(await documents.write(writes, [])).toEqual([]);
 });
 
 it("a document is loaded while others are looked for", async () => {
@@ -238,6 +231,15 @@ it("a store that was closed does not keep its process alive", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 30_000 });
   expect(stdout).toBe("closed\n");
 });
+
+/** Overwrites all but the first page of a database that is open, and what has not been merged into it yet. */
+async function damage(path: string): Promise<void> {
+  for (const file of [path, `${path}-wal`]) {
+    await using handle = await openFile(file, "r+");
+    const { size } = await handle.stat();
+    if (size > pageBytes) await handle.write(Buffer.alloc(size - pageBytes, 0xee), 0, size - pageBytes, pageBytes);
+  }
+}
 
 /** Calls until one is rejected, which is then the answer to a call that waited or to one that came too late. */
 async function untilRejected(call: () => Promise<unknown>): Promise<unknown> {

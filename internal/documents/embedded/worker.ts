@@ -106,11 +106,19 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
 /** What SQLite cannot do now, such as to write to a full disk, is the store's state and not the caller's fault. */
 function portError(error: unknown): unknown {
   if (!(error instanceof Error && "errcode" in error)) return error;
-  if (isDamage(error)) {
-    markDamaged(path);
-    return new DocumentsUnavailableError(`${path} is damaged: ${error.message}; after a restart it is made again from the log`);
-  }
+  if (isDamage(error)) return endDamaged(error);
   return new DocumentsUnavailableError(`the documents in ${path} cannot be read or written: ${error.message}`);
+}
+
+/** What is damaged stays so until the file is made again, which nobody may have open. */
+function endDamaged({ message }: Error): Error {
+  markDamaged(path);
+  const damage = new DocumentsUnavailableError(`${path} is damaged (${message}): at the next start it is made again from the log`);
+  // When those who asked have been told.
+  setImmediate(() => {
+    throw damage;
+  });
+  return damage;
 }
 
 function close() {
