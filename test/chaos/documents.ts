@@ -1,6 +1,10 @@
 /** What an operator does to the documents themselves: takes a copy, drops them, puts a copy back. */
 
-import { type Document, MongoClient } from "mongodb";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Document, MongoClient, MongoError } from "mongodb";
+
+const DEADLINE_MS = 60_000;
+const AGAIN_AFTER_MS = 500;
 
 /** All documents of all collections, by the name of the collection. */
 export type DocumentsCopy = ReadonlyMap<string, readonly Document[]>;
@@ -28,11 +32,20 @@ export function putDocumentsBack(uri: string, database: string, copy: DocumentsC
   });
 }
 
+/** A primary that steps down interrupts what an operator does, who then does all of it again. */
 async function withDatabase<Result>(
   uri: string,
   database: string,
   act: (db: ReturnType<MongoClient["db"]>) => Promise<Result>,
 ): Promise<Result> {
   await using client = new MongoClient(uri, { readConcern: { level: "majority" }, readPreference: "primary" });
-  return await act(client.db(database));
+  const endMs = performance.now() + DEADLINE_MS;
+  for (;;) {
+    try {
+      return await act(client.db(database));
+    } catch (error) {
+      if (!(error instanceof MongoError) || performance.now() > endMs) throw error;
+      await delay(AGAIN_AFTER_MS);
+    }
+  }
 }
