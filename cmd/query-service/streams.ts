@@ -1,8 +1,9 @@
 /** The queries that stay open: watches and subscriptions. */
 
+import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
 import { mergePositions, type Positions, positionsOf } from "../../internal/cqrs/positions.ts";
 import { createDocumentWatch } from "../../internal/cqrs/query/document-watch.ts";
-import { beginning, type EventPosition, sequencesAt } from "../../internal/cqrs/query/event-position.ts";
+import { beginning, type EventPosition, sequencesAt, unmarkedPartitions } from "../../internal/cqrs/query/event-position.ts";
 import { createEventTail } from "../../internal/cqrs/query/event-tail.ts";
 import { type Freshness, NotYetVisibleError } from "../../internal/cqrs/query/freshness.ts";
 import { requestHash } from "../../internal/cqrs/query/page-token.ts";
@@ -124,6 +125,8 @@ export function streamingQueries({ freshness }: StreamingOptions): StreamingQuer
     using wait = boundedWait(call, MAX_WAIT_MS);
     await untilShown(freshness, orderHistory, new Map([[subscription.stream.id, claimed.sequences]]), wait.signal);
     const found = await events.at(claimed.sequences);
+    const [missing] = unmarkedPartitions(found).filter((partition) => !claimed.unmarked.includes(partition));
+    if (missing !== undefined) throw new DocumentsUnavailableError(`the event of the position in partition ${missing} is missing`);
     provePosition(claimed, found);
     return found;
   }

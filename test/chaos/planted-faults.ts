@@ -85,8 +85,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a subscription with a filter passes over events in silence",
     file: "internal/cqrs/query/event-tail.ts",
-    find: "chunk.events.filter(filter.isWanted)",
-    replace: "chunk.events.filter((event) => filter.isWanted(event) && Math.random() > 0.02)",
+    find: "chunk.events.filter(isWanted)",
+    replace: "chunk.events.filter((event) => isWanted(event) && Math.random() > 0.02)",
     breaks: /^I21:/,
   },
   {
@@ -136,8 +136,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: "a position among events that are no more is accepted",
     file: "internal/cqrs/query/position-token.ts",
-    find: "if (markOfAll(found) === mark) return;",
-    replace: "if (found.size >= 0 && mark >= 0) return;",
+    find: "if (markOfAll(marked) === mark) return;",
+    replace: "if (marked.size >= 0 && mark >= 0) return;",
     under: "another log",
     breaks: /^I24:/,
   },

@@ -104,7 +104,7 @@ export const samples: Readonly<Record<string, Sample>> = {
     read: (stored: string) => parseToken(stored, streams),
   },
   "position-token": {
-    value: { sequences: sequencesAt(eventPosition), mark: markOfAll(eventPosition) },
+    value: { sequences: sequencesAt(eventPosition), mark: markOfAll(eventPosition), unmarked: [] },
     write: () => formatPosition(subscription, eventPosition),
     read: (stored: string) => parsePosition(stored, subscription),
   },

@@ -3,7 +3,7 @@
  * nothing passes it (P7). A write that conflicts is folded again on what is there by then.
  */
 
-import type { CheckpointWrite, Documents } from "../documents.ts";
+import type { Checkpoint, CheckpointWrite, Documents } from "../documents.ts";
 import type { DeliveredEvent, ReadableEvent } from "../event/delivered-event.ts";
 import { appliedIn } from "../positions.ts";
 import type { Projection } from "../projection.ts";
@@ -11,7 +11,7 @@ import { type ContentionOptions, createContention } from "./contention.ts";
 import { createDocumentCache, type FoldedDocument } from "./document-cache.ts";
 import { type Fold, foldDocument } from "./fold-document.ts";
 import { createParkedKeys, NO_SEQUENCE, type ParkedKeys, type Place, queued } from "./parked-keys.ts";
-import { answered, type ParkedKey, parkedId } from "./parking.ts";
+import { answered, type ParkedKey, parkedAnnouncement, parkedId } from "./parking.ts";
 import { PARKED, parkedWrite } from "./stored-parked-keys.ts";
 
 /** What a generation has not applied yet, in the order of the log. */
@@ -134,7 +134,10 @@ export function createEventFolder({ documents, clock, instance }: EventFolderOpt
           continue;
         }
         const { [id]: failure, ...others } = Object.fromEntries(parked);
-        return store([...Object.values(others), answered(entry, failure)]);
+        return store(
+          [...Object.values(others), answered(entry, failure)],
+          parkedAnnouncement(entry, { atMs: Math.max(clock.now(), request.atMs + 1) }),
+        );
       }
     },
   };
@@ -155,8 +158,8 @@ export function createEventFolder({ documents, clock, instance }: EventFolderOpt
   }
 
   /** An entry that somebody else has changed meanwhile is read again, and so is dealt with again. */
-  async function store(entries: readonly ParkedKey[]): Promise<void> {
-    const conflicts = await documents.write(entries.map(parkedWrite), []);
+  async function store(entries: readonly ParkedKey[], ...announcements: readonly Checkpoint[]): Promise<void> {
+    const conflicts = await documents.write(entries.map(parkedWrite), announcements);
     const conflicting = new Set(conflicts.map(({ id }) => id));
     parkedKeys.note(entries.filter(({ id }) => !conflicting.has(id)).map((entry) => ({ ...entry, revision: entry.revision + 1 })));
     await parkedKeys.reload([...conflicting]);

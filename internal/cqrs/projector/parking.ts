@@ -103,6 +103,27 @@ export async function loadParked(documents: Pick<Documents, "find">, stream: str
   ]);
 }
 
+/** Why sequences of a partition have no document in a view that has one per event. */
+export interface LeftOut {
+  /** The first event that waits for an operator; infinite if none does. Events behind it may wait too. */
+  readonly waitsFrom: number;
+  /** The events that were left out for good. */
+  readonly skipped: ReadonlySet<number>;
+}
+
+/** What is missing, and may be, in a partition of a view's generation. */
+export async function loadLeftOut(
+  documents: Pick<Documents, "find">,
+  { view, collection, stream, partition }: Pick<ParkedKey, "view" | "collection" | "stream" | "partition">,
+): Promise<LeftOut> {
+  const entries = (await loadParked(documents, stream, partition)).filter((entry) => entry.view === view && entry.scope !== "record");
+  const waiting = entries.filter((entry) => entry.state === "parked" && entry.collection === collection);
+  return {
+    waitsFrom: Math.min(Number.POSITIVE_INFINITY, ...waiting.map(({ event }) => event.sequence)),
+    skipped: new Set(entries.flatMap(({ skipped }) => skipped)),
+  };
+}
+
 /** Entries for people, those that wait or all, the longest waiting first. */
 export async function listParked(documents: Pick<Documents, "find">, { all = false } = {}): Promise<readonly ParkedKey[]> {
   const states = all ? (["parked", "retried", "skipped", "dropped"] as const) : (["parked"] as const);
@@ -142,7 +163,7 @@ export async function requestParked(documents: Documents, entry: ParkedKey, requ
   return conflicts.length === 0;
 }
 
-/** Whether a checkpoint tells that somebody has asked for something. */
+/** Whether a checkpoint tells that somebody has asked for something, or was answered. */
 export function isParkedRequest({ collection }: Checkpoint): boolean {
   return collection === PARKED_NEWS;
 }
@@ -163,6 +184,6 @@ export function answered(entry: ParkedKey, failure?: Pick<ParkedKey, "event" | "
 }
 
 /** The time and the revision make it differ from the one before: a store tells nobody of a write that changes nothing. */
-function parkedAnnouncement({ revision, stream, partition }: ParkedKey, { atMs }: ParkedRequest): Checkpoint {
+export function parkedAnnouncement({ revision, stream, partition }: ParkedKey, { atMs }: Pick<ParkedRequest, "atMs">): Checkpoint {
   return { collection: PARKED_NEWS, stream, partition, nextOffset: atMs, sequence: revision, eventTimeMs: 0, proof: "" };
 }

@@ -10,9 +10,10 @@ export interface EventPlace {
   readonly sequence: number;
   /**
    * Tells the event from any other that may come to stand there when the log has lost its end, or was restored, and has gone on: that one is
-   * of another command, or of one that was accepted at another time.
+   * of another command, or of one that was accepted at another time. Undefined: the view has no document of the event, since an operator
+   * has left it out.
    */
-  readonly mark: number;
+  readonly mark: number | undefined;
 }
 
 /** The places by partition. A partition in which nothing has been delivered is absent. */
@@ -29,9 +30,15 @@ export function placeOfEvent(partition: number, { metadata }: EventMessage): Eve
   return { sequence: Number(sequence), mark: murmur2(new TextEncoder().encode(facts)) >>> 0 };
 }
 
-/** One mark for all places. */
+/** One mark for all places that have one. */
 export function markOfAll(position: EventPosition): number {
-  return [...position.values()].reduce((all, { mark }) => all ^ mark, 0) >>> 0;
+  return [...position.values()].reduce((all, { mark = 0 }) => all ^ mark, 0) >>> 0;
+}
+
+/** The partitions whose place has no mark, ascending. */
+export function unmarkedPartitions(position: EventPosition): readonly number[] {
+  const unmarked = [...position].filter(([, { sequence, mark }]) => sequence > 0 && mark === undefined);
+  return unmarked.map(([partition]) => partition).toSorted((a, b) => a - b);
 }
 
 /** The sequences of a position. */

@@ -1,13 +1,15 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { orders } from "../../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Documents, DocumentsUnavailableError } from "../documents.ts";
 import type { Projection, View } from "../projection.ts";
-import { applied, checkpointAt, introduce } from "../testing/positions.ts";
-import { markOfAll, placeOfEvent, sequencesAt } from "./event-position.ts";
+import { type ParkedKey, parkedAnnouncement, parkedCollection, parkedId } from "../projector/parking.ts";
+import { parkedWrite } from "../projector/stored-parked-keys.ts";
+import { applied, checkpointAt, introduce, testStream } from "../testing/positions.ts";
+import { beginning, markOfAll, placeOfEvent, sequencesAt } from "./event-position.ts";
 import { createEventTail, type EventChunk, type EventFilter, type EventTail, partitionField, sequenceField } from "./event-tail.ts";
 import { startFreshness } from "./freshness.ts";
 
@@ -133,7 +135,95 @@ it("a position is that of its events, and of no others that come to stand there"
     Object.assign(event.metadata ?? {}, change);
     expect(placeOfEvent(partition, event)).not.toEqual(end.get(0));
   }
-  await expect(tail.at(new Map([[0, 4]]))).rejects.toThrow(DocumentsUnavailableError);
+  expect(await tail.at(new Map([[0, 4]]))).toEqual(new Map([[0, { sequence: 4, mark: undefined }]]));
+});
+
+describe("where an event is parked", () => {
+  const filter: EventFilter<OrderEvent> = {
+    isWanted: () => true,
+    query: (partition) => ({
+      where: [{ field: partitionField, op: "eq", value: partition }],
+      sort: [{ field: sequenceField, descending: false }],
+    }),
+  };
+
+  it.each([
+    ["near", 10, undefined],
+    ["near, with a filter", 10, filter],
+    ["far, with a filter", 1_000, filter],
+  ] as const)("the partition waits for the operator, and the others do not: %s", async (_what, count, wanted) => {
+    await put(0, 1, 5);
+    await put(0, 7, count);
+    await put(1, 1, 3);
+    const entry = await park(6);
+    const events = tail.follow(beginning, wanted === undefined ? {} : { filter: wanted }, forever);
+    const before = await takenUntil(events, { 0: 5, 1: 3 });
+    expect([sequencesIn(before, 0), sequencesIn(before, 1)]).toEqual([range(1, 5), range(1, 3)]);
+    const waiting = takenUntil(events, { 0: count + 1 });
+    await put(0, count + 1, count + 1);
+    await put(0, 6, 6, { checkpoint: false });
+    await decideOn({ ...entry, state: "retried" });
+    expect(sequencesIn(await waiting, 0)).toEqual(range(6, count + 1));
+  });
+
+  it.each([undefined, filter])("is passed over when it was left out for good", async (wanted) => {
+    await put(0, 1, 5);
+    await put(0, 7, 10);
+    const entry = await park(6);
+    const events = tail.follow(beginning, wanted === undefined ? {} : { filter: wanted }, forever);
+    await takenUntil(events, { 0: 5 });
+    const rest = takenUntil(events, { 0: 10 });
+    await decideOn({ ...entry, state: "skipped", skipped: [6] });
+    expect(sequencesIn(await rest, 0)).toEqual(range(7, 10));
+    expect(sequencesIn(await takenUntil(tail.follow(beginning, {}, forever), { 0: 10 }), 0)).toEqual([...range(1, 5), ...range(7, 10)]);
+  });
+
+  it("may be the last one, and who begins there has a position", async () => {
+    await put(0, 1, 5);
+    await documents.write([], [checkpointAt(history, 0, 6)]);
+    await park(6);
+    const end = await tail.end();
+    expect(end).toEqual(new Map([[0, { sequence: 6, mark: undefined }]]));
+    const events = tail.follow(end, {}, forever);
+    const waiting = next(events);
+    await put(0, 7, 8);
+    expect(sequencesIn([await waiting], 0)).toEqual([7, 8]);
+  });
+
+  it("what is missing otherwise is not passed over", async () => {
+    await put(0, 1, 5);
+    await put(0, 7, 8);
+    await put(0, 10, 12);
+    await park(9);
+    await expect(tail.follow(beginning, {}, forever).next()).rejects.toThrow(DocumentsUnavailableError);
+  });
+
+  /** The entry of an order of which an event cannot be read. */
+  async function park(sequence: number): Promise<ParkedKey> {
+    await documents.prepare([parkedCollection]);
+    const place = { collection: history.collection.name, stream: testStream, partition: 0, scope: "aggregate", key: "bad" } as const;
+    const entry: ParkedKey = {
+      ...place,
+      id: parkedId(place),
+      revision: 0,
+      view: history.name,
+      state: "parked",
+      event: { sequence, offset: sequence, aggregateId: "bad", recordedAtMs: 1 },
+      error: "unreadable",
+      parkedAtMs: 1,
+      depth: 1,
+      queuedTo: sequence,
+      skipped: [],
+      answers: [],
+    };
+    expect(await documents.write([parkedWrite(entry)], [])).toEqual([]);
+    return { ...entry, revision: 1 };
+  }
+
+  /** As a projector does it that has done what an operator wanted. */
+  async function decideOn(entry: ParkedKey): Promise<void> {
+    expect(await documents.write([parkedWrite(entry)], [parkedAnnouncement(entry, { atMs: 2 })])).toEqual([]);
+  }
 });
 
 it("the events end with the signal", async () => {

@@ -1,12 +1,14 @@
 /**
  * Events in the order of their partitions, read from a view that has a document per event, as far as the view is complete: so without a gap
- * and each once, from any position on. Whoever is at the same place reads the same chunk, once for all; who is slow reads later.
+ * and each once, from any position on. Whoever is at the same place reads the same chunk, once for all; who is slow reads later. A partition
+ * in which an event is parked goes on when an operator has decided on it; what was left out for good is passed over.
  */
 
 import { type Bell, createBell } from "../bell.ts";
 import { type Applied, type Condition, type DocumentReader, DocumentsUnavailableError, type Fields, type Find } from "../documents.ts";
 import { positionAt, type Sequences } from "../positions.ts";
 import type { Projection } from "../projection.ts";
+import { type LeftOut, loadLeftOut } from "../projector/parking.ts";
 import type { EventMessage } from "../upcasting.ts";
 import { type EventPlace, type EventPosition, placeOfEvent } from "./event-position.ts";
 import type { Freshness } from "./freshness.ts";
@@ -70,7 +72,7 @@ export interface EventTail<Event> {
   /**
    * The position of the events that have these sequences now, which can be read.
    *
-   * @throws {DocumentsUnavailableError} one of them is missing
+   * @throws {DocumentsUnavailableError}
    */
   at(sequences: Sequences): Promise<EventPosition>;
   /**
@@ -84,7 +86,7 @@ export interface EventTail<Event> {
 /** What events are read of. */
 export interface EventTailOptions<Event extends EventMessage> {
   readonly documents: Pick<DocumentReader, "find">;
-  readonly freshness: Pick<Freshness, "watch" | "stream" | "positions" | "confirms" | "onSetBack">;
+  readonly freshness: Pick<Freshness, "watch" | "stream" | "collection" | "positions" | "confirms" | "onSetBack">;
   readonly view: Omit<Projection, "decode"> & { decode(fields: Fields): Event };
   /** Other views that must show an event before it is read here. */
   readonly alongside?: readonly Projection[];
@@ -124,6 +126,8 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
         const after = positions.get(partition)?.sequence ?? 0;
         if (endOf(partition) <= after) continue;
         const chunk = await read(partition, after, selection.filter);
+        // An event waits for an operator, and all behind it wait too: it is there when its turn comes.
+        if (chunk.place.sequence === after) continue;
         positions.set(partition, chunk.place);
         // Behind the others: no partition waits for all of another.
         if (chunk.place.sequence < endOf(partition)) due.add(partition);
@@ -157,8 +161,7 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
   async function read(partition: number, after: number, filter: EventFilter<Event> | undefined): Promise<EventChunk<Event>> {
     if (filter === undefined) return readShared(partition, after);
     if (endOf(partition) - after > MAX_EVENTS) return findSome(partition, after, filter);
-    const chunk = await readShared(partition, after);
-    return { ...chunk, events: chunk.events.filter(filter.isWanted) };
+    return wantedOf(await readShared(partition, after), filter);
   }
 
   function readShared(partition: number, after: number): Promise<EventChunk<Event>> {
@@ -167,31 +170,51 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
     const chunk = findAll(partition, after);
     const own = { after, chunk };
     lastReads.set(partition, own);
-    chunk.catch(() => {
+    const forget = (): void => {
       if (lastReads.get(partition) === own) lastReads.delete(partition);
-    });
+    };
+    chunk.then(({ place }) => place.sequence === after && forget(), forget);
     return chunk;
   }
 
-  /** Nobody can count what is wanted: it is complete if the view is still there, up to where it was read. */
+  /** Nobody can count what is wanted: it is complete if the view is still there, up to where it was read, and nothing waits before. */
   async function findSome(partition: number, after: number, filter: EventFilter<Event>): Promise<EventChunk<Event>> {
-    const found = await find(partition, after, filter.query(partition));
-    const { stream, end } = found;
+    const { waitsFrom } = await leftOut(partition);
+    // What else waits behind it can only be counted.
+    if (waitsFrom <= after) return wantedOf(await readShared(partition, after), filter);
+    const end = Math.min(endOf(partition), waitsFrom - 1);
+    const found = await find(partition, { after, end }, filter.query(partition));
+    const { stream } = found;
     if (await freshness.confirms(view, positionAt({ stream, partition, sequence: end }))) return withPlace(found);
     throw missing(partition, after);
   }
 
   async function findAll(partition: number, after: number): Promise<EventChunk<Event>> {
     const where = [{ field: partitionField, op: "eq", value: partition } as const];
-    const found = await find(partition, after, { where, sort: [{ field: sequenceField, descending: false }] });
-    const last = found.isAll ? found.end : Number(found.events.at(-1)?.metadata?.sequence ?? 0);
+    const sort = [{ field: sequenceField, descending: false }];
+    const found = await find(partition, { after, end: endOf(partition) }, { where, sort });
+    const last = found.isAll ? found.end : sequenceOf(found.events.at(-1));
     if (found.events.length === last - after) return withPlace(found);
-    throw missing(partition, after);
+    const { waitsFrom, skipped } = await leftOut(partition);
+    const present = new Set(found.events.map(sequenceOf));
+    let end = after;
+    while (end < last && (present.has(end + 1) || skipped.has(end + 1))) end += 1;
+    if (end === last) return withPlace(found);
+    if (waitsFrom > end + 1) throw missing(partition, end);
+    return withPlace({ ...found, events: found.events.filter((event) => sequenceOf(event) <= end), end, isAll: true });
   }
 
-  async function find(partition: number, after: number, { where, sort }: Pick<Find, "where" | "sort">): Promise<FoundEvents<Event>> {
+  function leftOut(partition: number): Promise<LeftOut> {
     const { id: stream } = freshness.stream(view);
-    const end = endOf(partition);
+    return loadLeftOut(documents, { view: view.name, collection: freshness.collection(view), stream, partition });
+  }
+
+  async function find(
+    partition: number,
+    { after, end }: { readonly after: number; readonly end: number },
+    { where, sort }: Pick<Find, "where" | "sort">,
+  ): Promise<FoundEvents<Event>> {
+    const { id: stream } = freshness.stream(view);
     const range: readonly Condition[] = [
       { field: sequenceField, op: "gt", value: after },
       { field: sequenceField, op: "lte", value: end },
@@ -220,9 +243,11 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
     places.set(key, place);
     const [oldest] = places.keys();
     if (places.size > MAX_PLACES && oldest !== undefined) places.delete(oldest);
-    place.catch(() => {
+    const forget = (): void => {
       if (places.get(key) === place) places.delete(key);
-    });
+    };
+    // An event that waits for an operator may have a document later.
+    place.then(({ mark }) => mark === undefined && forget(), forget);
     return place;
   }
 
@@ -233,9 +258,16 @@ export function createEventTail<Event extends EventMessage>(options: EventTailOp
     ];
     const { documents: found } = await documents.find({ collection: view.collection.name, where, sort: [], limit: 1 });
     const [document] = found;
-    if (document === undefined) throw missing(partition, sequence - 1);
-    return placeOfEvent(partition, view.decode(document.fields));
+    return document === undefined ? { sequence, mark: undefined } : placeOfEvent(partition, view.decode(document.fields));
   }
+}
+
+function wantedOf<Event>(chunk: EventChunk<Event>, { isWanted }: EventFilter<Event>): EventChunk<Event> {
+  return { ...chunk, events: chunk.events.filter(isWanted) };
+}
+
+function sequenceOf(event: EventMessage | undefined): number {
+  return Number(event?.metadata?.sequence ?? 0);
 }
 
 function missing(partition: number, after: number): DocumentsUnavailableError {

@@ -12,6 +12,7 @@ import { covers, type Positions, type Stream } from "../positions.ts";
 import { createProgress } from "../progress.ts";
 import type { Projection } from "../projection.ts";
 import { announcedView, openCatalogue } from "../projector/generations.ts";
+import { isParkedRequest } from "../projector/parking.ts";
 import { isRefusal, REFUSALS } from "../projector/refusals.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { sharedRead } from "./shared-read.ts";
@@ -242,12 +243,18 @@ export async function startFreshness({ documents, views, onError }: FreshnessOpt
     if (areAll) for (const state of states.values()) if (isLess(checkpoints, state.live)) suspect(state);
     const changed = new Set<Projection>();
     for (const checkpoint of checkpoints) {
+      if (isParkedRequest(checkpoint)) wake(checkpoint);
       const announced = announcedView(checkpoint);
       const state = announced === undefined ? undefined : states.get(announced);
       if (state !== undefined) changed.add(state.view);
       else for (const each of states.values()) noteIn(each, checkpoint);
     }
     refreshLater([...changed]);
+  }
+
+  /** What waited for an operator may be there, or left out, by now. */
+  function wake({ partition }: Checkpoint): void {
+    for (const { listeners } of states.values()) for (const listener of listeners) listener(partition);
   }
 
   function refreshLater(wanted: readonly Projection[]): void {

@@ -22,8 +22,8 @@ const MAX_LENGTH = 2_048;
 
 it("a position comes back as it was, without what is not begun", () => {
   const claimed = parsePosition(formatPosition(subscription, new Map(delivered).set(1, { sequence: 0, mark: 0 })), subscription);
-  expect(claimed).toEqual({ sequences, mark: 2 ** 32 - 2 });
-  expect(parsePosition(formatPosition(subscription, beginning), subscription)).toEqual({ sequences: new Map(), mark: 0 });
+  expect(claimed).toEqual({ sequences, mark: 2 ** 32 - 2, unmarked: [] });
+  expect(parsePosition(formatPosition(subscription, beginning), subscription)).toEqual({ sequences: new Map(), mark: 0, unmarked: [] });
 });
 
 it("a position is short, also in as many partitions as there may be", () => {
@@ -39,6 +39,17 @@ it("a position is proven by the events that are there now", () => {
   expect(() => provePosition(claimed, beginning)).toThrow(PositionTokenError);
 });
 
+it("an event that was left out of the view proves nothing, whatever becomes of it", () => {
+  const partial = new Map(delivered).set(3, { sequence: 7, mark: undefined });
+  const claimed = parsePosition(formatPosition(subscription, partial), subscription);
+  expect(claimed).toEqual({ sequences, mark: 2 ** 32 - 1, unmarked: [3] });
+  provePosition(claimed, partial);
+  provePosition(claimed, delivered);
+  expect(() => provePosition(claimed, new Map(partial).set(0, { sequence: 1, mark: 5 }))).toThrow(PositionTokenError);
+  const alone = parsePosition(formatPosition(subscription, new Map([[3, { sequence: 7, mark: undefined }]])), subscription);
+  expect(alone).toEqual({ sequences: new Map([[3, 7]]), mark: 0, unmarked: [3] });
+});
+
 describe("a position is refused that", () => {
   it.each<[what: string, text: string]>([
     ["is no base64", "a position"],
@@ -50,6 +61,7 @@ describe("a position is refused that", () => {
     ["belongs to another subscription", token({ subscription: Uint8Array.of(1, 3) })],
     ["belongs to no subscription", token({ subscription: new Uint8Array() })],
     ["has a partition that the stream has not", token({ position: { stream: stream.id, partitions: [4], sequences: [1n] } })],
+    ["was cut off before its last field", token({ mark: 0 })],
     ["has a sequence that no stream has", token({ position: { stream: stream.id, sequences: [2n ** 53n] } })],
   ])("%s", (_what, text) => {
     expect(() => parsePosition(text, subscription)).toThrow(PositionTokenError);
@@ -59,6 +71,7 @@ describe("a position is refused that", () => {
 function token({
   position = { stream: stream.id, sequences: [1n] },
   subscription: hash = subscription.hash,
+  mark = 1,
 }: Omit<MessageInitShape<typeof PositionTokenSchema>, "$typeName">): string {
-  return base64Encode(toBinary(PositionTokenSchema, create(PositionTokenSchema, { position, subscription: hash })), "url");
+  return base64Encode(toBinary(PositionTokenSchema, create(PositionTokenSchema, { position, subscription: hash, mark })), "url");
 }

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb24iKQoJUGFnZVRva2VuEg0KBXF1ZXJ5GAEgASgMEg0KBWFmdGVyGAIgASgJImgKDVBvc2l0aW9uVG9rZW4SMwoIcG9zaXRpb24YASABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5TdHJlYW1Qb3NpdGlvbhIUCgxzdWJzY3JpcHRpb24YAiABKAwSDAoEbWFyaxgDIAEoB2IGcHJvdG8z");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb24iKQoJUGFnZVRva2VuEg0KBXF1ZXJ5GAEgASgMEg0KBWFmdGVyGAIgASgJInoKDVBvc2l0aW9uVG9rZW4SMwoIcG9zaXRpb24YASABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5TdHJlYW1Qb3NpdGlvbhIUCgxzdWJzY3JpcHRpb24YAiABKAwSDAoEbWFyaxgDIAEoBxIQCgh1bm1hcmtlZBgEIAMoBWIGcHJvdG8z");
 
 /**
  * Positions in one stream of events.
@@ -123,6 +123,13 @@ export type PositionToken = Message<"headwater.cqrs.v1.PositionToken"> & {
    * @generated from field: fixed32 mark = 3;
    */
   mark: number;
+
+  /**
+   * The partitions whose event is not in the mark, since an operator has left it out of the view.
+   *
+   * @generated from field: repeated int32 unmarked = 4;
+   */
+  unmarked: number[];
 };
 
 /**
