@@ -16,6 +16,7 @@ it("calls and watches are spread over all addresses, and over a new one soon", a
   expect(await sharesOf(call)).toEqual([CALLS / 2, CALLS / 2, 0]);
   expect(await sharesOf(watch)).toEqual([CALLS / 2, CALLS / 2, 0]);
   addresses.push(hosts[2]);
+  await call();
   const [, , scaledOut = 0] = await sharesOf(call);
   expect(scaledOut).toBeGreaterThanOrEqual(CALLS / 3);
 });
@@ -24,6 +25,7 @@ it("an address that is gone gets nothing more, and one that does not answer is p
   const { addresses, call, servers } = await startInstances(3);
   expect(await sharesOf(call)).toEqual([CALLS / 3, CALLS / 3, CALLS / 3]);
   addresses.shift();
+  await call();
   const [gone] = await sharesOf(call);
   expect(gone).toBe(0);
   await servers[1]?.[Symbol.asyncDispose]();
@@ -37,6 +39,13 @@ it("calls fail when no address answers, and are answered when one does again", a
   await expect(call()).rejects.toMatchObject({ code: Code.Unavailable });
   await startInstance(hosts[0], port);
   await expect.poll(() => call().catch(() => undefined), { timeout: 60_000 }).toBe(hosts[0]);
+});
+
+it("a resolver that does not answer holds up nobody who knows an address", async () => {
+  const { call, hang } = await startInstances(1);
+  await call();
+  hang();
+  expect(await call()).toBe(hosts[0]);
 });
 
 it("a name that cannot be resolved is still what it was", async () => {
@@ -55,7 +64,9 @@ async function startInstances(count: number) {
   const port = Number(first.address.slice(first.address.lastIndexOf(":") + 1));
   const others = await Promise.all(hosts.slice(1).map((host) => startInstance(host, port)));
   const addresses: string[] = hosts.slice(0, count);
+  let isHanging = false;
   const resolve = async (): Promise<readonly string[]> => {
+    if (isHanging) return Promise.withResolvers<never>().promise;
     if (addresses.length === 0) throw new Error("no such name");
     return [...addresses];
   };
@@ -66,6 +77,9 @@ async function startInstances(count: number) {
     port,
     servers: [first, ...others],
     addresses,
+    hang: () => {
+      isHanging = true;
+    },
     call: async () => (await client.getOrder({ orderId: "a" })).order?.orderId ?? "",
     async watch() {
       for await (const { order } of client.watchOrder({ orderId: "a" })) return order?.orderId ?? "";

@@ -87,7 +87,11 @@ class Connections {
 
   async request(...args: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
     let failure: unknown = new Error(`${this.#hostname} has no address`);
-    if (performance.now() - this.#resolvedAtMs > this.#resolveEveryMs) await (this.#resolving ??= this.#resolve());
+    if (performance.now() - this.#resolvedAtMs > this.#resolveEveryMs) {
+      const resolving = (this.#resolving ??= this.#resolve());
+      // Addresses that are known serve meanwhile, however long the resolver takes.
+      if (this.#addresses.length === 0) await resolving;
+    }
     for (const connection of this.#candidates()) {
       // In the same moment, and before it is connected: calls that come together must not choose the same one.
       connection.calls++;
