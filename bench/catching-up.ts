@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Documents } from "../internal/cqrs/documents.ts";
 import { type Log, LogUnavailableError } from "../internal/cqrs/log.ts";
 import { orderViews } from "../internal/orders/projection/views.ts";
-import { orderGroups, orderTopics } from "../internal/orders/topics.ts";
+import { orderGroups, orderTopics } from "../test/support/order-domain.ts";
 
 const ASK_AGAIN_MS = 20;
 

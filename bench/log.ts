@@ -1,13 +1,13 @@
 /** Logs of any length, and the documents that follow them, made by the runtime itself in this process. */
 
 import { join } from "node:path";
-import { runOrderHandler } from "../cmd/command-handler/app.ts";
-import { runOrderProjector } from "../cmd/projector/app.ts";
+import { runCommandHandlers } from "../cmd/command-handler/app.ts";
+import { runProjectors } from "../cmd/projector/app.ts";
 import { openEmbeddedDocuments } from "../internal/documents/embedded/open.ts";
 import { openEmbeddedLog } from "../internal/log/embedded/open.ts";
-import { orderTopics } from "../internal/orders/topics.ts";
 import { startBackground } from "../internal/platform/background.ts";
 import { createLogger } from "../internal/platform/logging.ts";
+import { orderDomain, orderTopics } from "../test/support/order-domain.ts";
 import { count, untilDecided, untilProjected } from "./catching-up.ts";
 import type { Bench } from "./measurement.ts";
 import { COMMANDS_PER_ORDER, commandRecord, commandsOf } from "./orders.ts";
@@ -50,7 +50,9 @@ async function fill({ folder, progress }: Bench, events: number): Promise<Filled
   const orders = Math.ceil(events / COMMANDS_PER_ORDER);
   await using log = await openEmbeddedLog({ directory, topics: Object.values(orderTopics) });
   const logger = createLogger({ app: "bench", level: "warn" });
-  await using _handler = startBackground((signal) => runOrderHandler({ instance: "bench" }, { log, logger }, signal));
+  await using _handler = startBackground((signal) =>
+    runCommandHandlers({ domains: [orderDomain], instance: "bench" }, { log, logger }, signal),
+  );
   for (let from = 0; from < orders; from += BATCH_ORDERS) {
     const batch = Array.from({ length: Math.min(BATCH_ORDERS, orders - from) }, (_, index) => commandsOf(PREFIX, from + index));
     const records = batch.flat().map((command) => commandRecord(command, log));
@@ -67,7 +69,9 @@ async function build({ progress }: Bench, filledBefore: FilledLog): Promise<Buil
   await using log = await openEmbeddedLog({ directory, topics: Object.values(orderTopics) });
   await using documents = await openEmbeddedDocuments({ directory });
   const startedMs = performance.now();
-  await using _projector = startBackground((signal) => runOrderProjector({ instance: "bench" }, { log, documents }, signal));
+  await using _projector = startBackground((signal) =>
+    runProjectors({ domains: [orderDomain], instance: "bench" }, { log, documents }, signal),
+  );
   await untilProjected(documents, events, (applied) => progress(`documents of ${count(events)} events: ${count(applied)}`));
   return { log: filledBefore, seconds: (performance.now() - startedMs) / 1000 };
 }

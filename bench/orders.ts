@@ -5,11 +5,11 @@ import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Log, NewRecord } from "../internal/cqrs/log.ts";
 import { partitionOf } from "../internal/cqrs/partition.ts";
-import { CommandMetadataSchema } from "../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandMetadataSchema } from "../internal/gen/headwater/cqrs/v1/record_pb.ts";
+import { OrderCommandRecordSchema } from "../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
 import {
   AddLineRequestSchema,
   CreateOrderRequestSchema,
-  OrderCommandRecordSchema,
   OrderCommandService,
   PlaceOrderRequestSchema,
 } from "../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
@@ -18,9 +18,9 @@ import {
   ListOrdersRequestSchema,
   OrderQueryService,
 } from "../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
-import { type AnyOrderCommand, submissionOf } from "../internal/orders/command/submission.ts";
-import { orderDomain } from "../internal/orders/order-domain.ts";
-import { orderTopics } from "../internal/orders/topics.ts";
+import { submissionOf } from "../internal/serving/submission.ts";
+import type { AnyOrderCommand } from "../test/support/order-domain.ts";
+import { orderDomain, orderTopics } from "../test/support/order-domain.ts";
 import { type Call, pathOf } from "./wire.ts";
 
 export const COMMANDS_PER_ORDER = 4;
@@ -89,7 +89,7 @@ export function listOrdersCall(customer: string): Call {
 export function commandRecord(command: AnyOrderCommand, log: Pick<Log, "partitions" | "topicId">): NewRecord {
   const { aggregateId, ...facts } = submission(command);
   const now = timestampFromMs(Date.now());
-  const { commandSchemaVersion: schemaVersion } = orderDomain;
+  const { schemaVersion } = orderDomain.commands;
   const stream = log.topicId(orderTopics.events.name);
   const stamped = { acceptedAt: now, occurredAt: now, replyTo: REPLY_TO, schemaVersion, stream };
   const metadata = create(CommandMetadataSchema, { ...facts, aggregateId, ...stamped });
@@ -99,7 +99,7 @@ export function commandRecord(command: AnyOrderCommand, log: Pick<Log, "partitio
 
 function submission(command: AnyOrderCommand) {
   const hash = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
-  return submissionOf(command, { newId: randomUUID, hash, actor: "bench" });
+  return submissionOf(orderDomain, command, { newId: randomUUID, hash, actor: "bench" });
 }
 
 function line(sku: string, quantity: number, minorUnits: bigint) {

@@ -5,7 +5,7 @@
 
 import { join } from "node:path";
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
-import { orderTopics } from "../internal/orders/topics.ts";
+import { orderTopics } from "../test/support/order-domain.ts";
 
 /** Slots and offsets of the log's rowids. */
 const OFFSETS_PER_SLOT = 2 ** 40;

@@ -1,7 +1,7 @@
 /** Fills the topics as Headwater does: commands are appended, a handler decides them, a projector follows. */
 
 import type { Log, NewRecord } from "../../internal/cqrs/log.ts";
-import type { AnyOrderCommand } from "../../internal/orders/command/submission.ts";
+import type { AnyOrderCommand } from "../../test/support/order-domain.ts";
 import { startProcess } from "../../test/support/processes.ts";
 import { count, untilDecided, untilProjected } from "../catching-up.ts";
 import { COMMANDS_PER_ORDER, commandRecord, commandsOf, interleaved } from "../orders.ts";

@@ -5,7 +5,7 @@
 
 import type { Log } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
+import { orderGroups, orderTopics } from "../../test/support/order-domain.ts";
 import { startProcess } from "../../test/support/processes.ts";
 import { count, untilConsumed } from "../catching-up.ts";
 import { type Measurement, notMeasured, type Peer } from "../measurement.ts";

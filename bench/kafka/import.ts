@@ -3,7 +3,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log, LogRecord } from "../../internal/cqrs/log.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { orderTopics } from "../../test/support/order-domain.ts";
 import { startSystem } from "../../test/support/processes.ts";
 import { IMPORTED_FILE, importThrough } from "../import.ts";
 import type { Measurement } from "../measurement.ts";

@@ -3,7 +3,7 @@
 import type { Log, NewRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import type { Line } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
-import type { AnyOrderCommand } from "../../internal/orders/command/submission.ts";
+import type { AnyOrderCommand } from "../../test/support/order-domain.ts";
 import { peerTopics } from "./topologies.ts";
 
 export function peerCommandRecord(command: AnyOrderCommand, { partitions }: Pick<Log, "partitions">): NewRecord {

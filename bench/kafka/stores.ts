@@ -7,9 +7,9 @@ import type { Log, Topic } from "../../internal/cqrs/log.ts";
 import { connectMongoDocuments, type MongoDocuments } from "../../internal/documents/mongo/connect.ts";
 import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
 import { openKafkaLog } from "../../internal/log/kafka/open.ts";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { startKafka } from "../../test/support/kafka-server.ts";
 import { startMongo } from "../../test/support/mongo-server.ts";
+import { orderGroups, orderTopics } from "../../test/support/order-domain.ts";
 import type { Servers } from "../../test/support/processes.ts";
 import type { Bench } from "../measurement.ts";
 

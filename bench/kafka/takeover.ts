@@ -3,8 +3,8 @@
  * must read their state from the topic or has a copy of it on its disk, and after a clean stop.
  */
 
-import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { startBackground } from "../../internal/platform/background.ts";
+import { orderDomain } from "../../test/support/order-domain.ts";
 import { startProcess, type TestProcess } from "../../test/support/processes.ts";
 import { count } from "../catching-up.ts";
 import type { Measurement, Row } from "../measurement.ts";

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { deployedDomains, topicsOf } from "../../internal/domains.ts";
 import { startBackgroundProcess } from "../../internal/process/background.ts";
 import { openKafka } from "../../internal/process/kafka.ts";
 import { handlerPortOption, hostOption, instanceOption, kafkaOptions, stateOption } from "../../internal/process/options.ts";
 import { runProcess } from "../../internal/process/run.ts";
-import { runOrderHandler } from "./app.ts";
+import { runCommandHandlers } from "./app.ts";
 
 const name = "command-handler";
 
@@ -15,9 +15,10 @@ await runProcess({
   async start(config, context) {
     const { logger, signal, stack } = context;
     const { instance, host } = config;
+    const domains = deployedDomains(config.namespace);
     const client = {
       clientId: `headwater-${name}-${instance}`,
-      topics: Object.values(orderTopics),
+      topics: topicsOf(domains),
       stateDirectory: join(config.state, instance),
     };
     const log = stack.use(await openKafka(config, client, { logger, signal }));
@@ -30,10 +31,10 @@ await runProcess({
       host,
       healthPort: config["handler-health-port"],
       healthPortOption: "handler-health-port",
-      run: (stopped, onProgress) => runOrderHandler({ instance, onProgress, onWaiting }, { log, logger }, stopped),
+      run: (stopped, onProgress) => runCommandHandlers({ domains, instance, onProgress, onWaiting }, { log, logger }, stopped),
       async check() {
         if (waiting.length > 0) throw new Error(waiting.join("; "));
-        await log.ends(orderTopics.commands.name);
+        await Promise.all(domains.map(({ topics }) => log.ends(topics.commands.name)));
       },
     });
   },

@@ -10,12 +10,20 @@ export type Response = ServerResponse | Http2ServerResponse;
 /**
  * What pages may send beside what the protocols need: credentials, who they act for, and traces.
  */
-const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization", "Headwater-Actor", "Traceparent", "Tracestate", "X-Request-Id"].join(
-  ", ",
-);
+const ALLOWED_HEADERS = [
+  ...cors.allowedHeaders,
+  "Authorization",
+  "Headwater-Actor",
+  "Headwater-Token",
+  "Idempotency-Key",
+  "Traceparent",
+  "Tracestate",
+  "X-Request-Id",
+].join(", ");
 
-/** What pages may read beside what the protocols need: how fresh an answer is, which Connect puts among the headers. */
-const EXPOSED_HEADERS = [...cors.exposedHeaders, "Headwater-Latest-Event-At", "Trailer-Headwater-Latest-Event-At"].join(", ");
+/** What pages may read beside what the protocols need: how fresh an answer is, and the tokens to go on with, which Connect puts among the headers. */
+const ANSWERED = ["Headwater-Latest-Event-At", "Headwater-Token"];
+const EXPOSED_HEADERS = [...cors.exposedHeaders, ...ANSWERED, ...ANSWERED.map((name) => `Trailer-${name}`)].join(", ");
 
 /** Browsers keep the answer to a preflight for two hours at most. */
 const MAX_AGE_S = 7200;

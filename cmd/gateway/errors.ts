@@ -1,13 +1,15 @@
 /** The gateway's own answers, and those of Connect, in the form that the services give theirs: with a reason. */
 
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type StatusError, statusOf } from "../../internal/grpc/errors.ts";
-import { errorDomain } from "../../internal/orders/error-domain.ts";
+import { PUSHBACK, retryDelayMs, type StatusError, statusOf } from "../../internal/grpc/errors.ts";
+import { SERVER_ERRORS } from "../../internal/serving/server-errors.ts";
 
 /** An error as Connect sends it, in any of its protocols. */
 export function connectErrorOf(error: StatusError): ConnectError {
-  const { code, message, details } = statusOf(error, errorDomain);
-  const answer = new ConnectError(message, code);
+  const status = statusOf(error, SERVER_ERRORS);
+  const { code, message, details } = status;
+  const pushbackMs = retryDelayMs(status);
+  const answer = new ConnectError(message, code, pushbackMs === undefined ? {} : { [PUSHBACK]: String(pushbackMs) });
   answer.details = details.map(({ typeUrl, value }) => ({ type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1), value }));
   return answer;
 }

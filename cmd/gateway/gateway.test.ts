@@ -33,15 +33,15 @@ const handlers: Handlers = {
   },
   command: {
     async placeOrder({ orderId, options }) {
-      const metadata = { order_id: orderId, command_id: options?.commandId ?? "", version: "3" };
+      const metadata = { aggregate_id: orderId, command_id: options?.commandId ?? "", version: "3" };
       if (orderId === "empty") throw new StatusError(GrpcCode.FAILED_PRECONDITION, "add a line first", { reason: "ORDER_EMPTY", metadata });
-      return { receipt: { orderId, commandId: options?.commandId ?? "", version: 2 } };
+      return { receipt: { aggregateId: orderId, commandId: options?.commandId ?? "", version: 2 } };
     },
     async *execute(requests) {
       for await (const { command } of requests) {
         const { orderId = "", options } = command?.command.value ?? {};
         const commandId = options?.commandId ?? "";
-        yield { commandId, orderId, result: { case: "receipt", value: { orderId, commandId, version: 1 } } };
+        yield { commandId, aggregateId: orderId, result: { case: "receipt", value: { aggregateId: orderId, commandId, version: 1 } } };
       }
     },
   },
@@ -78,7 +78,7 @@ const clients = {
 describe.each(Object.entries(clients))("over %s", (_, connect) => {
   it("commands and queries are answered", async () => {
     const session = connect().session();
-    expect(await session.placeOrder({ orderId: "a" })).toMatchObject({ orderId: "a", version: 2 });
+    expect(await session.placeOrder({ orderId: "a" })).toMatchObject({ aggregateId: "a", version: 2 });
     expect((await session.getOrder({ orderId: "a" })).order).toMatchObject({ orderId: "a", version: 7 });
   });
 
@@ -152,7 +152,7 @@ it("bulk works through the gateway over gRPC", async () => {
   await using bulk = clients.gRPC().bulk();
   const ids = Array.from({ length: 100 }, (_, index) => `o${index}`);
   const receipts = await Promise.all(ids.map((orderId) => bulk.execute({ case: "placeOrder", value: { orderId } })));
-  expect(receipts.map(({ orderId }) => orderId)).toEqual(ids);
+  expect(receipts.map(({ aggregateId }) => aggregateId)).toEqual(ids);
 });
 
 it("plain JSON is answered with plain JSON", async () => {

@@ -3,7 +3,7 @@
 import { encodeBinaryHeader } from "@connectrpc/connect";
 import { StatusSchema } from "../../internal/gen/google/rpc/status_pb.ts";
 import { type StatusError, statusOf } from "../../internal/grpc/errors.ts";
-import { errorDomain } from "../../internal/orders/error-domain.ts";
+import { SERVER_ERRORS } from "../../internal/serving/server-errors.ts";
 import type { Request, Response } from "./cors.ts";
 import { codeName } from "./errors.ts";
 
@@ -11,7 +11,7 @@ const GRPC = /^application\/grpc/;
 
 /** A gRPC client reads the status in the headers; all others read JSON, as Connect writes it. */
 export function refuse(request: Request, response: Response, error: StatusError, httpStatus: number): void {
-  const status = statusOf(error, errorDomain);
+  const status = statusOf(error, SERVER_ERRORS);
   const contentType = request.headers["content-type"] ?? "";
   if (GRPC.test(contentType)) {
     response.setHeader("content-type", contentType);

@@ -2,12 +2,13 @@
 
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { connectEmbeddedDocuments } from "../../internal/documents/embedded/connect.ts";
+import { deployedDomains } from "../../internal/domains.ts";
 import { connectEmbeddedLog } from "../../internal/log/embedded/client.ts";
 import { startBackground } from "../../internal/platform/background.ts";
 import { createLogger, type LogLevel } from "../../internal/platform/logging.ts";
 import { workThroughOutages } from "../../internal/process/outages.ts";
-import { runOrderHandler } from "../command-handler/app.ts";
-import { runOrderProjector } from "../projector/app.ts";
+import { runCommandHandlers } from "../command-handler/app.ts";
+import { runProjectors } from "../projector/app.ts";
 
 export interface BackgroundData {
   readonly log: MessagePort;
@@ -16,6 +17,7 @@ export interface BackgroundData {
   readonly logLevel: LogLevel;
 }
 
+const domains = deployedDomains();
 const data = workerData as BackgroundData;
 const logger = createLogger({ app: "headwater-background", level: data.logLevel });
 const log = await connectEmbeddedLog(data.log, { durable: data.durable });
@@ -23,16 +25,22 @@ const documents = connectEmbeddedDocuments(data.documents);
 const [handling, projecting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
 const apps = [
   startBackground((signal) =>
-    workThroughOutages((stopped) => runOrderHandler({ instance: "dev", onProgress: handling.resolve }, { log, logger }, stopped), {
-      logger,
-      signal,
-    }),
+    workThroughOutages(
+      (stopped) => runCommandHandlers({ domains, instance: "dev", onProgress: handling.resolve }, { log, logger }, stopped),
+      {
+        logger,
+        signal,
+      },
+    ),
   ),
   startBackground((signal) =>
-    workThroughOutages((stopped) => runOrderProjector({ instance: "dev", onProgress: projecting.resolve }, { log, documents }, stopped), {
-      logger,
-      signal,
-    }),
+    workThroughOutages(
+      (stopped) => runProjectors({ domains, instance: "dev", onProgress: projecting.resolve }, { log, documents }, stopped),
+      {
+        logger,
+        signal,
+      },
+    ),
   ),
 ];
 

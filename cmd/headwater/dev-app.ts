@@ -1,8 +1,8 @@
 /** Everything in one process: the servers on this thread, SQLite and the background work on threads of their own. */
 
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
+import { deployedDomains, topicsOf } from "../../internal/domains.ts";
 import { openEmbeddedLog } from "../../internal/log/embedded/open.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
 import { startThread } from "../../internal/platform/thread.ts";
 import { atPort } from "../../internal/process/at-port.ts";
 import type { ProcessContext } from "../../internal/process/live.ts";
@@ -24,7 +24,8 @@ export interface DevApp {
 /** Resolves when it serves. */
 export async function startDev(config: DevConfig, { logger, stack }: Omit<ProcessContext, "signal">): Promise<DevApp> {
   const { host, directory, partitions } = config;
-  const log = stack.use(await openEmbeddedLog({ directory, partitions, topics: Object.values(orderTopics) }));
+  const domains = deployedDomains();
+  const log = stack.use(await openEmbeddedLog({ directory, partitions, topics: topicsOf(domains) }));
   const documents = stack.use(await openEmbeddedDocuments(directory === null ? { inMemory: true } : { directory }));
 
   const ports: BackgroundData = {
@@ -43,8 +44,12 @@ export async function startDev(config: DevConfig, { logger, stack }: Omit<Proces
     background.worker.postMessage("stop");
     await background.ended;
   });
-  const query = stack.use(await atPort("query-port", () => startQueryService({ host, port: config.queryPort }, { documents, logger })));
-  const command = stack.use(await atPort("command-port", () => startCommandService({ host, port: config.commandPort }, { log, logger })));
+  const query = stack.use(
+    await atPort("query-port", () => startQueryService({ domains, host, port: config.queryPort }, { documents, logger })),
+  );
+  const command = stack.use(
+    await atPort("command-port", () => startCommandService({ domains, host, port: config.commandPort }, { log, logger })),
+  );
   const failed = Promise.race([background.failed, log.failed, documents.failed, command.refused]);
   failed.catch(() => undefined);
   const urls = { commandUrl: `http://${command.address}`, queryUrl: `http://${query.address}` };

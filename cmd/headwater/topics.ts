@@ -1,9 +1,8 @@
 import { anyPosition } from "../../internal/cqrs/command/take-over.ts";
 import type { Log, Topic } from "../../internal/cqrs/log.ts";
-import { orderDomain } from "../../internal/orders/order-domain.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
 import { systemOptions } from "../../internal/process/options.ts";
 import { command, jsonOption } from "./command.ts";
+import { orderDomain, orderTopics } from "./domain.ts";
 import { print } from "./printable.ts";
 import { openLog } from "./system/open.ts";
 import { type Cell, table } from "./table.ts";

@@ -1,11 +1,11 @@
-import { orders } from "../../internal/orders/projection/order.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { generationsCollection } from "../../internal/cqrs/projector/generations.ts";
+import { deployedDomains, topicsOf } from "../../internal/domains.ts";
 import { startBackgroundProcess } from "../../internal/process/background.ts";
 import { openKafka } from "../../internal/process/kafka.ts";
 import { openMongo } from "../../internal/process/mongo.ts";
 import { hostOption, instanceOption, kafkaOptions, mongoOptions, projectorPortOption } from "../../internal/process/options.ts";
 import { runProcess } from "../../internal/process/run.ts";
-import { runOrderProjector } from "./app.ts";
+import { runProjectors } from "./app.ts";
 
 const name = "projector";
 
@@ -22,7 +22,8 @@ await runProcess({
   async start(config, context) {
     const { logger, signal, stack } = context;
     const { instance, host } = config;
-    const client = { clientId: `headwater-${name}-${instance}`, topics: Object.values(orderTopics), stateDirectory: null };
+    const domains = deployedDomains(config.namespace);
+    const client = { clientId: `headwater-${name}-${instance}`, topics: topicsOf(domains), stateDirectory: null };
     const log = stack.use(await openKafka(config, client, { logger, signal }));
     const documents = stack.use(await openMongo(config, { logger, signal }));
     return startBackgroundProcess({
@@ -31,12 +32,13 @@ await runProcess({
       healthPort: config["projector-health-port"],
       healthPortOption: "projector-health-port",
       run: (stopped, onProgress) =>
-        runOrderProjector(
-          { instance, batchEvents: BATCH_EVENTS, buildBatchEvents: BUILD_BATCH_EVENTS, onProgress },
+        runProjectors(
+          { domains, instance, batchEvents: BATCH_EVENTS, buildBatchEvents: BUILD_BATCH_EVENTS, onProgress },
           { log, documents },
           stopped,
         ),
-      check: () => Promise.all([log.ends(orderTopics.events.name), documents.checkpoints(orders.collection.name)]),
+      check: () =>
+        Promise.all([...domains.map(({ topics }) => log.ends(topics.events.name)), documents.checkpoints(generationsCollection.name)]),
     });
   },
 });

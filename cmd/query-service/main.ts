@@ -1,5 +1,6 @@
 import type { Collection } from "../../internal/cqrs/documents.ts";
 import type { MongoDocuments } from "../../internal/documents/mongo/connect.ts";
+import { domains } from "../../internal/domains.ts";
 import { atPort } from "../../internal/process/at-port.ts";
 import { openMongo } from "../../internal/process/mongo.ts";
 import { hostOption, mongoOptions, queryPortOption } from "../../internal/process/options.ts";
@@ -13,7 +14,7 @@ await runProcess({
   async start(config, { logger, signal, stack }) {
     const { host, "query-port": port } = config;
     const documents = stack.use(await openMongo(config, { logger, signal }));
-    const app = stack.use(await atPort("query-port", () => startQueryService({ host, port }, { documents, logger })));
+    const app = stack.use(await atPort("query-port", () => startQueryService({ domains, host, port }, { documents, logger })));
     const check = () => checkIndexes(documents, app.collections());
     return { status: `serves on ${app.address}`, check, setServing: app.setServing };
   },

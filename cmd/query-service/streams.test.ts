@@ -13,6 +13,7 @@ import { encode, failureOf, identity, pathOf } from "../../internal/grpc/testing
 import { orderHistory } from "../../internal/orders/projection/order-history.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
 import { createGrpcClient } from "../../test/support/grpc-client.ts";
+import { orderDomain } from "../../test/support/order-domain.ts";
 import { startQueryService } from "./app.ts";
 
 const { subscribeOrderEvents, watchOrder } = OrderQueryService.method;
@@ -20,7 +21,10 @@ const { subscribeOrderEvents, watchOrder } = OrderQueryService.method;
 it("streams end with the server, and their clients know when to come back", async () => {
   await using documents = await openEmbeddedDocuments({ inMemory: true });
   await introduce(documents, orderViews, 2);
-  const service = await startQueryService({ host: "127.0.0.1", port: 0 }, { documents, logger: pino({ level: "silent" }) });
+  const service = await startQueryService(
+    { domains: [orderDomain], host: "127.0.0.1", port: 0 },
+    { documents, logger: pino({ level: "silent" }) },
+  );
   service.setServing(true);
   const client = new Client(service.address, credentials.createInsecure());
   const request = encode(watchOrder.input, { orderId: "o-1" });
@@ -54,7 +58,7 @@ it("a subscription goes on behind its events, and not behind others that have co
 
 /** The first answer of a service that has just started. */
 async function answerOf(options: { readonly documents: Documents; readonly logger: Logger }, position: string) {
-  await using service = await startQueryService({ host: "127.0.0.1", port: 0 }, options);
+  await using service = await startQueryService({ domains: [orderDomain], host: "127.0.0.1", port: 0 }, options);
   service.setServing(true);
   using client = createGrpcClient(service.address);
   const answers = client.follow(subscribeOrderEvents, { position, start: EventStart.END }, AbortSignal.timeout(60_000));

@@ -11,7 +11,7 @@ import {
 import { TimestampSchema, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CommandRejectionSchema, RejectionReason } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { RejectionSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
 import { MoneySchema, type Order, OrderSchema, OrderStatus } from "../gen/headwater/orders/v1/order_pb.ts";
 import { OrderFilterSchema } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
@@ -64,8 +64,8 @@ describe("a document", () => {
       ["current_version", "3"],
       ["__proto__", "kept"],
     ]);
-    const rejection = create(CommandRejectionSchema, { reason: RejectionReason.ORDER_EMPTY, metadata });
-    const fields = documentCodec(CommandRejectionSchema).encode(rejection);
+    const rejection = create(RejectionSchema, { reason: "ORDER_EMPTY", metadata });
+    const fields = documentCodec(RejectionSchema).encode(rejection);
     expect(Object.entries(fields["metadata"] as Fields)).toEqual(Object.entries(metadata));
     expect(fields["reason"]).toBe("ORDER_EMPTY");
   });
@@ -124,7 +124,7 @@ it("a message type has one codec", () => {
   expect(documentCodec(OrderSchema)).toBe(documentCodec(OrderSchema));
 });
 
-describe.each<[DescMessage]>([[OrderSchema], [OrderEventSchema], [OrderStateSchema], [CommandRejectionSchema], [OrderFilterSchema]])(
+describe.each<[DescMessage]>([[OrderSchema], [OrderEventSchema], [OrderStateSchema], [RejectionSchema], [OrderFilterSchema]])(
   "%s",
   (schema) => {
     const codec = documentCodec(schema);

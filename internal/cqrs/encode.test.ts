@@ -3,7 +3,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { file_google_protobuf_wrappers, StructSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CommandOutcomeSchema, CommandReplySchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandOutcomeSchema, CommandReplySchema } from "../gen/headwater/cqrs/v1/record_pb.ts";
 import { AggregateSnapshotSchema } from "../gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderEventSchema } from "../gen/headwater/orders/v1/order_event_pb.ts";
 import { AddressSchema, MoneySchema, OrderSchema } from "../gen/headwater/orders/v1/order_pb.ts";

@@ -11,10 +11,12 @@ export interface Call {
   readonly peer: string;
   /** A header of the request, by its lower-case name. */
   header(name: string): string | undefined;
+  /** Every value of a header, also where a proxy has joined them with commas. */
+  headers(name: string): readonly string[];
   /** Goes out with the first response, so not with an error that comes instead of it. */
   setResponseHeader(name: string, value: string): void;
   /** Goes out after the last response, or with the error. */
-  setResponseTrailer(name: string, value: string): void;
+  setResponseTrailer(name: string, ...values: readonly string[]): void;
 }
 
 /** What the calls of all kinds have in common. */
@@ -68,11 +70,18 @@ export function openCall(grpcCall: GrpcCall): OpenCall {
       const value = grpcCall.metadata.get(name)[0];
       return typeof value === "string" ? value : undefined;
     },
+    headers(name) {
+      const values = grpcCall.metadata.get(name);
+      return values.length === 0 ? [] : values.flatMap((value) => String(value).split(",")).map((value) => value.trim());
+    },
     setResponseHeader(name, value) {
       headers.set(name, value);
       hasHeaders = true;
     },
-    setResponseTrailer: (name, value) => trailers.set(name, value),
+    setResponseTrailer(name, ...values) {
+      trailers.remove(name);
+      for (const value of values) trailers.add(name, value);
+    },
     abort: (reason) => abortion.abort(reason),
     answered: () => {
       isAnswered = true;

@@ -1,7 +1,7 @@
 /** Errors that reach the caller: a gRPC status with google.rpc details. Whatever else is thrown is "internal error" to him. */
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import { type Any, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Any, anyPack, anyUnpack, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { status as Code, Metadata } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { type Status, StatusSchema } from "../gen/google/rpc/status_pb.ts";
@@ -83,9 +83,23 @@ export function statusOf(error: unknown, errorDomain: string): Status {
   });
 }
 
+/** The trailer by which gRPC's own retries are told when to come again. */
+export const PUSHBACK = "grpc-retry-pushback-ms";
+
+/** When a call may come again, by the RetryInfo of its status. */
+export function retryDelayMs({ details }: Status): number | undefined {
+  for (const detail of details) {
+    const info = anyUnpack(detail, RetryInfoSchema);
+    if (info?.retryDelay !== undefined) return durationMs(info.retryDelay);
+  }
+  return undefined;
+}
+
 /** A status as grpc-js sends it, with the details in the trailer where gRPC clients look for them. */
 export function toGrpcStatus(status: Status, trailers = new Metadata()): { code: Code; details: string; metadata: Metadata } {
   trailers.set("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, status)));
+  const pushbackMs = retryDelayMs(status);
+  if (pushbackMs !== undefined) trailers.set(PUSHBACK, String(pushbackMs));
   return { code: status.code, details: status.message, metadata: trailers };
 }
 

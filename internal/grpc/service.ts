@@ -47,6 +47,9 @@ export type Implementation<Service extends DescService> = {
         : never;
 };
 
+/** The same of a service that is known only when the program runs. */
+export type AnyImplementation = Readonly<Record<string, (request: never, call: Call) => unknown>>;
+
 /** What all calls of a server share. */
 export interface Edge {
   readonly errorDomain: string;
@@ -60,10 +63,16 @@ export interface GrpcService {
   addTo(server: Server, edge: Edge): void;
 }
 
-export function grpcService<Service extends DescService>(descriptor: Service, implementation: Implementation<Service>): GrpcService {
+/** `errorDomain`: the domain of its reasons. Default: the server's. */
+export function grpcService<Service extends DescService>(
+  descriptor: Service,
+  implementation: Implementation<Service> | AnyImplementation,
+  errorDomain?: string,
+): GrpcService {
   return {
     descriptor,
-    addTo(server, edge) {
+    addTo(server, shared) {
+      const edge = errorDomain === undefined ? shared : { ...shared, errorDomain };
       const definitions: Record<string, MethodDefinition<Buffer, Buffer>> = {};
       const handlers: Record<string, ReturnType<typeof handlerOf>> = {};
       for (const method of descriptor.methods) {

@@ -25,8 +25,8 @@ describe("a stream in both directions", () => {
       command: {
         async *execute(requests, call) {
           call.setResponseTrailer("x-trailer", "t");
-          for await (const request of requests) yield { orderId: orderIdOf(request) };
-          yield { orderId: "end" };
+          for await (const request of requests) yield { aggregateId: orderIdOf(request) };
+          yield { aggregateId: "end" };
         },
       },
     });
@@ -36,7 +36,7 @@ describe("a stream in both directions", () => {
     stream.write(command("b"));
     stream.end();
     expect((await status).metadata.get("x-trailer")).toEqual(["t"]);
-    expect(responses.map(({ orderId }) => orderId)).toEqual(["a", "b", "end"]);
+    expect(responses.map(({ aggregateId }) => aggregateId)).toEqual(["a", "b", "end"]);
     await until(() => test.server.callsInProgress() === 0, "no call is left");
   });
 
@@ -77,7 +77,7 @@ describe("a stream in both directions", () => {
       command: {
         async *execute(requests) {
           for await (const _request of requests) break;
-          for (let i = 0; i < 100; i++) yield { orderId: String(i) };
+          for (let i = 0; i < 100; i++) yield { aggregateId: String(i) };
         },
       },
     });
@@ -94,7 +94,7 @@ describe("a stream in both directions", () => {
           const reading = requests[Symbol.asyncIterator]();
           await reading.next();
           reading.next().catch(() => undefined);
-          yield { orderId: "a" };
+          yield { aggregateId: "a" };
           throw unavailable("gone", { reason: "GONE" }, 0);
         },
       },
@@ -112,10 +112,10 @@ describe("a stream in both directions", () => {
     await using test = await startTestServer({
       command: {
         async *execute(requests) {
-          const answers: { orderId: string }[] = [];
+          const answers: { aggregateId: string }[] = [];
           for await (const request of requests) {
             taken++;
-            answers.push({ orderId: orderIdOf(request) });
+            answers.push({ aggregateId: orderIdOf(request) });
           }
           await release.promise;
           yield* answers;
@@ -128,7 +128,7 @@ describe("a stream in both directions", () => {
     const stopped = test.server[Symbol.asyncDispose]();
     release.resolve();
     expect(await failure).toMatchObject({ code: Code.UNAVAILABLE, info: { reason: "SERVER_STOPPING" } });
-    expect(responses).toMatchObject([{ orderId: "a" }]);
+    expect(responses).toMatchObject([{ aggregateId: "a" }]);
     await stopped;
   });
 
@@ -198,7 +198,7 @@ describe("back pressure", () => {
           for await (const request of requests) {
             taken++;
             await gate.promise;
-            if (taken === count) yield { orderId: orderIdOf(request) };
+            if (taken === count) yield { aggregateId: orderIdOf(request) };
           }
         },
       },
@@ -223,7 +223,7 @@ describe("back pressure", () => {
     await using test = await startTestServer({
       command: {
         async *execute() {
-          for (; produced < count; produced++) yield { orderId: large };
+          for (; produced < count; produced++) yield { aggregateId: large };
         },
       },
     });
@@ -241,7 +241,7 @@ describe("back pressure", () => {
       {
         command: {
           async *execute() {
-            for (;;) yield { orderId: large };
+            for (;;) yield { aggregateId: large };
           },
         },
       },
@@ -325,7 +325,7 @@ describe("a client that does not read", () => {
 });
 
 async function* echo(requests: AsyncIterable<ExecuteRequest>) {
-  for await (const request of requests) yield create(ExecuteResponseSchema, { orderId: orderIdOf(request) });
+  for await (const request of requests) yield create(ExecuteResponseSchema, { aggregateId: orderIdOf(request) });
 }
 
 function orderIdOf(request: ExecuteRequest): string {

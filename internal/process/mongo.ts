@@ -18,7 +18,7 @@ export async function openMongo(config: ValuesOf<typeof mongoOptions>, attempts?
   const path = config["mongo-uri-file"];
   const uri = path === "" ? config["mongo-uri"] : readOptionFile("mongo-uri-file", path, (content) => content.trim());
   try {
-    const connect = () => connectMongoDocuments({ uri, database: config["mongo-database"] });
+    const connect = () => connectMongoDocuments({ uri, database: databaseOf(config) });
     return await (attempts === undefined ? connect() : openThroughOutages(connect, attempts));
   } catch (error) {
     // The driver's text quotes no more than the part that it cannot read; the address itself may hold a password.
@@ -30,4 +30,9 @@ export async function openMongo(config: ValuesOf<typeof mongoOptions>, attempts?
       });
     throw error;
   }
+}
+
+/** Systems with different namespaces have different databases. */
+function databaseOf({ namespace, "mongo-database": database }: ValuesOf<typeof mongoOptions>): string {
+  return namespace === "" ? database : `${namespace}_${database}`;
 }

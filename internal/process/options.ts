@@ -4,7 +4,8 @@
  */
 
 import { hostname } from "node:os";
-import { flag, integer, list, oneOf, port, text } from "../platform/config.ts";
+import { NAMESPACE } from "../cqrs/domain.ts";
+import { ConfigError, flag, integer, list, type Option, oneOf, port, text } from "../platform/config.ts";
 import { logLevels } from "../platform/logging.ts";
 
 export const loggingOptions = { "log-level": oneOf(`${logLevels.join(", ")}; JSON lines on stderr`, logLevels, "info") };
@@ -31,15 +32,32 @@ export const instanceOption = {
 };
 
 export const stateOption = {
-  state: text("folder of the local copy of the orders' state; it can be lost, and saves reading it again", "./state"),
+  state: text("folder of the local copy of the state; it can be lost, and saves reading it again", "./state"),
 };
 
 const partitionsOption = {
   partitions: integer("partitions of every topic that is created; 0 takes those of the topics that are there, or 8", 0, 128, 0),
 };
 
+/** What tells one system from another on the same servers. */
+const namespaceOption = {
+  namespace: namespace("begins the names of topics, groups and the database, so that systems share a Kafka and a MongoDB"),
+};
+
+function namespace(help: string): Option<string> {
+  return {
+    help: `${help}. Default: none`,
+    default: "",
+    parse(value) {
+      if (value === "" || NAMESPACE.test(value)) return value;
+      throw new ConfigError("must have 1 to 20 lower-case letters, digits and hyphens");
+    },
+  };
+}
+
 /** How to reach Kafka. */
 const kafkaConnectionOptions = {
+  ...namespaceOption,
   "kafka-brokers": list("host:port of brokers to begin with, separated by commas", "127.0.0.1:9092"),
   "kafka-tls": flag("encrypt the connections to Kafka"),
   "kafka-ca-file": text("PEM of the authorities that may sign the brokers' certificates", ""),
@@ -63,6 +81,7 @@ export const replicationOption = { "replication-factor": kafkaTopicOptions["repl
 export const kafkaOptions = { ...kafkaConnectionOptions, ...kafkaTopicOptions };
 
 export const mongoOptions = {
+  ...namespaceOption,
   "mongo-uri": text("address of the replica set, with TLS and credentials if it needs them", "mongodb://127.0.0.1:27017/?replicaSet=rs0"),
   "mongo-uri-file": text("file that holds it", ""),
   "mongo-database": text("database of the documents", "headwater"),

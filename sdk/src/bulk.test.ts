@@ -26,7 +26,7 @@ it("many commands of many orders are answered, each with its own receipt", async
   const receipts = await Promise.all(
     orders(200).map((orderId) => bulk.execute({ case: "createOrder", value: { orderId, currencyCode: "EUR" } })),
   );
-  expect(receipts.map(({ orderId }) => orderId)).toEqual(orders(200));
+  expect(receipts.map(({ aggregateId }) => aggregateId)).toEqual(orders(200));
   expect(new Set(receipts.map(({ commandId }) => commandId)).size).toBe(200);
 });
 
@@ -49,7 +49,7 @@ it("a rejected command rejects, and the others go on", async () => {
   );
   expect(rejected).toMatchObject({ status: "rejected", reason: { reason: "ORDER_EMPTY", orderId: "o1" } });
   expect(rejected).toHaveProperty("reason", expect.any(OrderRejectedError));
-  expect(accepted).toMatchObject({ status: "fulfilled", value: { orderId: "o2" } });
+  expect(accepted).toMatchObject({ status: "fulfilled", value: { aggregateId: "o2" } });
 });
 
 it("no more commands are under way than allowed", async () => {
@@ -106,7 +106,7 @@ it("a command that is not answered in time rejects, and does not hold up its ord
   const bulk = headwater.bulk({ timeoutMs: 200 });
   const stuck = bulk.execute({ case: "createOrder", value: { orderId: "o1", currencyCode: "EUR" } });
   await expect(stuck).rejects.toMatchObject({ code: Code.DeadlineExceeded });
-  await expect(bulk.execute({ case: "placeOrder", value: { orderId: "o1" } })).resolves.toMatchObject({ orderId: "o1" });
+  await expect(bulk.execute({ case: "placeOrder", value: { orderId: "o1" } })).resolves.toMatchObject({ aggregateId: "o1" });
   await bulk.close();
 });
 

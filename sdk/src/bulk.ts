@@ -3,12 +3,12 @@ import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { type CommandInit, type CommandName, identified } from "./commands.ts";
 import { errorFromStatus, isRetryable, OrderRejectedError, typedError } from "./errors.ts";
 import { ExecuteStream } from "./execute-stream.ts";
+import type { Receipt } from "./gen/headwater/cqrs/v1/command_pb.ts";
 import {
   type ExecuteRequest,
   ExecuteRequestSchema,
   type ExecuteResponse,
   OrderCommandSchema,
-  type Receipt,
 } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 import { backoffMs, DEFAULT_TIMEOUT_MS, MAX_WAIT_MS } from "./retry.ts";
 import { mergeTokens } from "./token.ts";

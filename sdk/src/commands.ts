@@ -7,8 +7,8 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { type CommandOptions, CommandOptionsSchema } from "./gen/headwater/cqrs/v1/command_pb.ts";
-import type { OrderCommandService, Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
+import { type CommandOptions, CommandOptionsSchema, type Receipt } from "./gen/headwater/cqrs/v1/command_pb.ts";
+import type { OrderCommandService } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 
 type Rpcs = (typeof OrderCommandService)["method"];
 

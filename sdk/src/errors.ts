@@ -26,7 +26,12 @@ export class OrderRejectedError extends Error {
   /** Made by the SDK; `cause` is the error as it came over the wire. */
   constructor(cause: ConnectError, rejection: { readonly reason: string; readonly metadata: Readonly<Record<string, string>> }) {
     super(cause.rawMessage, { cause });
-    const { order_id: orderId = "", command_id: commandId = "", version, current_version: currentVersion = version } = rejection.metadata;
+    const {
+      aggregate_id: orderId = "",
+      command_id: commandId = "",
+      version,
+      current_version: currentVersion = version,
+    } = rejection.metadata;
     this.reason = rejection.reason;
     this.code = cause.code;
     this.orderId = orderId;

@@ -48,7 +48,7 @@ it("a command gets a command id, and the request is left as it is", async () => 
 it("a command id of the caller's choice is kept", async () => {
   const commandId = crypto.randomUUID();
   const receipt = await headwater.session().createOrder({ currencyCode: "EUR", options: { commandId } });
-  expect(receipt).toMatchObject({ commandId, orderId: `of-${commandId}`, version: 1 });
+  expect(receipt).toMatchObject({ commandId, aggregateId: `of-${commandId}`, version: 1 });
 });
 
 describe("tokens", () => {
@@ -107,9 +107,9 @@ describe("a token of a log that is no more", () => {
 
 it("a call may take any time that is a number", async () => {
   const session = headwater.session({ timeoutMs: Number.POSITIVE_INFINITY, attemptTimeoutMs: 2 ** 53 });
-  expect(await session.createOrder({ orderId: "a", currencyCode: "EUR" })).toMatchObject({ orderId: "a" });
+  expect(await session.createOrder({ orderId: "a", currencyCode: "EUR" })).toMatchObject({ aggregateId: "a" });
   await using bulk = headwater.bulk({ timeoutMs: Number.POSITIVE_INFINITY });
-  expect(await bulk.execute({ case: "placeOrder", value: { orderId: "a" } })).toMatchObject({ orderId: "a" });
+  expect(await bulk.execute({ case: "placeOrder", value: { orderId: "a" } })).toMatchObject({ aggregateId: "a" });
 });
 
 describe("pages", () => {

@@ -9,8 +9,8 @@ import {
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import { type CommandInit, type CommandName, type CommandRequest, encodable, identified, isCommand, receiptOf } from "./commands.ts";
 import { InvalidRequestError, OrderRejectedError, typedError } from "./errors.ts";
-import { CommandStage } from "./gen/headwater/cqrs/v1/command_pb.ts";
-import { OrderCommandService, type Receipt } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
+import { CommandStage, type Receipt } from "./gen/headwater/cqrs/v1/command_pb.ts";
+import { OrderCommandService } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 import type { OrderEvent } from "./gen/headwater/orders/v1/order_event_pb.ts";
 import type { Order } from "./gen/headwater/orders/v1/order_pb.ts";
 import {

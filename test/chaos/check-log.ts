@@ -2,7 +2,7 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import type { Batch, LogDump } from "./dump.ts";
 import { type Evidence, positionKey } from "./evidence.ts";
 

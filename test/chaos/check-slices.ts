@@ -5,11 +5,11 @@ import { decideCommand } from "../../internal/cqrs/command/decide-command.ts";
 import { emptySnapshot, type Snapshot } from "../../internal/cqrs/command/snapshots.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { orderDomain } from "../../internal/orders/order-domain.ts";
+import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
 import { tooLargeIn } from "../support/history-checker.ts";
+import { orderDomain } from "../support/order-domain.ts";
 import { type PartitionLog, positionKey } from "./evidence.ts";
 
 /** What became of the records in the commands topic. */

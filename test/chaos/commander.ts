@@ -1,12 +1,8 @@
 /** Sends commands, alone or many on a stream, and writes down what came of each attempt. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
-import {
-  type CreateOrderRequest,
-  OrderCommandService,
-  type Receipt,
-} from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { CommandStage, type Receipt } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { type CreateOrderRequest, OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { createGrpcClient, type GrpcClient } from "../support/grpc-client.ts";
 import { type SendOptions, type Sent, sentOf } from "./commands.ts";
 import type { Attempt, ClientHistory, Result } from "./history.ts";

@@ -4,7 +4,6 @@ import { hash, randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { type AnyOrderCommand, submissionOf } from "../../internal/orders/command/submission.ts";
 import {
   addLine,
   address,
@@ -24,6 +23,8 @@ import {
   shipOrder,
   usd,
 } from "../../internal/orders/domain/testing/commands.ts";
+import { submissionOf } from "../../internal/serving/submission.ts";
+import { type AnyOrderCommand, orderDomain } from "../support/order-domain.ts";
 import type { Random } from "./random.ts";
 
 /** An order as the clients who share it know it. */
@@ -133,7 +134,7 @@ export function sentOf(orderId: string, command: Command, options: SendOptions):
   const message = create(OrderCommandSchema, { command: { ...command, value: { ...command.value, orderId, options } } as Command });
   const typed = message.command as AnyOrderCommand;
   const sha256 = (bytes: Uint8Array): Uint8Array => hash("sha256", bytes, "buffer");
-  const { fingerprint, expectedVersion } = submissionOf(typed, { newId: randomUUID, hash: sha256, actor: "" });
+  const { fingerprint, expectedVersion } = submissionOf(orderDomain, typed, { newId: randomUUID, hash: sha256, actor: "" });
   return {
     orderId,
     commandId: options.commandId,

@@ -3,8 +3,8 @@
 import { MongoClient } from "mongodb";
 import { projectorGroup } from "../../internal/cqrs/projector/projector.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { healthOf } from "../support/health.ts";
+import { orderGroups, orderTopics } from "../support/order-domain.ts";
 import { kafka as kafkaSource } from "../support/servers.ts";
 import { hasFollowed } from "./check-views.ts";
 import { dumpBatches, dumpDocuments, dumpLog, type LogDump } from "./dump.ts";

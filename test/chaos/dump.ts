@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Document, MongoClient } from "mongodb";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
+import { orderGroups, orderTopics } from "../support/order-domain.ts";
 
 /** A batch of a partition as it lies in a broker's files. */
 export interface Batch {

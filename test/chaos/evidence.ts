@@ -3,14 +3,14 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { pageOfKey } from "../../internal/cqrs/command/outcomes.ts";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
-import type { CommandMetadata, CommandOutcome } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import type { EventMetadata } from "../../internal/gen/headwater/cqrs/v1/event_pb.ts";
+import type { CommandMetadata, CommandOutcome } from "../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { AggregateSnapshotSchema, OutcomePageSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
 import type { OrderEvent } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderEvents } from "../../internal/orders/order-events.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
 import type { PartitionHistory } from "../support/history-checker.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import type { LogDump } from "./dump.ts";
 
 export const positionKey = "__position";

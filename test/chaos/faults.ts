@@ -2,10 +2,10 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Kafka } from "../../internal/log/kafka/kafkajs.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
 import { losses } from "../support/kafka-proxy.ts";
 import type { Api } from "../support/kafka-wire.ts";
 import type { MongoMember } from "../support/mongo-server.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import type { SetBack } from "./history.ts";
 import { commandServicePoints, handlerPoints, type Point, projectorPoints } from "./points.ts";
 import type { Random } from "./random.ts";

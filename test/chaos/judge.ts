@@ -1,7 +1,7 @@
 /** Holds all invariants against what a run has left, and what its clients saw. Every violation begins with the invariant's number. */
 
-import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { checkHistory } from "../support/history-checker.ts";
+import { orderDomain } from "../support/order-domain.ts";
 import { checkAnswers } from "./check-answers.ts";
 import { checkDocuments, checkReads } from "./check-documents.ts";
 import { checkCommitted, checkEpochs, checkStable } from "./check-log.ts";

@@ -5,8 +5,8 @@
 
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { orderTopics } from "../../internal/orders/topics.ts";
 import { operate } from "../support/operator.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import type { Sent } from "./commands.ts";
 import type { Attempt, ClientHistory, Result } from "./history.ts";
 import { createLoad } from "./load.ts";

@@ -1,7 +1,7 @@
 /** What operators do: documents dropped and set back, settings and rights that refuse, more processes for a while. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
+import { orderGroups, orderTopics } from "../support/order-domain.ts";
 import { copyDocuments, dropDocuments, putDocumentsBack } from "./documents.ts";
 import { type Fault, type Scene, serverFault } from "./faults.ts";
 import { type Admin, changeSetting, giveRightBack, type Right, takeRight, withAdmin } from "./kafka-admin.ts";

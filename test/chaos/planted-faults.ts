@@ -117,7 +117,7 @@ export const plantedFaults: readonly PlantedFault[] = [
         replace: "if (stream.length + end >= 0) return withPlace(found);",
       },
       {
-        file: "cmd/query-service/consistency.ts",
+        file: "internal/serving/consistency.ts",
         find: "if (await freshness.confirms(view, wanted)) return result;",
         replace: "if (wanted.size >= 0) return result;",
       },
@@ -299,7 +299,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: "a query does not wait for its token",
-    file: "cmd/query-service/consistency.ts",
+    file: "internal/serving/consistency.ts",
     find: "await freshness.waitFor(view, positions, signal);",
     replace: "await Promise.resolve(signal);",
     breaks: /^I14:/,

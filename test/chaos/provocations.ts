@@ -1,7 +1,7 @@
 /** What brings planted faults to light. A system that has none must pass through it. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import { canMount, fill, mountSmall, unmount } from "./copy-faults.ts";
 import { dropDocuments } from "./documents.ts";
 import type { Scene } from "./faults.ts";

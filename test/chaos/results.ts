@@ -2,13 +2,8 @@
 
 import { status as Code } from "@grpc/grpc-js";
 import { timestampToMs } from "../../internal/cqrs/time.ts";
-import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
-import {
-  type ExecuteResponse,
-  type GetCommandOutcomeResponse,
-  type Receipt,
-  RejectionReason,
-} from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { CommandStage, type Receipt } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import type { ExecuteResponse, GetCommandOutcomeResponse } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { CallError, detailsOf, type FailedCall } from "../support/grpc-client.ts";
 import type { Attempt, Result } from "./history.ts";
 
@@ -55,10 +50,9 @@ export function resultOfResponse({ result }: ExecuteResponse): Result {
 
 export function resultOfOutcome({ outcome }: GetCommandOutcomeResponse): Result {
   if (outcome.case === "receipt") return resultOfReceipt(outcome.value);
-  const { reason = 0, message = "", metadata = {} } = outcome.value ?? {};
+  const { reason = "", message = "", metadata = {} } = outcome.value ?? {};
   const version = Number(metadata["current_version"]);
-  const [name = ""] = Object.entries(RejectionReason).find(([, number]) => number === reason) ?? [];
-  return { kind: "rejected", reason: name, message, version, token: "" };
+  return { kind: "rejected", reason, message, version, token: "" };
 }
 
 /** Why a call failed, in a word. */

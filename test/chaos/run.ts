@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import { type Conclusion, conclude } from "./conclude.ts";
 import type { LogDump } from "./dump.ts";
 import { positionKey } from "./evidence.ts";

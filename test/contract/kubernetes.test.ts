@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { expect, it } from "vitest";
 import { defaultLimits } from "../../internal/grpc/limits.ts";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { commandProblems, image, portOf, read, readAllYaml, readYaml, root, textOf, variableProblems } from "../support/deployment.ts";
 import { processNames } from "../support/help.ts";
+import { orderGroups, orderTopics } from "../support/order-domain.ts";
 
 const folder = "deploy/kubernetes";
 /** Leaving Kafka or MongoDB, after the calls have ended. */

@@ -21,10 +21,10 @@ describe("the contract's checks", () => {
   it.each([
     ["lint", "an element without a comment", "  // The command.\n", "", "should have a non-empty comment"],
     ["lint", "an enum value without its prefix", "REJECTION_REASON_ORDER_EMPTY", "ORDER_EMPTY", "should be prefixed"],
-    ["breaking", "a field that is renumbered", "string consistency_token = 4", "string consistency_token = 14", "was deleted"],
+    ["breaking", "a field that is renumbered", "string customer_id = 3", "string customer_id = 13", "was deleted"],
     ["breaking", "an RPC that is renamed", "rpc PlaceOrder(", "rpc SubmitOrder(", "was deleted"],
-    ["generated", "code older than the contract", "string message = 2;", "string sentence = 2;", "order_command_service_pb.ts"],
-    ["format", "a line out of shape", "  string order_id = 1;", "     string order_id=1;", "string order_id = 1;"],
+    ["generated", "code older than the contract", "string line_id = 3 [", "string line = 3 [", "order_command_service_pb.ts"],
+    ["format", "a line out of shape", "  string aggregate_id = 2;", "     string aggregate_id=2;", "string aggregate_id = 2;"],
   ] as const)("%s refuses %s", async (check, _, before, after, complaint) => {
     await using copy = await contractCopy();
     const path = join(copy.path, command);

@@ -1,9 +1,9 @@
 /** What the log refuses for good ends the process that writes it, with the reason, whatever is written and from wherever. */
 
 import { expect, it, onTestFinished } from "vitest";
-import { runOrderHandler } from "../../cmd/command-handler/app.ts";
+import { runCommandHandlers } from "../../cmd/command-handler/app.ts";
 import { startCommandService } from "../../cmd/command-service/app.ts";
-import { runOrderProjector } from "../../cmd/projector/app.ts";
+import { runProjectors } from "../../cmd/projector/app.ts";
 import { type Log, LogRefusedError, type NewRecord, RecordsTooLargeError } from "../../internal/cqrs/log.ts";
 import { openEmbeddedDocuments } from "../../internal/documents/embedded/open.ts";
 import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
@@ -11,6 +11,7 @@ import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/orde
 import { startBackground } from "../../internal/platform/background.ts";
 import { createLogger } from "../../internal/platform/logging.ts";
 import { createGrpcClient, type GrpcClient } from "../support/grpc-client.ts";
+import { orderDomain } from "../support/order-domain.ts";
 import { openOrderLog, orders } from "../support/order-runtime.ts";
 import { newOrder } from "../support/orders.ts";
 import { beforeWrites } from "../support/written-topics.ts";
@@ -92,9 +93,16 @@ async function startAll(log: Log, told: (process: Process) => (records: readonly
   const logOf = (process: Process): Log => beforeWrites(log, told(process));
   const documents = await openEmbeddedDocuments({ inMemory: true });
   onTestFinished(() => documents[Symbol.asyncDispose]());
-  const handler = startBackground((signal) => runOrderHandler({ instance: "one" }, { log: logOf("command handler"), logger }, signal));
-  const projector = startBackground((signal) => runOrderProjector({ instance: "one" }, { log: logOf("projector"), documents }, signal));
-  const service = await startCommandService({ host: "127.0.0.1", port: 0 }, { log: logOf("command service"), logger });
+  const handler = startBackground((signal) =>
+    runCommandHandlers({ domains: [orderDomain], instance: "one" }, { log: logOf("command handler"), logger }, signal),
+  );
+  const projector = startBackground((signal) =>
+    runProjectors({ domains: [orderDomain], instance: "one" }, { log: logOf("projector"), documents }, signal),
+  );
+  const service = await startCommandService(
+    { domains: [orderDomain], host: "127.0.0.1", port: 0 },
+    { log: logOf("command service"), logger },
+  );
   service.setServing(true);
   const client = createGrpcClient(service.address);
   onTestFinished(async () => {

@@ -70,7 +70,7 @@ it("an unknown order and a wrong state have their own reasons", async () => {
   expect(await failure(commands.call(placeOrder, unknown))).toMatchObject({ code: Code.NOT_FOUND, reason: "ORDER_NOT_FOUND" });
   expect(await failure(queries.call(getOrder, unknown))).toMatchObject({ code: Code.NOT_FOUND, reason: "ORDER_NOT_FOUND" });
   const { receipt } = await commands.call(createOrder, { currencyCode: "EUR" });
-  const early = { orderId: receipt?.orderId ?? "", amount: price };
+  const early = { orderId: receipt?.aggregateId ?? "", amount: price };
   expect(await failure(commands.call(recordPayment, early))).toMatchObject({ code: Code.FAILED_PRECONDITION, reason: "ORDER_NOT_PLACED" });
 });
 

@@ -4,12 +4,12 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
 import { PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
 import type { Attempt, Delivered, Read } from "../chaos/history.ts";
 import { type Found, judge } from "../chaos/judge.ts";
 import { formatReport } from "../chaos/report.ts";
 import { isFinal } from "../chaos/results.ts";
 import { type EraReport, type Report, run } from "../chaos/run.ts";
+import { orderTopics } from "../support/order-domain.ts";
 import { kafka, mongo } from "../support/servers.ts";
 
 const FAULTS = 25;

@@ -96,7 +96,7 @@ it("a state gets a field as the page says, and older states have it too", async 
 });
 
 it("a command gets a field as the page says", async () => {
-  const golden = await follow("Add a field to a command", "internal/orders/order-domain.ts", {
+  const golden = await follow("Add a field to a command", "internal/orders/orders.ts", {
     refusal: "Changed or new since schema version 1 was recorded: place_order.",
     golden: "commands/place_order.v2.json",
   });

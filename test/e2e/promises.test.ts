@@ -5,9 +5,9 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
 import { status as Code } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CommandStage } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandStage, type Receipt } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { ConsistencyTokenSchema } from "../../internal/gen/headwater/cqrs/v1/token_pb.ts";
-import { OrderCommandService, type Receipt } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderStatus } from "../../internal/gen/headwater/orders/v1/order_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { freePorts, startDevProcess, temporaryFolder } from "../support/dev-process.ts";
@@ -49,7 +49,7 @@ for (const { title, start, isMissing } of systems) {
       });
 
       it("is decided once however many of its order are in flight, when all of them are sent again", async () => {
-        const { orderId } = await created();
+        const { aggregateId: orderId } = await created();
         const requests = Array.from({ length: 300 }, (_, index) => {
           return { orderId, lineId: "1", quantity: 3 + index, options: { commandId: randomUUID() } };
         });
@@ -82,7 +82,7 @@ for (const { title, start, isMissing } of systems) {
 
     describe("an expected version", () => {
       it("lets one of two writers win and tells the other where the order is", async () => {
-        const { orderId } = await created();
+        const { aggregateId: orderId } = await created();
         const change = () => commands.call(addLine, { orderId, line: line("TEA"), options: { expectedVersion: 1 } });
         const results = await Promise.allSettled([change(), change()]);
         expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
@@ -98,7 +98,7 @@ for (const { title, start, isMissing } of systems) {
         const stale: string[] = [];
         await Promise.all(
           Array.from({ length: writers }, async () => {
-            const { orderId, ...first } = await created();
+            const { aggregateId: orderId, ...first } = await created();
             let version = first.version;
             for (let round = 0; round < rounds; round += 1) {
               const { receipt } = await commands.call(changeLineQuantity, { orderId, lineId: "1", quantity: round + 2 });
@@ -112,7 +112,7 @@ for (const { title, start, isMissing } of systems) {
       }, 300_000);
 
       it("waits for other views too", async () => {
-        const { orderId, consistencyToken } = await created();
+        const { aggregateId: orderId, consistencyToken } = await created();
         const { events } = await queries.call(listOrderEvents, { orderId, consistencyToken });
         expect(events.map(({ event }) => event.case)).toEqual(["orderCreated"]);
         const { orders } = await queries.call(listOrders, { filter: { text: orderId }, consistencyToken });
@@ -120,7 +120,7 @@ for (const { title, start, isMissing } of systems) {
       });
 
       it("says in time that it cannot yet", async () => {
-        const { orderId, consistencyToken } = await created();
+        const { aggregateId: orderId, consistencyToken } = await created();
         const ahead = forged(consistencyToken, 1_000_000n);
         const startedMs = Date.now();
         const error = await failure(queries.call(getOrder, { orderId, consistencyToken: ahead }, { deadlineMs: 1_000 }));
@@ -161,21 +161,21 @@ for (const { title, start, isMissing } of systems) {
         const first = await created();
         const second = await commands.call(createOrder, { ...newOrder(), options: { consistencyToken: first.consistencyToken } });
         const { order } = await queries.call(getOrder, {
-          orderId: first.orderId,
+          orderId: first.aggregateId,
           consistencyToken: second.receipt?.consistencyToken ?? "",
         });
-        expect(order?.orderId).toBe(first.orderId);
+        expect(order?.orderId).toBe(first.aggregateId);
       });
     });
 
     it("a refused command names the reason, the order and the version that refused it", async () => {
-      const { orderId } = await created();
+      const { aggregateId: orderId } = await created();
       await commands.call(cancelOrder, { orderId, reason: "changed my mind" });
       const error = await failure(commands.call(placeOrder, { orderId }));
       expect(error).toMatchObject({
         code: Code.FAILED_PRECONDITION,
         reason: "ORDER_CANCELLED",
-        metadata: { order_id: orderId, version: "2", current_version: "2" },
+        metadata: { aggregate_id: orderId, version: "2", current_version: "2" },
       });
     });
 

@@ -2,12 +2,12 @@ import { fromBinary, toJson } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { readCommand } from "../../internal/cqrs/command/read-command.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
 import { OrderStateSchema } from "../../internal/gen/headwater/orders/v1/order_state_pb.ts";
 import { order } from "../../internal/orders/domain/order.ts";
-import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderEvents } from "../../internal/orders/order-events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
+import { orderDomain } from "../support/order-domain.ts";
 import { encoded, families, goldenFiles, goldenOf, readGolden, versionsOf } from "./golden.ts";
 
 const kinds = families.flatMap((family) => family.kinds.map((kind) => ({ family, kind, title: `${family.name}: ${kind.name}` })));

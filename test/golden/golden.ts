@@ -8,12 +8,13 @@ import {
   OutcomePageSchema,
   PartitionPositionSchema,
 } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { OrderCommandRecordSchema, OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
+import { OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { type OrderEvent, OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStateSchema } from "../../internal/gen/headwater/orders/v1/order_state_pb.ts";
 import { orderStates } from "../../internal/orders/domain/order-states.ts";
-import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderEvents } from "../../internal/orders/order-events.ts";
+import { orderDomain } from "../support/order-domain.ts";
 import { filled } from "./filled.ts";
 
 /** The bytes of a message as a log may hold them, and what they say. The bytes are never changed: logs are kept for ever. */
@@ -67,14 +68,14 @@ const events: Family = {
 /** The commands of the contract, as a record has them: without options, which the metadata tells. */
 const commands: Family = {
   name: "commands",
-  schemaVersion: orderDomain.commandSchemaVersion,
+  schemaVersion: orderDomain.commands.schemaVersion,
   raise: "COMMAND_SCHEMA_VERSION in internal/orders/order-domain.ts",
   kinds: OrderCommandSchema.fields.map(({ name, jsonName, localName }) => ({
     name,
     schema: OrderCommandRecordSchema,
     written() {
       const { options: _, ...facts } = filled(OrderCommandSchema, localName)[jsonName] as JsonObject;
-      return withVersion({ ...filled(OrderCommandRecordSchema), command: { [jsonName]: facts } }, orderDomain.commandSchemaVersion);
+      return withVersion({ ...filled(OrderCommandRecordSchema), command: { [jsonName]: facts } }, orderDomain.commands.schemaVersion);
     },
   })),
 };

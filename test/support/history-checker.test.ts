@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import type { LogRecord } from "../../internal/cqrs/log.ts";
-import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { type OrderEvent, OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { type Answer, checkHistory, type PartitionHistory, readHistory } from "./history-checker.ts";

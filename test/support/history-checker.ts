@@ -7,12 +7,12 @@ import { equals, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { decideCommand, runtimeReasons, TOO_MANY_OUTCOMES } from "../../internal/cqrs/command/decide-command.ts";
 import { pageKey, pageKeysOf, pageOfKey } from "../../internal/cqrs/command/outcomes.ts";
 import { emptySnapshot, type Snapshot } from "../../internal/cqrs/command/snapshots.ts";
-import type { Domain } from "../../internal/cqrs/domain.ts";
+import type { DeployedDomain } from "../../internal/cqrs/domain.ts";
 import type { Log, LogRecord, Owner } from "../../internal/cqrs/log.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
 import { asWritten } from "../../internal/cqrs/upcasting.ts";
-import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import type { EventMetadata } from "../../internal/gen/headwater/cqrs/v1/event_pb.ts";
+import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema } from "../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { AggregateSnapshotSchema, DeadLetterSchema, PartitionPositionSchema } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 
 /** One partition as the log has it in the end. */
@@ -37,7 +37,7 @@ const positionKey = "__position";
 const TOO_LARGE = "what the command would write is larger than the log takes";
 
 /** Reads everything. Nobody may write meanwhile. */
-export async function readHistory(log: Log, { topics }: Domain): Promise<readonly PartitionHistory[]> {
+export async function readHistory(log: Log, { topics }: DeployedDomain): Promise<readonly PartitionHistory[]> {
   await using owner = await log.own({
     group: "history-checker",
     instance: "checker",
@@ -73,7 +73,7 @@ async function present(owner: Owner, partition: number, keys: readonly string[])
 }
 
 /** Everything that is wrong, in words; empty if nothing is. */
-export function checkHistory(domain: Domain, history: readonly PartitionHistory[], answers: readonly Answer[]): readonly string[] {
+export function checkHistory(domain: DeployedDomain, history: readonly PartitionHistory[], answers: readonly Answer[]): readonly string[] {
   const replayed = new Map<string, ReadonlyMap<string, CommandOutcome>>();
   const problems = history.flatMap((partition) => [
     ...checkEvents(domain, partition),
@@ -84,7 +84,7 @@ export function checkHistory(domain: Domain, history: readonly PartitionHistory[
 }
 
 /** Sequences 1, 2, 3 … per partition, versions 1, 2, 3 … per aggregate, and all events of a command in one run. */
-function checkEvents(domain: Domain, { partition, events }: PartitionHistory): readonly string[] {
+function checkEvents(domain: DeployedDomain, { partition, events }: PartitionHistory): readonly string[] {
   const problems: string[] = [];
   const versions = new Map<string, number>();
   const commandsSeen = new Set<string>();
@@ -114,7 +114,7 @@ function checkEvents(domain: Domain, { partition, events }: PartitionHistory): r
 
 /** Decides all commands again and compares events, state, position and dead letters. */
 function checkPartition(
-  domain: Domain,
+  domain: DeployedDomain,
   { partition, commands, events, deadLetters, state }: PartitionHistory,
   partitions: number,
   replayed: Map<string, ReadonlyMap<string, CommandOutcome>>,
@@ -178,7 +178,7 @@ function checkPosition(partition: number, value: Uint8Array | undefined, command
 
 /** The state record is what the replay has, and the fold of the events that are really there. */
 function checkState(
-  { aggregate, events: reader }: Domain,
+  { aggregate, events: reader }: DeployedDomain,
   replay: Snapshot,
   values: ReadonlyMap<string, Uint8Array>,
   events: readonly LogRecord[],
@@ -235,18 +235,18 @@ function checkAnswer(
 }
 
 /** What is written today is compared byte by byte; what older code wrote, by what it means today. */
-function bytesToday({ aggregate, events }: Domain, { value }: LogRecord): Uint8Array {
+function bytesToday({ aggregate, events }: DeployedDomain, { value }: LogRecord): Uint8Array {
   const event = events.read(value);
   return asWritten(event) === event ? value : toBinary(aggregate.eventSchema, event);
 }
 
-function metadataOf({ events }: Domain, record: LogRecord): EventMetadata | undefined {
+function metadataOf({ events }: DeployedDomain, record: LogRecord): EventMetadata | undefined {
   return events.read(record.value).metadata;
 }
 
-function decodeCommand({ commandRecordSchema }: Domain, { key, partition, value }: LogRecord, partitions: number) {
+function decodeCommand({ commands: { record } }: DeployedDomain, { key, partition, value }: LogRecord, partitions: number) {
   try {
-    const { metadata, command } = fromBinary(commandRecordSchema, value);
+    const { metadata, command } = fromBinary(record, value);
     const valid = metadata !== undefined && metadata.commandId !== "" && metadata.aggregateId === key && !key.startsWith("_");
     return valid && partitionOf(key, partitions) === partition ? { metadata: metadata satisfies CommandMetadata, command } : undefined;
   } catch {

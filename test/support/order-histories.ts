@@ -12,7 +12,7 @@ import type { OrderEvent } from "../../internal/gen/headwater/orders/v1/order_ev
 import { order } from "../../internal/orders/domain/order.ts";
 import { course } from "../../internal/orders/domain/testing/arbitraries.ts";
 import { address, type Command, createOrder, placeOrder, recordPayment } from "../../internal/orders/domain/testing/commands.ts";
-import { orderTopics } from "../../internal/orders/topics.ts";
+import { orderTopics } from "./order-domain.ts";
 
 /** A history of orders. */
 export interface OrderHistory {

@@ -12,7 +12,7 @@ import {
 } from "../../internal/cqrs/command/command-gateway.ts";
 import { type CommandHandlerOptions, runCommandHandler } from "../../internal/cqrs/command/command-handler.ts";
 import type { Documents } from "../../internal/cqrs/documents.ts";
-import type { Domain } from "../../internal/cqrs/domain.ts";
+import type { DeployedDomain } from "../../internal/cqrs/domain.ts";
 import type { Log } from "../../internal/cqrs/log.ts";
 import type { Member, UnionInitOf } from "../../internal/cqrs/oneof.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
@@ -23,14 +23,14 @@ import { type CommandOptionsSchema, CommandStage } from "../../internal/gen/head
 import { OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { connectEmbeddedLog } from "../../internal/log/embedded/client.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "../../internal/log/embedded/open.ts";
-import { type AnyOrderCommand, submissionOf } from "../../internal/orders/command/submission.ts";
-import { orderDomain } from "../../internal/orders/order-domain.ts";
 import { orderEvents } from "../../internal/orders/order-events.ts";
 import { orderViews } from "../../internal/orders/projection/views.ts";
-import { orderGroups, orderTopics } from "../../internal/orders/topics.ts";
 import { type BackgroundApp, startBackground } from "../../internal/platform/background.ts";
 import { systemClock } from "../../internal/platform/clock.ts";
+import { submissionOf } from "../../internal/serving/submission.ts";
 import { checkHistory, readHistory } from "./history-checker.ts";
+import type { AnyOrderCommand } from "./order-domain.ts";
+import { orderDomain, orderGroups, orderTopics } from "./order-domain.ts";
 
 /** The domain, for tests that may not know it by its folder. */
 export const orders = { domain: orderDomain, topics: orderTopics, groups: orderGroups, views: orderViews, events: orderEvents };
@@ -71,7 +71,7 @@ export async function openGateway(log: Log, options: Partial<CommandGatewayOptio
 export function startHandler(
   log: Log,
   instance = "handler",
-  domain: Domain = orderDomain,
+  domain: DeployedDomain = orderDomain,
   parts: Partial<CommandHandlerOptions> = {},
 ): BackgroundApp {
   const options = { log, domain, clock: systemClock, group: orderGroups.handler, instance, ...parts };
@@ -101,7 +101,7 @@ export function submission(
     command: { ...command, value: { ...command.value, orderId, options } } as OrderCommandInit,
   });
   const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest();
-  return submissionOf(typed as AnyOrderCommand, { newId: randomUUID, hash, actor: "test" });
+  return submissionOf(orderDomain, typed as AnyOrderCommand, { newId: randomUUID, hash, actor: "test" });
 }
 
 /** Submits and waits for the decision. */

@@ -11,9 +11,9 @@ import { EventMetadataSchema } from "../../../internal/gen/headwater/cqrs/v1/eve
 import { OrderCommandSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import type { OrderState } from "../../../internal/gen/headwater/orders/v1/order_state_pb.ts";
-import type { AnyOrderCommand } from "../../../internal/orders/command/submission.ts";
 import { order } from "../../../internal/orders/domain/order.ts";
 import { orders } from "../../../internal/orders/projection/order.ts";
+import type { AnyOrderCommand } from "../../../test/support/order-domain.ts";
 import type { Latency } from "../../measurement.ts";
 import { commandsOf, orderId } from "../../orders.ts";
 import { percentiles } from "../../statistics.ts";

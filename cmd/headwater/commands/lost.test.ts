@@ -7,7 +7,7 @@ import { RecordsGoneError } from "../../../internal/cqrs/log.ts";
 import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "../../../internal/log/embedded/open.ts";
 import { LogStore } from "../../../internal/log/embedded/store.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderTopics } from "../../../test/support/order-domain.ts";
 import {
   createOrder,
   openGateway,

@@ -4,8 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { encodePosition, POSITION_KEY } from "../../../internal/cqrs/command/take-over.ts";
 import type { Log, Owner } from "../../../internal/cqrs/log.ts";
 import { PartitionPositionSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderDomain } from "../../../internal/orders/order-domain.ts";
-import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";
+import { orderDomain, orderGroups, orderTopics } from "../domain.ts";
 
 /** A partition of which commands are gone. */
 export interface LostCommands {

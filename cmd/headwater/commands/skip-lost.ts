@@ -1,7 +1,7 @@
-import { orderGroups } from "../../../internal/orders/topics.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { orderGroups } from "../domain.ts";
 import { print } from "../printable.ts";
 import { openLogToWrite } from "../system/open.ts";
 import { table } from "../table.ts";

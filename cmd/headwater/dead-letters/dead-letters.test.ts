@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
-import { CommandOutcomeSchema } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandOutcomeSchema } from "../../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { DeadLetterAction, DeadLetterSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { openOrderLog, orders, partitions } from "../../../test/support/order-runtime.ts";
 import { describeLetter } from "./describe.ts";

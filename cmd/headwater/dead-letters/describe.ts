@@ -1,6 +1,6 @@
 import { timestampToMs } from "../../../internal/cqrs/time.ts";
 import { DeadLetterAction, type DeadLetterResolution } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderTopics } from "../domain.ts";
 import { decode } from "../log/decode.ts";
 import type { Letter } from "./letters.ts";
 

@@ -5,7 +5,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { LogRecord } from "../../../internal/cqrs/log.ts";
 import { presentRecords, type ReadableLog } from "../../../internal/cqrs/present-records.ts";
 import { type DeadLetter, type DeadLetterResolution, DeadLetterSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderTopics } from "../domain.ts";
 
 /** As many as the contract says; short enough to be typed. */
 const ID_DIGITS = 12;

@@ -3,8 +3,8 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { type DeadLetterResolutionSchema, DeadLetterSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
 import { flagOnly, text } from "../../../internal/platform/config.ts";
+import { orderTopics } from "../domain.ts";
 import type { Letter } from "./letters.ts";
 
 /** Who does it; it is recorded. */

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { createCommandGateway } from "../../../internal/cqrs/command/command-gateway.ts";
 import { DeadLetterAction } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderDomain } from "../../../internal/orders/order-domain.ts";
 import { systemClock } from "../../../internal/platform/clock.ts";
 import { ConfigError, flagOnly, integer, text } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { orderDomain } from "../domain.ts";
 import { print } from "../printable.ts";
 import { openLogToWrite } from "../system/open.ts";
 import { findOpenLetters } from "./find.ts";

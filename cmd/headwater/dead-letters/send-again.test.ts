@@ -2,9 +2,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { expect, it, onTestFinished } from "vitest";
 import type { CommandGateway } from "../../../internal/cqrs/command/command-gateway.ts";
 import { runCommandHandler } from "../../../internal/cqrs/command/command-handler.ts";
-import type { Domain } from "../../../internal/cqrs/domain.ts";
+import type { DeployedDomain } from "../../../internal/cqrs/domain.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
-import { type OrderCommand, OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
+import type { OrderCommand } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { startBackground } from "../../../internal/platform/background.ts";
 import { systemClock } from "../../../internal/platform/clock.ts";
 import {
@@ -23,7 +24,7 @@ import { type Letter, loadLetters } from "./letters.ts";
 import { sendAgain } from "./send-again.ts";
 
 /** Code that cannot place orders. */
-const broken: Domain = {
+const broken: DeployedDomain = {
   ...orders.domain,
   aggregate: {
     ...orders.domain.aggregate,

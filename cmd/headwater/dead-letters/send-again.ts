@@ -7,10 +7,10 @@ import { readCommand } from "../../../internal/cqrs/command/read-command.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { timestampToMs } from "../../../internal/cqrs/time.ts";
-import { type CommandMetadata, type CommandOutcome, CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import type { CommandMetadata, CommandOutcome } from "../../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { type OrderCommand, OrderCommandSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { orderDomain } from "../../../internal/orders/order-domain.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderDomain, orderTopics } from "../domain.ts";
 import { loadSnapshot } from "../orders/snapshot.ts";
 import type { Letter } from "./letters.ts";
 

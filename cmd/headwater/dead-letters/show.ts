@@ -1,7 +1,7 @@
-import { orderTopics } from "../../../internal/orders/topics.ts";
 import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
+import { orderTopics } from "../domain.ts";
 import { decode } from "../log/decode.ts";
 import { print } from "../printable.ts";
 import { openLog } from "../system/open.ts";

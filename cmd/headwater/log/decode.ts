@@ -9,10 +9,10 @@ import {
   OutcomePageSchema,
   PartitionPositionSchema,
 } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderStateSchema } from "../../../internal/gen/headwater/orders/v1/order_state_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderTopics } from "../domain.ts";
 
 /** What a record holds. */
 export interface Decoded {

@@ -6,9 +6,9 @@ import type { Log, LogRecord } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { presentRecords } from "../../../internal/cqrs/present-records.ts";
 import { timestampToMs } from "../../../internal/cqrs/time.ts";
-import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderTopics } from "../domain.ts";
 
 /** An event, and where its command came from. */
 export interface HistoryEntry {

@@ -1,6 +1,6 @@
 import { fromBinary, type JsonObject, toJson } from "@bufbuild/protobuf";
 import type { Log } from "../../../internal/cqrs/log.ts";
-import type { CommandOutcome } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import type { CommandOutcome } from "../../../internal/gen/headwater/cqrs/v1/record_pb.ts";
 import { OrderStateSchema } from "../../../internal/gen/headwater/orders/v1/order_state_pb.ts";
 import { ConfigError } from "../../../internal/platform/config.ts";
 import { systemOptions } from "../../../internal/process/options.ts";

@@ -3,7 +3,7 @@ import { pageKeysOf } from "../../../internal/cqrs/command/outcomes.ts";
 import type { Log } from "../../../internal/cqrs/log.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { type AggregateSnapshot, AggregateSnapshotSchema, OutcomePageSchema } from "../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { orderTopics } from "../domain.ts";
 
 /** The order may be written between two readings, but not every time. */
 const MAX_ATTEMPTS = 5;

@@ -8,8 +8,8 @@ import { listParked } from "../../../internal/cqrs/projector/parking.ts";
 import { projectorGroup } from "../../../internal/cqrs/projector/projector.ts";
 import { OrderEventSchema } from "../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
-import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";
 import { loadLetters } from "../dead-letters/letters.ts";
+import { orderGroups, orderTopics } from "../domain.ts";
 import { secondsOf, type ViewStatus, type ViewsOptions, viewStatuses } from "./views.ts";
 import { commandsWaiting } from "./waiting.ts";
 

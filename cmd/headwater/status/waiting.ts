@@ -1,5 +1,5 @@
 import type { Log } from "../../../internal/cqrs/log.ts";
-import { orderGroups, orderTopics } from "../../../internal/orders/topics.ts";
+import { orderGroups, orderTopics } from "../domain.ts";
 
 /** Commands that the log has and that no handler has decided, per partition. */
 export async function commandsWaiting(log: Log): Promise<readonly number[]> {

@@ -8,11 +8,11 @@ import { documentsOverPorts } from "../../../internal/documents/embedded/connect
 import { openEmbeddedDocuments } from "../../../internal/documents/embedded/open.ts";
 import { connectEmbeddedLog } from "../../../internal/log/embedded/client.ts";
 import { openEmbeddedLog } from "../../../internal/log/embedded/open.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
 import { ConfigError, type ValuesOf, variableOf } from "../../../internal/platform/config.ts";
 import { type KafkaClient, openKafka } from "../../../internal/process/kafka.ts";
 import { openMongo } from "../../../internal/process/mongo.ts";
 import type { systemOptions } from "../../../internal/process/options.ts";
+import { orderTopics } from "../domain.ts";
 import { printError } from "../printable.ts";
 import { connectToRunning } from "./operator-client.ts";
 

@@ -1,10 +1,10 @@
 import { projectorGroup } from "../../../internal/cqrs/projector/projector.ts";
 import { resetViews } from "../../../internal/cqrs/projector/reset-views.ts";
 import { orderViews } from "../../../internal/orders/projection/views.ts";
-import { orderGroups } from "../../../internal/orders/topics.ts";
 import { systemOptions } from "../../../internal/process/options.ts";
 import { command, jsonOption } from "../command.ts";
 import { confirm, yesOption } from "../confirm.ts";
+import { orderGroups } from "../domain.ts";
 import { print } from "../printable.ts";
 import { openSystem } from "../system/open.ts";
 

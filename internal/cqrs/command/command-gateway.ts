@@ -6,18 +6,18 @@
 import { create, type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import {
   type CommandMetadata,
   CommandMetadataSchema,
   type CommandOutcome,
   type CommandReply,
   CommandReplySchema,
-  CommandStage,
   type ViewProgress,
   ViewProgressSchema,
-} from "../../gen/headwater/cqrs/v1/command_pb.ts";
+} from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import type { Cancel, Clock } from "../clock.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import type { TraceHeaders } from "../event/trace-context.ts";
 import {
@@ -121,7 +121,7 @@ export class OutcomeUnknownError extends Error {
 /** What a gateway works with. */
 export interface CommandGatewayOptions {
   readonly log: Log;
-  readonly domain: Domain;
+  readonly domain: DeployedDomain;
   readonly clock: Clock;
   /** A name for this instance that no other has: replies are addressed to it. */
   readonly instance: string;
@@ -250,7 +250,7 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
       fingerprint: submission.fingerprint,
       replyTo: instance,
       requestId: `${instance}/${attempts}`,
-      schemaVersion: domain.commandSchemaVersion,
+      schemaVersion: domain.commands.schemaVersion,
       stream,
     });
   }
@@ -335,11 +335,15 @@ export async function createCommandGateway(options: CommandGatewayOptions): Prom
 }
 
 /** A command record: the command is encoded already, for its fingerprint, so it is put in as it is. */
-function encodeRecord({ commandRecordSchema }: Domain, metadata: CommandMetadata, command: Uint8Array | undefined): Uint8Array {
-  const record = encode(commandRecordSchema, create(commandRecordSchema, { metadata }));
+function encodeRecord(
+  { commands: { record: schema } }: DeployedDomain,
+  metadata: CommandMetadata,
+  command: Uint8Array | undefined,
+): Uint8Array {
+  const record = encode(schema, create(schema, { metadata }));
   if (command === undefined) return record;
-  const field = commandRecordSchema.field["command"];
-  if (field === undefined) throw new TypeError(`${commandRecordSchema.typeName} has no field for the command`);
+  const field = schema.field["command"];
+  if (field === undefined) throw new TypeError(`${schema.typeName} has no field for the command`);
   return new BinaryWriter().raw(record).tag(field.number, WireType.LengthDelimited).bytes(command).finish();
 }
 

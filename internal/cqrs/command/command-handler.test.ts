@@ -21,7 +21,7 @@ import {
 } from "../../../test/support/order-runtime.ts";
 import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { DeadLetterSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
-import { OrderCommandRecordSchema } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../gen/headwater/orders/v1/order_command_record_pb.ts";
 import { FencedError, type Log, LogUnavailableError } from "../log.ts";
 import { partitionOf } from "../partition.ts";
 import { OutcomeUnknownError, OverloadedError, type Submission, type Submitted } from "./command-gateway.ts";

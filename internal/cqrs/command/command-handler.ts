@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from "../clock.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import { FencedError, type Log, type LogRefusedError, type Owner, type Poll } from "../log.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { createBackoff } from "./backoff.ts";
@@ -20,7 +20,7 @@ const POLL_BYTES = 4 * 1024 * 1024;
 /** What a command handler works with. */
 export interface CommandHandlerOptions {
   readonly log: Log;
-  readonly domain: Domain;
+  readonly domain: DeployedDomain;
   readonly clock: Clock;
   /** The consumer group of all handlers of the domain. */
   readonly group: string;

@@ -1,7 +1,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { createOrder, orders, submission } from "../../../test/support/order-runtime.ts";
-import { CommandMetadataSchema, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandMetadataSchema, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import type { Domain } from "../domain.ts";
 import { decideCommand } from "./decide-command.ts";
 import { emptySnapshot, type Snapshot } from "./snapshots.ts";

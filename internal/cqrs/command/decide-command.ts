@@ -4,14 +4,9 @@
  */
 
 import { create, fromBinary, type Message } from "@bufbuild/protobuf";
-import {
-  type CommandMetadata,
-  type CommandOutcome,
-  CommandOutcomeSchema,
-  type Rejection,
-  RejectionSchema,
-} from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { type Rejection, RejectionSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { type EventMetadata, EventMetadataSchema } from "../../gen/headwater/cqrs/v1/event_pb.ts";
+import { type CommandMetadata, type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import { isRejected, type Rejected, reject } from "../aggregate.ts";
 import type { Domain } from "../domain.ts";
 import { encode } from "../encode.ts";

@@ -2,7 +2,7 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import { MAX_OUTCOMES, Outcomes, pageKey, pageKeysOf, pageOfKey } from "./outcomes.ts";
 
 const HOUR_MS = 60 * 60 * 1000;

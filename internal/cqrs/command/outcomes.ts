@@ -5,7 +5,7 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { type CommandOutcome, CommandOutcomeSchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import { OutcomePageSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import { decode } from "../decode.ts";
 import { encode, keep } from "../encode.ts";

@@ -1,7 +1,7 @@
 /** What a record of the commands topic is to a command handler. */
 
 import type { Message } from "@bufbuild/protobuf";
-import type { CommandMetadata } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import type { CommandMetadata } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import { decode, decodeKnown, UnknownFieldError } from "../decode.ts";
 import type { Domain } from "../domain.ts";
 import type { LogRecord } from "../log.ts";
@@ -20,7 +20,7 @@ export interface ReadCommand {
 
 /** What decides whether a record is a command that may be decided. */
 export interface CommandSource {
-  readonly domain: Pick<Domain, "commandRecordSchema" | "commandSchemaVersion">;
+  readonly domain: Pick<Domain, "commands">;
   /** The id of the events topic. */
   readonly stream: string;
   readonly partitions: number;
@@ -47,7 +47,7 @@ function foreignTo(stream: string, metadata: CommandMetadata): string {
   return `it was accepted ${accepted}, but the id of the events topic is ${JSON.stringify(stream)}: the topic was created again`;
 }
 
-function decodeRecord({ commandRecordSchema: schema, commandSchemaVersion: known }: CommandSource["domain"], value: Uint8Array) {
+function decodeRecord({ commands: { record: schema, schemaVersion: known } }: CommandSource["domain"], value: Uint8Array) {
   try {
     const { metadata, command } = decodeKnown(schema, value);
     const version = metadata?.schemaVersion ?? 0;

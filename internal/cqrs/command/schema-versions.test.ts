@@ -21,7 +21,7 @@ import {
 import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
 import { AggregateSnapshotSchema, DeadLetterSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderStateSchema } from "../../gen/headwater/orders/v1/order_state_pb.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import type { Log } from "../log.ts";
 import { createStateReader, type StateUpcaster } from "../state-upcasting.ts";
 import type { Submission } from "./command-gateway.ts";
@@ -30,14 +30,14 @@ const today = orders.domain;
 const [here, elsewhere] = [orderIn(0), orderIn(1)];
 
 /** Tomorrow's commands can say more. */
-const newerCommands: Domain = { ...today, commandSchemaVersion: today.commandSchemaVersion + 1 };
+const newerCommands: DeployedDomain = { ...today, commands: { ...today.commands, schemaVersion: today.commands.schemaVersion + 1 } };
 
 /** Tomorrow's states have another field of each customer: he is louder. */
 const upcasters = { [today.states.schemaVersion]: ({ customerId }) => ({ customerId: `${customerId}!` }) } satisfies {
   readonly [version: number]: StateUpcaster<typeof OrderStateSchema>;
 };
 const schemaVersion = today.states.schemaVersion + 1;
-const newerStates: Domain = { ...today, states: createStateReader({ state: OrderStateSchema, schemaVersion, upcasters }) };
+const newerStates: DeployedDomain = { ...today, states: createStateReader({ state: OrderStateSchema, schemaVersion, upcasters }) };
 
 /** A handler of today, and what it says that it waits for. */
 function startToday(log: Log) {
@@ -148,7 +148,7 @@ it("commands and states say their version and stream", async () => {
   await submit(gateway, submission(here, createOrder));
   const [partition] = await readHistory(log, today);
   const said = { schemaVersion: 1, stream: log.topicId(orders.topics.events.name) };
-  expect(partition?.commands.map(({ value }) => fromBinary(today.commandRecordSchema, value).metadata)).toMatchObject([said]);
+  expect(partition?.commands.map(({ value }) => fromBinary(today.commands.record, value).metadata)).toMatchObject([said]);
   expect(snapshotOf(partition?.state.get(here))).toMatchObject(said);
   expect(log.partitions).toBe(partitions);
 });

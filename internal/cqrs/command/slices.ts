@@ -4,9 +4,9 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { type CommandMetadata, type CommandReply, CommandReplySchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import { DeadLetterSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import { createEventHeaders } from "../event/event-headers.ts";
 import { traceHeadersOf } from "../event/trace-context.ts";
@@ -90,7 +90,7 @@ interface Changed {
 /** What slices are made of. */
 export interface SlicesOptions {
   readonly log: Pick<Log, "append"> & TakeOverOptions["log"];
-  readonly domain: Domain;
+  readonly domain: DeployedDomain;
   readonly owner: Owner;
   /** Outlives the slices: it learns from those that fail. */
   readonly limit: SliceLimit;
@@ -331,7 +331,7 @@ function emptySlice(): Slice {
   return { records: [], replies: [], partitions: new Set(), changed: new Map(), commands: 0, last: undefined, bytes: 0 };
 }
 
-function deadLetter({ topics }: Domain, record: LogRecord, reason: string): NewRecord {
+function deadLetter({ topics }: DeployedDomain, record: LogRecord, reason: string): NewRecord {
   const fits = record.value.length <= MAX_LETTER_BYTES;
   const value = create(DeadLetterSchema, {
     topic: topics.commands.name,

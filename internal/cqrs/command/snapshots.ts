@@ -4,7 +4,7 @@ import type { Message } from "@bufbuild/protobuf";
 import { type AggregateSnapshot, AggregateSnapshotSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
 import type { Aggregate } from "../aggregate.ts";
 import { decodeKnown, UnknownFieldError } from "../decode.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import type { NewRecord, Owner } from "../log.ts";
 import { NewerStateError } from "../state-upcasting.ts";
@@ -56,7 +56,7 @@ interface Entry {
 }
 
 /** Creates an empty cache for the aggregates of a domain, whose versions and sequences count a stream: the id of its events topic. */
-export function createSnapshots(domain: Pick<Domain, "aggregate" | "states" | "topics">, stream: string): Snapshots {
+export function createSnapshots(domain: Pick<DeployedDomain, "aggregate" | "states" | "topics">, stream: string): Snapshots {
   const { aggregate, states } = domain;
   const topic = domain.topics.state.name;
   /** By id, in the order of use: an id has one partition only. */

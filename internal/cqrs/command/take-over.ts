@@ -7,7 +7,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { type PartitionPosition, PartitionPositionSchema } from "../../gen/headwater/cqrs/v1/state_pb.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import { encode } from "../encode.ts";
 import { lastEvent } from "../event/event-lag.ts";
 import { type Log, LogRefusedError, type Owner } from "../log.ts";
@@ -33,7 +33,7 @@ export interface Position {
 /** What taking over needs. */
 export interface TakeOverOptions {
   readonly log: Pick<Log, "partitions" | "topicId" | "begins" | "ends" | "tail" | "latest">;
-  readonly domain: Pick<Domain, "topics" | "aggregate">;
+  readonly domain: Pick<DeployedDomain, "topics" | "aggregate">;
   readonly owner: Pick<Owner, "load">;
 }
 
@@ -88,7 +88,7 @@ function once<Answer>(ask: (topic: string) => Promise<Answer>): (topic: string) 
 export function encodePosition(
   position: Position,
   log: TakeOverOptions["log"],
-  { topics }: Pick<Domain, "topics">,
+  { topics }: Pick<DeployedDomain, "topics">,
   writer: string,
 ): Uint8Array {
   return encode(

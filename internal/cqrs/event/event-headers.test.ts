@@ -15,7 +15,8 @@ import {
   submit,
 } from "../../../test/support/order-runtime.ts";
 import { EventMetadataSchema } from "../../gen/headwater/cqrs/v1/event_pb.ts";
-import { OrderCommandRecordSchema, OrderCommandSchema } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderCommandRecordSchema } from "../../gen/headwater/orders/v1/order_command_record_pb.ts";
+import { OrderCommandSchema } from "../../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import type { Log } from "../log.ts";
 import { partitionOf } from "../partition.ts";
@@ -41,7 +42,7 @@ async function appendCommand(log: Log, headers: Readonly<Record<string, string>>
   const command = fromBinary(OrderCommandSchema, bytes);
   const { domain, topics } = orders;
   const stream = log.topicId(topics.events.name);
-  const { commandSchemaVersion: schemaVersion } = domain;
+  const { schemaVersion } = domain.commands;
   const metadata = { schemaVersion, stream, aggregateId: "order-1", commandId, fingerprint, occurredAt: { seconds, nanos: 0 } };
   const value = toBinary(OrderCommandRecordSchema, create(OrderCommandRecordSchema, { metadata, command }));
   await log.append([{ topic: topics.commands.name, partition: partitionOf("order-1", log.partitions), key: "order-1", value, headers }]);

@@ -6,7 +6,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import { type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { EventMetadata } from "../../gen/headwater/cqrs/v1/event_pb.ts";
-import type { Domain } from "../domain.ts";
+import { type Domain, eventSourceOf } from "../domain.ts";
 import { unionOf } from "../oneof.ts";
 import { timestampToMs } from "../time.ts";
 import type { TraceHeaders } from "./trace-context.ts";
@@ -21,7 +21,9 @@ const SEQUENCE_DIGITS = 16;
 export type EventHeaders = (event: Message, trace: TraceHeaders | undefined) => Readonly<Record<string, string>>;
 
 /** The headers of a domain's events. The type of an event is the full name of the message with its facts. */
-export function createEventHeaders({ aggregate, eventSource }: Pick<Domain, "aggregate" | "eventSource">): EventHeaders {
+export function createEventHeaders(domain: Pick<Domain, "name" | "aggregate">): EventHeaders {
+  const { aggregate } = domain;
+  const eventSource = eventSourceOf(domain);
   const union = unionOf(aggregate.eventSchema).localName;
   return (event, trace) => {
     const { metadata, [union]: facts } = event as unknown as { readonly metadata: EventMetadata; readonly [union: string]: unknown };

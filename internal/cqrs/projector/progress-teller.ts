@@ -1,7 +1,7 @@
 /** Tells those who wait for views how far their live generations are; a notification, repeated soon if it is lost. */
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import { ViewProgressSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { ViewProgressSchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import type { Cancel, Clock } from "../clock.ts";
 import { type Log, LogRefusedError, type NewRecord } from "../log.ts";
 import type { ViewGenerations } from "./generations.ts";

@@ -13,7 +13,8 @@ import {
   submit,
 } from "../../../test/support/order-runtime.ts";
 import { openEmbeddedDocuments } from "../../documents/embedded/open.ts";
-import { CommandStage, type ViewProgress, ViewProgressSchema } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { CommandStage } from "../../gen/headwater/cqrs/v1/command_pb.ts";
+import { type ViewProgress, ViewProgressSchema } from "../../gen/headwater/cqrs/v1/record_pb.ts";
 import type { Projection } from "../projection.ts";
 import { createProgressTeller } from "./progress-teller.ts";
 

@@ -16,7 +16,7 @@ import {
 } from "../../../test/support/order-runtime.ts";
 import { type EmbeddedDocuments, openEmbeddedDocuments } from "../../documents/embedded/open.ts";
 import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
-import type { Domain } from "../domain.ts";
+import type { DeployedDomain } from "../domain.ts";
 import type { Log } from "../log.ts";
 import type { Projection } from "../projection.ts";
 import { createEventReader, NewerEventError, type Upcasters } from "../upcasting.ts";
@@ -35,7 +35,7 @@ const events = createEventReader({
     },
   } satisfies Upcasters<typeof OrderEventSchema>,
 });
-const tomorrow: Domain = { ...orders.domain, events };
+const tomorrow: DeployedDomain = { ...orders.domain, events };
 
 it("views that are built by newer code show what older events mean today", async () => {
   const [log, documents] = [await written(), await openDocuments()];
@@ -82,7 +82,7 @@ it("older code that meets a newer event stops there and says what to do", async 
   await untilShown(documents, 4);
 });
 
-async function written(domain?: Domain): Promise<Log> {
+async function written(domain?: DeployedDomain): Promise<Log> {
   const log = await openOrderLog();
   await using _handler = startHandler(log, "today", domain);
   const gateway = await openGateway(log);
@@ -92,7 +92,7 @@ async function written(domain?: Domain): Promise<Log> {
   return log;
 }
 
-async function goneOnWith(log: Log, domain: Domain): Promise<void> {
+async function goneOnWith(log: Log, domain: DeployedDomain): Promise<void> {
   await using _handler = startHandler(log, "tomorrow", domain);
   await submit(await openGateway(log), submission("order-1", placeOrder));
 }

@@ -38,14 +38,29 @@ export function formatToken(positions: Positions): string {
  * @throws {TokenError} it is not a token
  */
 export function parseToken(text: string, streams: readonly Stream[]): Positions {
-  if (text === "") return noPositions;
+  const { positions, isForeign } = readToken(text, streams);
+  if (!isForeign) return positions;
+  throw new OtherStreamError(
+    "consistency_token counts another stream of events (another domain or cluster, or topics that were created again); drop it and read again",
+  );
+}
+
+/**
+ * The positions of a token in these streams; it is foreign if it counts any other.
+ *
+ * @throws {TokenError} it is not a token
+ */
+export function readToken(text: string, streams: readonly Stream[]): { readonly positions: Positions; readonly isForeign: boolean } {
+  if (text === "") return { positions: noPositions, isForeign: false };
   const positions = new Map<string, Sequences>();
-  for (const position of decode(text).positions) {
+  const counted = decode(text).positions;
+  if (counted.length === 0) throw notAToken();
+  let isForeign = false;
+  for (const position of counted) {
     const stream = streams.find(({ id }) => id === position.stream);
     if (stream === undefined) {
-      throw new OtherStreamError(
-        "consistency_token counts another stream of events (another cluster, or topics that were created again); drop it and read again",
-      );
+      isForeign = true;
+      continue;
     }
     const sequences = sequencesOf(position, stream);
     if (sequences === undefined || positions.has(stream.id)) {
@@ -53,8 +68,7 @@ export function parseToken(text: string, streams: readonly Stream[]): Positions 
     }
     positions.set(stream.id, sequences);
   }
-  if (positions.size === 0) throw notAToken();
-  return positions;
+  return { positions, isForeign };
 }
 
 /** Positions as a token holds them; undefined if the stream cannot have them. */

@@ -31,10 +31,8 @@ export async function startTestServer({ query = {}, command = {} }: Handlers = {
   const logged: Record<string, unknown>[] = [];
   const logger = pino({ level: "info" }, { write: (line) => void logged.push(JSON.parse(line)) });
   const services = [
-    grpcService(OrderQueryService, { ...unimplemented(OrderQueryService.methods), ...query } as Implementation<typeof OrderQueryService>),
-    grpcService(OrderCommandService, { ...unimplemented(OrderCommandService.methods), ...command } as Implementation<
-      typeof OrderCommandService
-    >),
+    grpcService(OrderQueryService, { ...unimplemented(OrderQueryService.methods), ...query }),
+    grpcService(OrderCommandService, { ...unimplemented(OrderCommandService.methods), ...command }),
   ];
   const server = await startGrpcServer({ host: "127.0.0.1", port: 0, services, errorDomain: "orders.headwater", logger, limits });
   server.setServing(true);

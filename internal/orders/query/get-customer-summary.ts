@@ -1,9 +1,9 @@
 import type { DocumentReader } from "../../cqrs/documents.ts";
+import { loadDocument } from "../../cqrs/query/load-document.ts";
 import { type NotFound, notFound } from "../../cqrs/query/query.ts";
+import { writtenJustNow } from "../../cqrs/query/written-just-now.ts";
 import type { CustomerSummary, GetCustomerSummaryRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { customerSummary } from "../projection/customer-summary.ts";
-import { loadDocument } from "./load-document.ts";
-import { writtenJustNow } from "./written-just-now.ts";
 
 getCustomerSummary.view = customerSummary;
 

@@ -1,6 +1,7 @@
 import type { Condition, DocumentReader, Page, SortKey } from "../../cqrs/documents.ts";
 import { type NotFound, notFound } from "../../cqrs/query/query.ts";
 import { readMask } from "../../cqrs/query/read-mask.ts";
+import { writtenJustNow } from "../../cqrs/query/written-just-now.ts";
 import { timestampToMs } from "../../cqrs/time.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
@@ -8,7 +9,6 @@ import type { GetOrderAsOfRequest } from "../../gen/headwater/orders/v1/order_qu
 import { orders } from "../projection/order.ts";
 import { orderHistory } from "../projection/order-history.ts";
 import { dateOf } from "../projection/time.ts";
-import { writtenJustNow } from "./written-just-now.ts";
 
 /** Most orders have fewer events, and so are one read. An event may have a thousand lines, so that many more at once would be too much. */
 const eventsPerRead = 100;

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { DocumentReader } from "../../cqrs/documents.ts";
+import { loadDocument } from "../../cqrs/query/load-document.ts";
 import { type GetOrderCountsRequest, type OrderCounts, OrderCountsSchema } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orderCounts, orderCountsId } from "../projection/order-counts.ts";
-import { loadDocument } from "./load-document.ts";
 
 getOrderCounts.view = orderCounts;
 

@@ -1,11 +1,11 @@
 import type { DocumentReader } from "../../cqrs/documents.ts";
+import { loadDocument } from "../../cqrs/query/load-document.ts";
 import { type NotFound, notFound } from "../../cqrs/query/query.ts";
 import { readMask } from "../../cqrs/query/read-mask.ts";
+import { writtenJustNow } from "../../cqrs/query/written-just-now.ts";
 import { type Order, OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { GetOrderRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders } from "../projection/order.ts";
-import { loadDocument } from "./load-document.ts";
-import { writtenJustNow } from "./written-just-now.ts";
 
 getOrder.view = orders;
 

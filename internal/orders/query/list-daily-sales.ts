@@ -1,11 +1,11 @@
 import type { Condition, DocumentReader } from "../../cqrs/documents.ts";
+import { findPage, type PageSizes } from "../../cqrs/query/find-page.ts";
 import {
   type DailySales,
   type ListDailySalesRequest,
   ListDailySalesRequestSchema,
 } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { dailySales } from "../projection/daily-sales.ts";
-import { findPage, type PageSizes } from "./find-page.ts";
 
 const pageSizes: PageSizes = { default: 100, maximum: 1000 };
 

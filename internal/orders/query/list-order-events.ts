@@ -1,8 +1,8 @@
 import type { DocumentReader } from "../../cqrs/documents.ts";
+import { findPage, type PageSizes } from "../../cqrs/query/find-page.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { type ListOrderEventsRequest, ListOrderEventsRequestSchema } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orderHistory } from "../projection/order-history.ts";
-import { findPage, type PageSizes } from "./find-page.ts";
 
 const pageSizes: PageSizes = { default: 100, maximum: 1000 };
 

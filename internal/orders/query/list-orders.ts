@@ -1,4 +1,5 @@
 import type { Condition, DocumentReader, Find } from "../../cqrs/documents.ts";
+import { findPage, type PageSizes } from "../../cqrs/query/find-page.ts";
 import { QueryArgumentError } from "../../cqrs/query/query.ts";
 import { readMask } from "../../cqrs/query/read-mask.ts";
 import { type Order, OrderSchema, type OrderStatus, OrderStatusSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
@@ -11,7 +12,6 @@ import {
 import { orders } from "../projection/order.ts";
 import { searchWords } from "../projection/search-words.ts";
 import { dateFrom } from "../projection/time.ts";
-import { findPage, type PageSizes } from "./find-page.ts";
 
 const pageSizes: PageSizes = { default: 50, maximum: 500 };
 

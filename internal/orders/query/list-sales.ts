@@ -1,6 +1,7 @@
 /** Lists of sales per product and per country: the same query of two views. */
 
 import type { Condition, DocumentReader, Find } from "../../cqrs/documents.ts";
+import { findPage, type PageSizes } from "../../cqrs/query/find-page.ts";
 import {
   type CountrySales,
   type ListCountrySalesRequest,
@@ -12,7 +13,6 @@ import {
 } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { countrySales } from "../projection/country-sales.ts";
 import { productSales } from "../projection/product-sales.ts";
-import { findPage, type PageSizes } from "./find-page.ts";
 
 const pageSizes: PageSizes = { default: 100, maximum: 1000 };
 

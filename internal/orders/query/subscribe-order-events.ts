@@ -3,10 +3,10 @@ import type { Condition } from "../../cqrs/documents.ts";
 import { partitionOf } from "../../cqrs/partition.ts";
 import { type EventPosition, placeOfEvent } from "../../cqrs/query/event-position.ts";
 import { type EventSelection, type EventTail, partitionField, sequenceField } from "../../cqrs/query/event-tail.ts";
+import { inBatches } from "../../cqrs/query/in-batches.ts";
 import { type OrderEvent, OrderEventSchema } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import type { SubscribeOrderEventsRequest } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orderHistory } from "../projection/order-history.ts";
-import { inBatches } from "./in-batches.ts";
 
 subscribeOrderEvents.view = orderHistory;
 

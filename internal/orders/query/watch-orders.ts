@@ -4,12 +4,12 @@ import { appliedIn, positionAt } from "../../cqrs/positions.ts";
 import type { EventPosition } from "../../cqrs/query/event-position.ts";
 import type { EventChunk, EventTail } from "../../cqrs/query/event-tail.ts";
 import type { Freshness } from "../../cqrs/query/freshness.ts";
+import { inBatches } from "../../cqrs/query/in-batches.ts";
 import { matches } from "../../cqrs/query/matches.ts";
 import type { OrderEvent } from "../../gen/headwater/orders/v1/order_event_pb.ts";
 import { OrderSchema } from "../../gen/headwater/orders/v1/order_pb.ts";
 import type { OrderChangeSchema, OrderFilter } from "../../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { orders } from "../projection/order.ts";
-import { inBatches } from "./in-batches.ts";
 import { conditionsOf } from "./list-orders.ts";
 
 watchOrders.view = orders;

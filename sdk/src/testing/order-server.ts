@@ -11,15 +11,13 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { isCommand } from "../commands.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../gen/google/rpc/status_pb.ts";
-import type { CommandOptions } from "../gen/headwater/cqrs/v1/command_pb.ts";
+import { type CommandOptions, type Receipt, ReceiptSchema } from "../gen/headwater/cqrs/v1/command_pb.ts";
 import { ConsistencyTokenSchema } from "../gen/headwater/cqrs/v1/token_pb.ts";
 import {
   type ExecuteRequest,
   type ExecuteResponse,
   ExecuteResponseSchema,
   OrderCommandService,
-  type Receipt,
-  ReceiptSchema,
 } from "../gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../gen/headwater/orders/v1/order_query_service_pb.ts";
 import { mergeTokens } from "../token.ts";
@@ -105,7 +103,7 @@ export function tokenOf(sequences: Record<number, bigint>, stream = "test-stream
 
 /** A refusal as the contract has it. */
 export function rejection(reason: string, attempt: Attempt, code = Code.FailedPrecondition): ConnectError {
-  const metadata = { order_id: attempt.orderId, command_id: attempt.commandId, version: "3", consistency_token: tokenOf({ 9: 9n }) };
+  const metadata = { aggregate_id: attempt.orderId, command_id: attempt.commandId, version: "3", consistency_token: tokenOf({ 9: 9n }) };
   const value = { reason, domain: "orders.headwater", metadata };
   return new ConnectError("it cannot be done", code, undefined, [{ desc: ErrorInfoSchema, value }]);
 }
@@ -141,7 +139,7 @@ function firstReceipt(store: OrderStore, attempt: Attempt): Receipt {
   const version = (store.versions.get(orderId) ?? 0) + 1;
   store.versions.set(orderId, version);
   const consistencyToken = tokenOf({ [partitionOf(orderId)]: BigInt(store.decisions.length) });
-  const receipt = create(ReceiptSchema, { orderId, commandId, version, consistencyToken });
+  const receipt = create(ReceiptSchema, { aggregateId: orderId, commandId, version, consistencyToken });
   store.receipts.set(commandId, receipt);
   return receipt;
 }
@@ -179,12 +177,12 @@ async function answerOf(store: OrderStore, name: string, command: Command): Prom
   const commandId = command.options?.commandId ?? "";
   try {
     const receipt = await decide(store, name, command);
-    return create(ExecuteResponseSchema, { commandId, orderId: receipt.orderId, result: { case: "receipt", value: receipt } });
+    return create(ExecuteResponseSchema, { commandId, aggregateId: receipt.aggregateId, result: { case: "receipt", value: receipt } });
   } catch (reason) {
     const { code, rawMessage, details } = ConnectError.from(reason);
     const packed = details.flatMap((detail): Any[] => ("desc" in detail ? [anyPack(detail.desc, create(detail.desc, detail.value))] : []));
     const status = create(StatusSchema, { code, message: rawMessage, details: packed });
-    return create(ExecuteResponseSchema, { commandId, orderId: command.orderId, result: { case: "status", value: status } });
+    return create(ExecuteResponseSchema, { commandId, aggregateId: command.orderId, result: { case: "status", value: status } });
   }
 }
 

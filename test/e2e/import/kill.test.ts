@@ -48,9 +48,9 @@ it("an import that is disturbed by kill -9 ends like one that is not", { timeout
 
 it("a lost receipt, a gap and a difference would be noticed", () => {
   const commands = new Map([["a", ["create", "place"]]]);
-  expect(missing([{ orderId: "a", version: 3, commandId: "pay" }], commands)).toEqual(["a/3"]);
-  expect(missing([{ orderId: "a", version: 2, commandId: "pay" }], commands)).toEqual(["a/2"]);
-  expect(missing([{ orderId: "a", version: 2, commandId: "place" }], commands)).toEqual([]);
+  expect(missing([{ aggregateId: "a", version: 3, commandId: "pay" }], commands)).toEqual(["a/3"]);
+  expect(missing([{ aggregateId: "a", version: 2, commandId: "pay" }], commands)).toEqual(["a/2"]);
+  expect(missing([{ aggregateId: "a", version: 2, commandId: "place" }], commands)).toEqual([]);
   expect(
     withGaps(
       new Map([
@@ -106,12 +106,12 @@ function momentsOf(seed: number): readonly number[] {
 
 /** The receipts whose command is not behind the event that they name. */
 function missing(
-  receipts: readonly Pick<Receipt, "orderId" | "version" | "commandId">[],
+  receipts: readonly Pick<Receipt, "aggregateId" | "version" | "commandId">[],
   commands: ReadonlyMap<string, readonly string[]>,
 ): readonly string[] {
   return receipts
-    .filter(({ orderId, version, commandId }) => commands.get(orderId)?.[version - 1] !== commandId)
-    .map(({ orderId, version }) => `${orderId}/${version}`);
+    .filter(({ aggregateId, version, commandId }) => commands.get(aggregateId)?.[version - 1] !== commandId)
+    .map(({ aggregateId, version }) => `${aggregateId}/${version}`);
 }
 
 function withGaps(versions: ReadonlyMap<string, readonly number[]>): readonly string[] {

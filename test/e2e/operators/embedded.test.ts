@@ -7,13 +7,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openLog } from "../../../cmd/headwater/system/open.ts";
 import { partitionOf } from "../../../internal/cqrs/partition.ts";
 import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
-import { OrderCommandRecordSchema, OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
+import { OrderCommandRecordSchema } from "../../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
+import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { parseConfig } from "../../../internal/platform/config.ts";
 import { allOptions, systemOptions } from "../../../internal/process/options.ts";
 import { type DevProcess, startDevProcess, temporaryFolder } from "../../support/dev-process.ts";
 import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
 import { operate, operateJson } from "../../support/operator.ts";
+import { orderTopics } from "../../support/order-domain.ts";
 import { newOrder } from "../../support/orders.ts";
 
 const { createOrder, placeOrder, shipOrder } = OrderCommandService.method;

@@ -7,12 +7,12 @@ import type { ParkedKey } from "../../../internal/cqrs/projector/parking.ts";
 import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
-import { orderTopics } from "../../../internal/orders/topics.ts";
 import { parseConfig } from "../../../internal/platform/config.ts";
 import { allOptions, systemOptions } from "../../../internal/process/options.ts";
 import { type DevProcess, startDevProcess, temporaryFolder } from "../../support/dev-process.ts";
 import { createGrpcClient } from "../../support/grpc-client.ts";
 import { operate, operateJson } from "../../support/operator.ts";
+import { orderTopics } from "../../support/order-domain.ts";
 import { newOrder } from "../../support/orders.ts";
 
 /** A build of so many at a slow pace outlasts a few commands of an operator, also on a busy machine. */

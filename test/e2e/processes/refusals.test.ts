@@ -3,6 +3,7 @@
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { domains } from "../../../internal/domains.ts";
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { ConfigResourceTypes, Kafka } from "../../../internal/log/kafka/kafkajs.ts";
 import { createGrpcClient, type GrpcClient } from "../../support/grpc-client.ts";
@@ -31,10 +32,12 @@ describe.skipIf(kafkaSource?.kind !== "program")("a process that a broker refuse
   it("ends with the topic and the fix as its last line when a right was taken away, and goes on when it is back", async () => {
     const { brokers } = secure.kafka;
     const rights = ["handler", "service"].flatMap((user) =>
-      [AclResourceTypes.TOPIC, AclResourceTypes.GROUP, AclResourceTypes.TRANSACTIONAL_ID].map((resourceType) => ({
-        ...acl(user, resourceType, "orders"),
-        resourcePatternType: ResourcePatternTypes.PREFIXED,
-      })),
+      domains.flatMap(({ name }) =>
+        [AclResourceTypes.TOPIC, AclResourceTypes.GROUP, AclResourceTypes.TRANSACTIONAL_ID].map((resourceType) => ({
+          ...acl(user, resourceType, name),
+          resourcePatternType: ResourcePatternTypes.PREFIXED,
+        })),
+      ),
     );
     await administer(brokers, (admin) => admin.createAcls({ acl: rights }));
     const asUser = (user: string) => ({

@@ -6,6 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { domains } from "../../../internal/domains.ts";
 import { CommandStage } from "../../../internal/gen/headwater/cqrs/v1/command_pb.ts";
 import { OrderCommandService } from "../../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { Kafka } from "../../../internal/log/kafka/kafkajs.ts";
@@ -191,13 +192,15 @@ const operationTypes = {
   DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
 } as const;
 
-/** The table of ACLs. */
+/** The table of ACLs, for every domain. */
 function readRights(): readonly Right[] {
   const text = readFileSync(join(root, "docs", "production.md"), "utf8");
   const row = /^\| `(?<process>[\w-]+)` \| (?<resource>topic|group|transactional id) \| `(?<name>\S+)` \| (?<operations>[\w, ]+) \|$/gm;
-  return [...text.matchAll(row)].map(({ groups }) => {
+  return [...text.matchAll(row)].flatMap(({ groups }) => {
     const { process = "", resource, name = "", operations = "" } = groups ?? {};
-    return { process, resource, name, operations: operations.split(", ") } as Right;
+    return domains.map((domain) => {
+      return { process, resource, name: name.replace(/^orders\b/, domain.name), operations: operations.split(", ") } as Right;
+    });
   });
 }
 

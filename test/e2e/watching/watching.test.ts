@@ -38,7 +38,7 @@ describe.each(systems)("$title", ({ isMissing, start }) => {
 
     it("shows what the caller does not have yet, and at least what he has written", async () => {
       const session = headwater.session();
-      const { orderId } = await session.createOrder(newOrder(randomUUID()));
+      const { aggregateId: orderId } = await session.createOrder(newOrder(randomUUID()));
       const { consistencyToken } = await session.placeOrder({ orderId });
       const [state] = await taken(headwater.queries.watchOrder({ orderId, afterVersion: 1, consistencyToken }), 1);
       expect(state?.order).toMatchObject({ version: 2 });
@@ -51,12 +51,12 @@ describe.each(systems)("$title", ({ isMissing, start }) => {
       const customerId = randomUUID();
       const listed = await session.createOrder({ ...newOrder(randomUUID()), customerId });
       const changes = session.watchOrders({ filter: { customerId, statuses: [OrderStatus.DRAFT] } });
-      expect(await untilTold(changes, listed.orderId)).toBe("order");
+      expect(await untilTold(changes, listed.aggregateId)).toBe("order");
       const added = await session.createOrder({ ...newOrder(randomUUID()), customerId });
       await session.createOrder({ ...newOrder(randomUUID()), customerId: "somebody else" });
-      expect(await untilTold(changes, added.orderId)).toBe("order");
-      await session.placeOrder({ orderId: added.orderId });
-      expect(await untilTold(changes, added.orderId)).toBe("leftOrderId");
+      expect(await untilTold(changes, added.aggregateId)).toBe("order");
+      await session.placeOrder({ orderId: added.aggregateId });
+      expect(await untilTold(changes, added.aggregateId)).toBe("leftOrderId");
       await changes.return();
     });
 
@@ -65,7 +65,7 @@ describe.each(systems)("$title", ({ isMissing, start }) => {
       const customerId = randomUUID();
       const filter = { customerId };
       const [first] = await taken(headwater.queries.watchOrders({ filter }), 1);
-      const { orderId } = await session.createOrder({ ...newOrder(randomUUID()), customerId });
+      const { aggregateId: orderId } = await session.createOrder({ ...newOrder(randomUUID()), customerId });
       await session.placeOrder({ orderId });
       const changes: string[] = [];
       for await (const response of headwater.queries.watchOrders({ filter, position: first?.position ?? "" })) {

@@ -13,7 +13,7 @@ import {
   PartitionPositionSchema,
 } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
-import { orderTopics } from "../../../../internal/orders/topics.ts";
+import { orderTopics } from "../../domain.ts";
 import { BackupError } from "./format.ts";
 
 export interface CheckedRecord {

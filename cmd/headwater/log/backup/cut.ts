@@ -10,7 +10,7 @@ import { lastEvent } from "../../../../internal/cqrs/event/event-lag.ts";
 import type { Log } from "../../../../internal/cqrs/log.ts";
 import { PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
 import { OrderEventSchema } from "../../../../internal/gen/headwater/orders/v1/order_event_pb.ts";
-import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";
+import { orderGroups, orderTopics } from "../../domain.ts";
 import { commandsWaiting } from "../../status/waiting.ts";
 
 const LOOK_EVERY_MS = 100;

@@ -4,7 +4,7 @@ import { createHash, type Hash } from "node:crypto";
 import { IMPORT_KEY } from "../../../../internal/cqrs/command/take-over.ts";
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
 import { presentRecords } from "../../../../internal/cqrs/present-records.ts";
-import { orderTopics } from "../../../../internal/orders/topics.ts";
+import { orderTopics } from "../../domain.ts";
 import { exportedTopics } from "./format.ts";
 
 type DigestedRecord = Pick<NewRecord, "topic" | "partition" | "key" | "value" | "headers">;

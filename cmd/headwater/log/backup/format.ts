@@ -5,7 +5,7 @@
 
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { NewRecord, Retention } from "../../../../internal/cqrs/log.ts";
-import { orderTopics } from "../../../../internal/orders/topics.ts";
+import { orderTopics } from "../../domain.ts";
 
 /** Raised when a file can no longer be read by an older program. */
 const VERSION = 1;

@@ -8,8 +8,7 @@ import { encodePosition, IMPORT_KEY, POSITION_KEY } from "../../../../internal/c
 import type { Log, NewRecord } from "../../../../internal/cqrs/log.ts";
 import { recordBytes } from "../../../../internal/cqrs/record-bytes.ts";
 import { AggregateSnapshotSchema, PartitionPositionSchema } from "../../../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { orderDomain } from "../../../../internal/orders/order-domain.ts";
-import { orderGroups, orderTopics } from "../../../../internal/orders/topics.ts";
+import { orderDomain, orderGroups, orderTopics } from "../../domain.ts";
 import { Digests } from "./digests.ts";
 import { type RecordLine, recordFromLine } from "./format.ts";
 

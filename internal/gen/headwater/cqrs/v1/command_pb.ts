@@ -2,7 +2,21 @@
 // @generated from file headwater/cqrs/v1/command.proto (package headwater.cqrs.v1, syntax proto3)
 /* eslint-disable */
 
-// The types of the runtime: how any command is sent, recorded and answered, whatever the domain.
+// How any command is sent and answered, whatever the domain. This is all that a client needs.
+//
+// Metadata that every service takes:
+//   idempotency-key   Stands in for a missing command_id, so that a retry of gRPC itself sends the same command. A UUID
+//                     is taken as it is; any other text of at most 255 characters becomes a UUID together with the
+//                     method. For calls with one command only: Execute refuses it.
+//   headwater-token   A consistency token; may be repeated. The service reads those of its own events and answers the
+//                     others unchanged. All tokens of a call together have at most 6 KiB.
+//   headwater-actor   Who sends the command, for the history: a name of at most 128 characters, percent-encoded UTF-8.
+//   traceparent, tracestate   The W3C trace context; events carry it on.
+//
+// Metadata that every service answers with, after the message of a call that has one:
+//   headwater-token   What to send from now on instead of the tokens that were sent with the call.
+//   headwater-latest-event-at   How fresh the answer of a query is; see the query services.
+//   grpc-retry-pushback-ms   Beside google.rpc.RetryInfo, with the same delay: gRPC's own retries keep to it.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,7 +29,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/command.proto.
  */
 export const file_headwater_cqrs_v1_command: GenFile = /*@__PURE__*/
-  fileDesc("Ch9oZWFkd2F0ZXIvY3Fycy92MS9jb21tYW5kLnByb3RvEhFoZWFkd2F0ZXIuY3Fycy52MSL3AgoOQ29tbWFuZE9wdGlvbnMSHwoKY29tbWFuZF9pZBgBIAEoCUILukgI2AEBcgOwAQESJgoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoBUIHukgEGgIoAEgAiAEBEjsKCHdhaXRfZm9yGAMgASgOMh8uaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZFN0YWdlQgi6SAWCAQIQARIdCgV2aWV3cxgEIAMoCUIOukgLkgEIECAiBHICGEASIwoRY29uc2lzdGVuY3lfdG9rZW4YBSABKAlCCLpIBXIDGIAgEkQKC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEITukgQsgENMgsIgIPW4vf/////ARIgCg5jb3JyZWxhdGlvbl9pZBgHIAEoCUIIukgFcgMYgAESHgoMY2F1c2F0aW9uX2lkGAggASgJQgi6SAVyAxiAAUITChFfZXhwZWN0ZWRfdmVyc2lvbiLxAgoPQ29tbWFuZE1ldGFkYXRhEhIKCmNvbW1hbmRfaWQYASABKAkSFAoMYWdncmVnYXRlX2lkGAIgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAyABKAVIAIgBARIvCgthY2NlcHRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWFjdG9yGAYgASgJEhYKDmNvcnJlbGF0aW9uX2lkGAcgASgJEhQKDGNhdXNhdGlvbl9pZBgIIAEoCRITCgtmaW5nZXJwcmludBgJIAEoDBIQCghyZXBseV90bxgKIAEoCRISCgpyZXF1ZXN0X2lkGAsgASgJEhYKDnNjaGVtYV92ZXJzaW9uGAwgASgFEg4KBnN0cmVhbRgNIAEoCUITChFfZXhwZWN0ZWRfdmVyc2lvbiK+AQoOQ29tbWFuZE91dGNvbWUSEgoKY29tbWFuZF9pZBgBIAEoCRITCgtmaW5nZXJwcmludBgCIAEoDBIPCgd2ZXJzaW9uGAMgASgFEhAKCHNlcXVlbmNlGAQgASgDEi8KC2FjY2VwdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCglyZWplY3Rpb24YBiABKAsyHC5oZWFkd2F0ZXIuY3Fycy52MS5SZWplY3Rpb24imwEKCVJlamVjdGlvbhIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRI8CghtZXRhZGF0YRgDIAMoCzIqLmhlYWR3YXRlci5jcXJzLnYxLlJlamVjdGlvbi5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKRAQoMQ29tbWFuZFJlcGx5EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIcmVwbHlfdG8YAiABKAkSFAoMYWdncmVnYXRlX2lkGAMgASgJEhEKCXBhcnRpdGlvbhgEIAEoBRIyCgdvdXRjb21lGAUgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE91dGNvbWUiUQoMVmlld1Byb2dyZXNzEgwKBHZpZXcYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg4KBnN0cmVhbRgEIAEoCSqBAQoMQ29tbWFuZFN0YWdlEh0KGUNPTU1BTkRfU1RBR0VfVU5TUEVDSUZJRUQQABIaChZDT01NQU5EX1NUQUdFX0FDQ0VQVEVEEAESGQoVQ09NTUFORF9TVEFHRV9ERUNJREVEEAISGwoXQ09NTUFORF9TVEFHRV9QUk9KRUNURUQQA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9oZWFkd2F0ZXIvY3Fycy92MS9jb21tYW5kLnByb3RvEhFoZWFkd2F0ZXIuY3Fycy52MSL3AgoOQ29tbWFuZE9wdGlvbnMSHwoKY29tbWFuZF9pZBgBIAEoCUILukgI2AEBcgOwAQESJgoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoBUIHukgEGgIoAEgAiAEBEjsKCHdhaXRfZm9yGAMgASgOMh8uaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZFN0YWdlQgi6SAWCAQIQARIdCgV2aWV3cxgEIAMoCUIOukgLkgEIECAiBHICGEASIwoRY29uc2lzdGVuY3lfdG9rZW4YBSABKAlCCLpIBXIDGIAgEkQKC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEITukgQsgENMgsIgIPW4vf/////ARIgCg5jb3JyZWxhdGlvbl9pZBgHIAEoCUIIukgFcgMYgAESHgoMY2F1c2F0aW9uX2lkGAggASgJQgi6SAVyAxiAAUITChFfZXhwZWN0ZWRfdmVyc2lvbiLXAQoHUmVjZWlwdBIUCgxhZ2dyZWdhdGVfaWQYASABKAkSEgoKY29tbWFuZF9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgFEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAQgASgJEi4KBXN0YWdlGAUgASgOMh8uaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZFN0YWdlEi8KC2FjY2VwdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1wZW5kaW5nX3ZpZXdzGAcgAygJIpsBCglSZWplY3Rpb24SDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSPAoIbWV0YWRhdGEYAyADKAsyKi5oZWFkd2F0ZXIuY3Fycy52MS5SZWplY3Rpb24uTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqgQEKDENvbW1hbmRTdGFnZRIdChlDT01NQU5EX1NUQUdFX1VOU1BFQ0lGSUVEEAASGgoWQ09NTUFORF9TVEFHRV9BQ0NFUFRFRBABEhkKFUNPTU1BTkRfU1RBR0VfREVDSURFRBACEhsKF0NPTU1BTkRfU1RBR0VfUFJPSkVDVEVEEANCMgoRaGVhZHdhdGVyLmNxcnMudjFQAVobaGVhZHdhdGVyL2dvL2NxcnMvdjE7Y3Fyc3YxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * What a caller may say about any command beside its facts. All of it is optional.
@@ -91,176 +105,78 @@ export const CommandOptionsSchema: GenMessage<CommandOptions> = /*@__PURE__*/
   messageDesc(file_headwater_cqrs_v1_command, 0);
 
 /**
- * What the write side stamps on every command that it accepts.
+ * A command was accepted.
  *
- * @generated from message headwater.cqrs.v1.CommandMetadata
+ * @generated from message headwater.cqrs.v1.Receipt
  */
-export type CommandMetadata = Message<"headwater.cqrs.v1.CommandMetadata"> & {
+export type Receipt = Message<"headwater.cqrs.v1.Receipt"> & {
   /**
-   * The idempotency key.
+   * The aggregate that decided, such as the order.
    *
-   * @generated from field: string command_id = 1;
-   */
-  commandId: string;
-
-  /**
-   * The aggregate that decides.
-   *
-   * @generated from field: string aggregate_id = 2;
+   * @generated from field: string aggregate_id = 1;
    */
   aggregateId: string;
 
   /**
-   * The version that the caller expects the aggregate to be at.
+   * The command.
    *
-   * @generated from field: optional int32 expected_version = 3;
-   */
-  expectedVersion?: number | undefined;
-
-  /**
-   * When the server accepted it.
-   *
-   * @generated from field: google.protobuf.Timestamp accepted_at = 4;
-   */
-  acceptedAt?: Timestamp | undefined;
-
-  /**
-   * When it happened, by the caller's word; the time of acceptance if he said nothing.
-   *
-   * @generated from field: google.protobuf.Timestamp occurred_at = 5;
-   */
-  occurredAt?: Timestamp | undefined;
-
-  /**
-   * Who sent it.
-   *
-   * @generated from field: string actor = 6;
-   */
-  actor: string;
-
-  /**
-   * The business transaction that it belongs to.
-   *
-   * @generated from field: string correlation_id = 7;
-   */
-  correlationId: string;
-
-  /**
-   * What caused it.
-   *
-   * @generated from field: string causation_id = 8;
-   */
-  causationId: string;
-
-  /**
-   * A hash of the command's facts: the same command_id with another fingerprint is a conflict.
-   *
-   * @generated from field: bytes fingerprint = 9;
-   */
-  fingerprint: Uint8Array;
-
-  /**
-   * The command-service instance that waits for the answer.
-   *
-   * @generated from field: string reply_to = 10;
-   */
-  replyTo: string;
-
-  /**
-   * One attempt of one caller: the answer carries it back.
-   *
-   * @generated from field: string request_id = 11;
-   */
-  requestId: string;
-
-  /**
-   * The version of the domain's command schema that the command was written in, from 1. A command
-   * handler that only knows older versions does not decide it: it would drop what it does not know.
-   *
-   * @generated from field: int32 schema_version = 12;
-   */
-  schemaVersion: number;
-
-  /**
-   * The stream of events that it was accepted for, named by the id of the events topic. A command
-   * that was accepted for another stream is not decided.
-   *
-   * @generated from field: string stream = 13;
-   */
-  stream: string;
-};
-
-/**
- * Describes the message headwater.cqrs.v1.CommandMetadata.
- * Use `create(CommandMetadataSchema)` to create a new message.
- */
-export const CommandMetadataSchema: GenMessage<CommandMetadata> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_command, 1);
-
-/**
- * What became of a command, kept with its aggregate so that a retry gets the first answer.
- *
- * @generated from message headwater.cqrs.v1.CommandOutcome
- */
-export type CommandOutcome = Message<"headwater.cqrs.v1.CommandOutcome"> & {
-  /**
-   * The idempotency key.
-   *
-   * @generated from field: string command_id = 1;
+   * @generated from field: string command_id = 2;
    */
   commandId: string;
 
   /**
-   * The fingerprint of the command that was decided.
-   *
-   * @generated from field: bytes fingerprint = 2;
-   */
-  fingerprint: Uint8Array;
-
-  /**
-   * The aggregate's version after the decision.
+   * The aggregate's version after the command. 0 while it is not decided.
    *
    * @generated from field: int32 version = 3;
    */
   version: number;
 
   /**
-   * The partition sequence that a reader must have applied to see everything this decision saw or wrote.
+   * Pass it to a query to read at least what this command wrote. Empty while it is not decided.
    *
-   * @generated from field: int64 sequence = 4;
+   * @generated from field: string consistency_token = 4;
    */
-  sequence: bigint;
+  consistencyToken: string;
 
   /**
-   * When the command was accepted.
+   * How far the command has come: the stage that was waited for, or an earlier one if the time ran
+   * out after the decision.
    *
-   * @generated from field: google.protobuf.Timestamp accepted_at = 5;
+   * @generated from field: headwater.cqrs.v1.CommandStage stage = 5;
+   */
+  stage: CommandStage;
+
+  /**
+   * When the server first accepted the command.
+   *
+   * @generated from field: google.protobuf.Timestamp accepted_at = 6;
    */
   acceptedAt?: Timestamp | undefined;
 
   /**
-   * Why it was refused. Absent: it was accepted.
+   * The views that do not show it yet, if PROJECTED was waited for and the time ran out. The command
+   * is decided all the same.
    *
-   * @generated from field: headwater.cqrs.v1.Rejection rejection = 6;
+   * @generated from field: repeated string pending_views = 7;
    */
-  rejection?: Rejection | undefined;
+  pendingViews: string[];
 };
 
 /**
- * Describes the message headwater.cqrs.v1.CommandOutcome.
- * Use `create(CommandOutcomeSchema)` to create a new message.
+ * Describes the message headwater.cqrs.v1.Receipt.
+ * Use `create(ReceiptSchema)` to create a new message.
  */
-export const CommandOutcomeSchema: GenMessage<CommandOutcome> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_command, 2);
+export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_command, 1);
 
 /**
- * The domain's "no".
+ * The domain's "no" to a command.
  *
  * @generated from message headwater.cqrs.v1.Rejection
  */
 export type Rejection = Message<"headwater.cqrs.v1.Rejection"> & {
   /**
-   * A stable, machine-readable reason in UPPER_SNAKE_CASE.
+   * A stable, machine-readable reason in UPPER_SNAKE_CASE. Each domain lists its own.
    *
    * @generated from field: string reason = 1;
    */
@@ -274,7 +190,7 @@ export type Rejection = Message<"headwater.cqrs.v1.Rejection"> & {
   message: string;
 
   /**
-   * Facts that belong to the reason, such as the current version.
+   * Facts that belong to the reason, such as current_version.
    *
    * @generated from field: map<string, string> metadata = 3;
    */
@@ -286,98 +202,7 @@ export type Rejection = Message<"headwater.cqrs.v1.Rejection"> & {
  * Use `create(RejectionSchema)` to create a new message.
  */
 export const RejectionSchema: GenMessage<Rejection> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_command, 3);
-
-/**
- * The answer to one attempt of a command: a notification, sent after the decision is durable.
- *
- * @generated from message headwater.cqrs.v1.CommandReply
- */
-export type CommandReply = Message<"headwater.cqrs.v1.CommandReply"> & {
-  /**
-   * The attempt that is answered.
-   *
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
-   * The instance that waits for it.
-   *
-   * @generated from field: string reply_to = 2;
-   */
-  replyTo: string;
-
-  /**
-   * The aggregate that decided.
-   *
-   * @generated from field: string aggregate_id = 3;
-   */
-  aggregateId: string;
-
-  /**
-   * The partition of the aggregate.
-   *
-   * @generated from field: int32 partition = 4;
-   */
-  partition: number;
-
-  /**
-   * The outcome. Absent for an inquiry after a command that was never decided.
-   *
-   * @generated from field: headwater.cqrs.v1.CommandOutcome outcome = 5;
-   */
-  outcome?: CommandOutcome | undefined;
-};
-
-/**
- * Describes the message headwater.cqrs.v1.CommandReply.
- * Use `create(CommandReplySchema)` to create a new message.
- */
-export const CommandReplySchema: GenMessage<CommandReply> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_command, 4);
-
-/**
- * How far a view has come in a partition: a notification, sent after the documents are written.
- *
- * @generated from message headwater.cqrs.v1.ViewProgress
- */
-export type ViewProgress = Message<"headwater.cqrs.v1.ViewProgress"> & {
-  /**
-   * The view's name.
-   *
-   * @generated from field: string view = 1;
-   */
-  view: string;
-
-  /**
-   * The partition.
-   *
-   * @generated from field: int32 partition = 2;
-   */
-  partition: number;
-
-  /**
-   * The partition sequence up to which its documents are complete.
-   *
-   * @generated from field: int64 sequence = 3;
-   */
-  sequence: bigint;
-
-  /**
-   * The stream that the sequence counts: the id of its events topic.
-   *
-   * @generated from field: string stream = 4;
-   */
-  stream: string;
-};
-
-/**
- * Describes the message headwater.cqrs.v1.ViewProgress.
- * Use `create(ViewProgressSchema)` to create a new message.
- */
-export const ViewProgressSchema: GenMessage<ViewProgress> = /*@__PURE__*/
-  messageDesc(file_headwater_cqrs_v1_command, 5);
+  messageDesc(file_headwater_cqrs_v1_command, 2);
 
 /**
  * How far a command has come. A later stage includes the earlier ones.

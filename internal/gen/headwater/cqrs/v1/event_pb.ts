@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/event.proto.
  */
 export const file_headwater_cqrs_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9ldmVudC5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEipQIKDUV2ZW50TWV0YWRhdGESEAoIZXZlbnRfaWQYASABKAkSFAoMYWdncmVnYXRlX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAUSEAoIc2VxdWVuY2UYBCABKAMSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3JlY29yZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21tYW5kX2lkGAcgASgJEg0KBWFjdG9yGAggASgJEhYKDmNvcnJlbGF0aW9uX2lkGAkgASgJEhQKDGNhdXNhdGlvbl9pZBgKIAEoCRIWCg5zY2hlbWFfdmVyc2lvbhgLIAEoBWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9ldmVudC5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEipQIKDUV2ZW50TWV0YWRhdGESEAoIZXZlbnRfaWQYASABKAkSFAoMYWdncmVnYXRlX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAUSEAoIc2VxdWVuY2UYBCABKAMSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3JlY29yZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21tYW5kX2lkGAcgASgJEg0KBWFjdG9yGAggASgJEhYKDmNvcnJlbGF0aW9uX2lkGAkgASgJEhQKDGNhdXNhdGlvbl9pZBgKIAEoCRIWCg5zY2hlbWFfdmVyc2lvbhgLIAEoBUIyChFoZWFkd2F0ZXIuY3Fycy52MVABWhtoZWFkd2F0ZXIvZ28vY3Fycy92MTtjcXJzdjFiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * What every event carries beside its facts.
@@ -93,6 +93,8 @@ export type EventMetadata = Message<"headwater.cqrs.v1.EventMetadata"> & {
   /**
    * The version of the schema that this message has, from 1. In the log it is the one that the event was written in; a service that answers
    * with an older event brings it to today's.
+   *
+   * Kept free: 12 principal, 13 tenant.
    *
    * @generated from field: int32 schema_version = 11;
    */

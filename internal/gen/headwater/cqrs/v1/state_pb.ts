@@ -6,15 +6,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { CommandOutcome } from "./command_pb.ts";
-import { file_headwater_cqrs_v1_command } from "./command_pb.ts";
+import type { CommandOutcome } from "./record_pb.ts";
+import { file_headwater_cqrs_v1_record } from "./record_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file headwater/cqrs/v1/state.proto.
  */
 export const file_headwater_cqrs_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEi3wEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEhYKDnNjaGVtYV92ZXJzaW9uGAUgASgFEg4KBnN0cmVhbRgGIAEoCRISCgpmaXJzdF9wYWdlGAcgASgFEhEKCW5leHRfcGFnZRgIIAEoBRIzCghvdXRjb21lcxgPIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIlgKC091dGNvbWVQYWdlEhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIzCghvdXRjb21lcxgCIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIqIBChFQYXJ0aXRpb25Qb3NpdGlvbhITCgtuZXh0X29mZnNldBgBIAEoAxIQCghzZXF1ZW5jZRgCIAEoAxIOCgZ3cml0ZXIYAyABKAkSDgoGc3RyZWFtGAQgASgJEhkKEWNvbW1hbmRzX3RvcGljX2lkGAUgASgJEhIKCnBhcnRpdGlvbnMYBiABKAUSFwoPbGFzdF9jb21tYW5kX21zGAcgASgDIqYBCgpEZWFkTGV0dGVyEg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoBRIOCgZvZmZzZXQYAyABKAMSCwoDa2V5GAQgASgJEg0KBXZhbHVlGAUgASgMEg0KBWVycm9yGAYgASgJEjsKCnJlc29sdXRpb24YByABKAsyJy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyUmVzb2x1dGlvbiLCAQoURGVhZExldHRlclJlc29sdXRpb24SEQoJbGV0dGVyX2lkGAEgASgJEjMKBmFjdGlvbhgCIAEoDjIjLmhlYWR3YXRlci5jcXJzLnYxLkRlYWRMZXR0ZXJBY3Rpb24SDQoFYWN0b3IYAyABKAkSLwoLcmVzb2x2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRISCgpjb21tYW5kX2lkGAYgASgJKnYKEERlYWRMZXR0ZXJBY3Rpb24SIgoeREVBRF9MRVRURVJfQUNUSU9OX1VOU1BFQ0lGSUVEEAASHgoaREVBRF9MRVRURVJfQUNUSU9OX1JFVFJJRUQQARIeChpERUFEX0xFVFRFUl9BQ1RJT05fU0tJUFBFRBACYgZwcm90bzM", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_command]);
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS9zdGF0ZS5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEi3wEKEUFnZ3JlZ2F0ZVNuYXBzaG90EhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEhAKCHNlcXVlbmNlGAMgASgDEg0KBXN0YXRlGAQgASgMEhYKDnNjaGVtYV92ZXJzaW9uGAUgASgFEg4KBnN0cmVhbRgGIAEoCRISCgpmaXJzdF9wYWdlGAcgASgFEhEKCW5leHRfcGFnZRgIIAEoBRIzCghvdXRjb21lcxgPIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIlgKC091dGNvbWVQYWdlEhQKDGFnZ3JlZ2F0ZV9pZBgBIAEoCRIzCghvdXRjb21lcxgCIAMoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPdXRjb21lIqIBChFQYXJ0aXRpb25Qb3NpdGlvbhITCgtuZXh0X29mZnNldBgBIAEoAxIQCghzZXF1ZW5jZRgCIAEoAxIOCgZ3cml0ZXIYAyABKAkSDgoGc3RyZWFtGAQgASgJEhkKEWNvbW1hbmRzX3RvcGljX2lkGAUgASgJEhIKCnBhcnRpdGlvbnMYBiABKAUSFwoPbGFzdF9jb21tYW5kX21zGAcgASgDIqYBCgpEZWFkTGV0dGVyEg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoBRIOCgZvZmZzZXQYAyABKAMSCwoDa2V5GAQgASgJEg0KBXZhbHVlGAUgASgMEg0KBWVycm9yGAYgASgJEjsKCnJlc29sdXRpb24YByABKAsyJy5oZWFkd2F0ZXIuY3Fycy52MS5EZWFkTGV0dGVyUmVzb2x1dGlvbiLCAQoURGVhZExldHRlclJlc29sdXRpb24SEQoJbGV0dGVyX2lkGAEgASgJEjMKBmFjdGlvbhgCIAEoDjIjLmhlYWR3YXRlci5jcXJzLnYxLkRlYWRMZXR0ZXJBY3Rpb24SDQoFYWN0b3IYAyABKAkSLwoLcmVzb2x2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRISCgpjb21tYW5kX2lkGAYgASgJKnYKEERlYWRMZXR0ZXJBY3Rpb24SIgoeREVBRF9MRVRURVJfQUNUSU9OX1VOU1BFQ0lGSUVEEAASHgoaREVBRF9MRVRURVJfQUNUSU9OX1JFVFJJRUQQARIeChpERUFEX0xFVFRFUl9BQ1RJT05fU0tJUFBFRBACQjIKEWhlYWR3YXRlci5jcXJzLnYxUAFaG2hlYWR3YXRlci9nby9jcXJzL3YxO2NxcnN2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_headwater_cqrs_v1_record]);
 
 /**
  * An aggregate as the write side keeps it: one record per aggregate in the state topic, written together with its events.
@@ -82,6 +82,8 @@ export type AggregateSnapshot = Message<"headwater.cqrs.v1.AggregateSnapshot"> &
 
   /**
    * The latest outcomes, oldest first; bounded.
+   *
+   * Kept free: 9 timers, 10 parked inputs, 11 sealed.
    *
    * @generated from field: repeated headwater.cqrs.v1.CommandOutcome outcomes = 15;
    */
@@ -239,6 +241,8 @@ export type DeadLetter = Message<"headwater.cqrs.v1.DeadLetter"> & {
   /**
    * What an operator did about the letter that the resolution names. Absent in the letter itself. The value is empty where this is set; topic,
    * partition, offset and key are the letter's.
+   *
+   * Kept free: 8 principal, 9 tenant.
    *
    * @generated from field: headwater.cqrs.v1.DeadLetterResolution resolution = 7;
    */

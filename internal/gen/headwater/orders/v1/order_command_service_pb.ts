@@ -5,11 +5,9 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Status } from "../../../google/rpc/status_pb.ts";
 import { file_google_rpc_status } from "../../../google/rpc/status_pb.ts";
-import type { CommandMetadata, CommandOptions, CommandStage } from "../../cqrs/v1/command_pb.ts";
+import type { CommandOptions, Receipt, Rejection } from "../../cqrs/v1/command_pb.ts";
 import { file_headwater_cqrs_v1_command } from "../../cqrs/v1/command_pb.ts";
 import type { Address, Line, LineQuantity, Money } from "./order_pb.ts";
 import { file_headwater_orders_v1_order } from "./order_pb.ts";
@@ -19,105 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/orders/v1/order_command_service.proto.
  */
 export const file_headwater_orders_v1_order_command_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci9oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX2NvbW1hbmRfc2VydmljZS5wcm90bxITaGVhZHdhdGVyLm9yZGVycy52MSLTAQoHUmVjZWlwdBIQCghvcmRlcl9pZBgBIAEoCRISCgpjb21tYW5kX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAUSGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkSLgoFc3RhZ2UYBSABKA4yHy5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kU3RhZ2USLwoLYWNjZXB0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXBlbmRpbmdfdmlld3MYByADKAki0QEKEENvbW1hbmRSZWplY3Rpb24SNAoGcmVhc29uGAEgASgOMiQuaGVhZHdhdGVyLm9yZGVycy52MS5SZWplY3Rpb25SZWFzb24SDwoHbWVzc2FnZRgCIAEoCRJFCghtZXRhZGF0YRgDIAMoCzIzLmhlYWR3YXRlci5vcmRlcnMudjEuQ29tbWFuZFJlamVjdGlvbi5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK5BgoMT3JkZXJDb21tYW5kEj8KDGNyZWF0ZV9vcmRlchgBIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXF1ZXN0SAASNwoIYWRkX2xpbmUYAiABKAsyIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXF1ZXN0SAASTgoUY2hhbmdlX2xpbmVfcXVhbnRpdHkYAyABKAsyLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3RIABI9CgtyZW1vdmVfbGluZRgEIAEoCzImLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlcXVlc3RIABJOChRzZXRfc2hpcHBpbmdfYWRkcmVzcxgFIAEoCzIuLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVxdWVzdEgAEj0KC3BsYWNlX29yZGVyGAYgASgLMiYuaGVhZHdhdGVyLm9yZGVycy52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEkMKDnJlY29yZF9wYXltZW50GAcgASgLMikuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVxdWVzdEgAEjsKCnNoaXBfb3JkZXIYCCABKAsyJS5oZWFkd2F0ZXIub3JkZXJzLnYxLlNoaXBPcmRlclJlcXVlc3RIABJBCg1kZWxpdmVyX29yZGVyGAkgASgLMiguaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXF1ZXN0SAASPwoMY2FuY2VsX29yZGVyGAogASgLMicuaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlcXVlc3RIABI/CgxyZXR1cm5faXRlbXMYCyABKAsyJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVxdWVzdEgAEj8KDHJlZnVuZF9vcmRlchgMIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXF1ZXN0SABCCQoHY29tbWFuZCJ+ChJPcmRlckNvbW1hbmRSZWNvcmQSNAoIbWV0YWRhdGEYASABKAsyIi5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kTWV0YWRhdGESMgoHY29tbWFuZBgCIAEoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuT3JkZXJDb21tYW5kIkwKDkV4ZWN1dGVSZXF1ZXN0EjoKB2NvbW1hbmQYASABKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLk9yZGVyQ29tbWFuZEIGukgDyAEBIpgBCg9FeGVjdXRlUmVzcG9uc2USEgoKY29tbWFuZF9pZBgBIAEoCRIQCghvcmRlcl9pZBgCIAEoCRIvCgdyZWNlaXB0GAMgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0SAASJAoGc3RhdHVzGAQgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQidQoYR2V0Q29tbWFuZE91dGNvbWVSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIcCgpjb21tYW5kX2lkGAIgASgJQgi6SAVyA7ABASKTAQoZR2V0Q29tbWFuZE91dGNvbWVSZXNwb25zZRIvCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0SAASOgoJcmVqZWN0aW9uGAIgASgLMiUuaGVhZHdhdGVyLm9yZGVycy52MS5Db21tYW5kUmVqZWN0aW9uSABCCQoHb3V0Y29tZSK9AgoSQ3JlYXRlT3JkZXJSZXF1ZXN0Ej4KCG9yZGVyX2lkGAEgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSHAoLY3VzdG9tZXJfaWQYAyABKAlCB7pIBHICGEASKAoNY3VycmVuY3lfY29kZRgEIAEoCUIRukgOcgwyCl5bQS1aXXszfSQSMwoFbGluZXMYBSADKAsyGS5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpbmVCCbpIBpIBAxDoBxI2ChBzaGlwcGluZ19hZGRyZXNzGAYgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5BZGRyZXNzIkQKE0NyZWF0ZU9yZGVyUmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCKyAQoOQWRkTGluZVJlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxIvCgRsaW5lGAMgASgLMhkuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lQga6SAPIAQEiQAoPQWRkTGluZVJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQixwEKGUNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxIaCgdsaW5lX2lkGAMgASgJQgm6SAZyBBABGCQSHQoIcXVhbnRpdHkYBCABKAVCC7pICBoGGMCEPSgBIksKGkNoYW5nZUxpbmVRdWFudGl0eVJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQioAEKEVJlbW92ZUxpbmVSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSGgoHbGluZV9pZBgDIAEoCUIJukgGcgQQARgkIkMKElJlbW92ZUxpbmVSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0IswBChlTZXRTaGlwcGluZ0FkZHJlc3NSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSPgoQc2hpcHBpbmdfYWRkcmVzcxgDIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuQWRkcmVzc0IGukgDyAEBIksKGlNldFNoaXBwaW5nQWRkcmVzc1Jlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQihAEKEVBsYWNlT3JkZXJSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMiQwoSUGxhY2VPcmRlclJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQi2AIKFFJlY29yZFBheW1lbnRSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSQAoKcGF5bWVudF9pZBgDIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSdAoGYW1vdW50GAQgASgLMhouaGVhZHdhdGVyLm9yZGVycy52MS5Nb25leUJIukhFugE/Cg9hbW91bnQucG9zaXRpdmUSFm11c3QgYmUgbW9yZSB0aGFuIHplcm8aFHRoaXMubWlub3JfdW5pdHMgPiAwyAEBEhcKBm1ldGhvZBgFIAEoCUIHukgEcgIYICJGChVSZWNvcmRQYXltZW50UmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCK/AgoQU2hpcE9yZGVyUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEkEKC3NoaXBtZW50X2lkGAMgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBI7CgVsaW5lcxgEIAMoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuTGluZVF1YW50aXR5Qgm6SAaSAQMQ6AcSGAoHY2FycmllchgFIAEoCUIHukgEcgIYQBIgCg90cmFja2luZ19udW1iZXIYBiABKAlCB7pIBHICGEAiQgoRU2hpcE9yZGVyUmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCKkAQoTRGVsaXZlck9yZGVyUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhwKC3NoaXBtZW50X2lkGAMgASgJQge6SARyAhhAIkUKFERlbGl2ZXJPcmRlclJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQinwEKEkNhbmNlbE9yZGVyUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAIiRAoTQ2FuY2VsT3JkZXJSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0Ip8CChJSZXR1cm5JdGVtc1JlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxI/CglyZXR1cm5faWQYAyABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEj0KBWxpbmVzGAQgAygLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lUXVhbnRpdHlCC7pICJIBBQgBEOgHEhgKBnJlYXNvbhgFIAEoCUIIukgFcgMYgAIiRAoTUmV0dXJuSXRlbXNSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0ItYCChJSZWZ1bmRPcmRlclJlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxI/CglyZWZ1bmRfaWQYAyABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEnQKBmFtb3VudBgEIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuTW9uZXlCSLpIRboBPwoPYW1vdW50LnBvc2l0aXZlEhZtdXN0IGJlIG1vcmUgdGhhbiB6ZXJvGhR0aGlzLm1pbm9yX3VuaXRzID4gMMgBARIYCgZyZWFzb24YBSABKAlCCLpIBXIDGIACIkQKE1JlZnVuZE9yZGVyUmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCr8CgoPUmVqZWN0aW9uUmVhc29uEiAKHFJFSkVDVElPTl9SRUFTT05fVU5TUEVDSUZJRUQQABIkCiBSRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9GT1VORBABEikKJVJFSkVDVElPTl9SRUFTT05fT1JERVJfQUxSRUFEWV9FWElTVFMQAhIlCiFSRUpFQ1RJT05fUkVBU09OX1ZFUlNJT05fTUlTTUFUQ0gQAxImCiJSRUpFQ1RJT05fUkVBU09OX0NPTU1BTkRfSURfUkVVU0VEEAQSJAogUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfRFJBRlQQBRIgChxSRUpFQ1RJT05fUkVBU09OX09SREVSX0VNUFRZEAYSJAogUkVKRUNUSU9OX1JFQVNPTl9BRERSRVNTX01JU1NJTkcQBxIjCh9SRUpFQ1RJT05fUkVBU09OX0xJTkVfTk9UX0ZPVU5EEAgSKAokUkVKRUNUSU9OX1JFQVNPTl9MSU5FX0FMUkVBRFlfRVhJU1RTEAkSIwofUkVKRUNUSU9OX1JFQVNPTl9UT09fTUFOWV9MSU5FUxAKEiYKIlJFSkVDVElPTl9SRUFTT05fQ1VSUkVOQ1lfTUlTTUFUQ0gQCxIlCiFSRUpFQ1RJT05fUkVBU09OX0FNT1VOVF9UT09fTEFSR0UQDBIlCiFSRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9QTEFDRUQQDRIkCiBSRUpFQ1RJT05fUkVBU09OX09SREVSX0NBTkNFTExFRBAOEicKI1JFSkVDVElPTl9SRUFTT05fT1JERVJfQUxSRUFEWV9QQUlEEA8SLAooUkVKRUNUSU9OX1JFQVNPTl9QQVlNRU5UX0VYQ0VFRFNfQkFMQU5DRRAQEi0KKVJFSkVDVElPTl9SRUFTT05fUEFZTUVOVF9BTFJFQURZX1JFQ09SREVEEBESIwofUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfUEFJRBASEiQKIFJFSkVDVElPTl9SRUFTT05fTk9USElOR19UT19TSElQEBMSLworUkVKRUNUSU9OX1JFQVNPTl9RVUFOVElUWV9FWENFRURTX1JFTUFJTklORxAUEiwKKFJFSkVDVElPTl9SRUFTT05fU0hJUE1FTlRfQUxSRUFEWV9FWElTVFMQFRInCiNSRUpFQ1RJT05fUkVBU09OX1NISVBNRU5UX05PVF9GT1VORBAWEicKI1JFSkVDVElPTl9SRUFTT05fTk9USElOR19UT19ERUxJVkVSEBcSKgomUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9BTFJFQURZX1NISVBQRUQQGBIoCiRSRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9ERUxJVkVSRUQQGRIqCiZSRUpFQ1RJT05fUkVBU09OX1JFVFVSTl9BTFJFQURZX0VYSVNUUxAaEiYKIlJFSkVDVElPTl9SRUFTT05fTk9USElOR19UT19SRUZVTkQQGxIuCipSRUpFQ1RJT05fUkVBU09OX1JFRlVORF9FWENFRURTX1JFRlVOREFCTEUQHBIsCihSRUpFQ1RJT05fUkVBU09OX1JFRlVORF9BTFJFQURZX1JFQ09SREVEEB0SKgomUkVKRUNUSU9OX1JFQVNPTl9DT01NQU5EX05PVF9ERUNPREFCTEUQHhIlCiFSRUpFQ1RJT05fUkVBU09OX1RPT19NQU5ZX0VOVFJJRVMQHxIkCiBSRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfQ09NTUFORBAgEiYKIlJFSkVDVElPTl9SRUFTT05fQ09NTUFORF9UT09fTEFSR0UQITKWCwoTT3JkZXJDb21tYW5kU2VydmljZRJgCgtDcmVhdGVPcmRlchInLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5DcmVhdGVPcmRlclJlc3BvbnNlElQKB0FkZExpbmUSIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXF1ZXN0GiQuaGVhZHdhdGVyLm9yZGVycy52MS5BZGRMaW5lUmVzcG9uc2USdQoSQ2hhbmdlTGluZVF1YW50aXR5Ei4uaGVhZHdhdGVyLm9yZGVycy52MS5DaGFuZ2VMaW5lUXVhbnRpdHlSZXF1ZXN0Gi8uaGVhZHdhdGVyLm9yZGVycy52MS5DaGFuZ2VMaW5lUXVhbnRpdHlSZXNwb25zZRJdCgpSZW1vdmVMaW5lEiYuaGVhZHdhdGVyLm9yZGVycy52MS5SZW1vdmVMaW5lUmVxdWVzdBonLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlc3BvbnNlEnUKElNldFNoaXBwaW5nQWRkcmVzcxIuLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVxdWVzdBovLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVzcG9uc2USXQoKUGxhY2VPcmRlchImLmhlYWR3YXRlci5vcmRlcnMudjEuUGxhY2VPcmRlclJlcXVlc3QaJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlBsYWNlT3JkZXJSZXNwb25zZRJmCg1SZWNvcmRQYXltZW50EikuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVxdWVzdBoqLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjb3JkUGF5bWVudFJlc3BvbnNlEloKCVNoaXBPcmRlchIlLmhlYWR3YXRlci5vcmRlcnMudjEuU2hpcE9yZGVyUmVxdWVzdBomLmhlYWR3YXRlci5vcmRlcnMudjEuU2hpcE9yZGVyUmVzcG9uc2USYwoMRGVsaXZlck9yZGVyEiguaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXF1ZXN0GikuaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXNwb25zZRJgCgtDYW5jZWxPcmRlchInLmhlYWR3YXRlci5vcmRlcnMudjEuQ2FuY2VsT3JkZXJSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlc3BvbnNlEmAKC1JldHVybkl0ZW1zEicuaGVhZHdhdGVyLm9yZGVycy52MS5SZXR1cm5JdGVtc1JlcXVlc3QaKC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVzcG9uc2USYAoLUmVmdW5kT3JkZXISJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlZnVuZE9yZGVyUmVxdWVzdBooLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXNwb25zZRJYCgdFeGVjdXRlEiMuaGVhZHdhdGVyLm9yZGVycy52MS5FeGVjdXRlUmVxdWVzdBokLmhlYWR3YXRlci5vcmRlcnMudjEuRXhlY3V0ZVJlc3BvbnNlKAEwARJyChFHZXRDb21tYW5kT3V0Y29tZRItLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q29tbWFuZE91dGNvbWVSZXF1ZXN0Gi4uaGVhZHdhdGVyLm9yZGVycy52MS5HZXRDb21tYW5kT3V0Y29tZVJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_google_rpc_status, file_headwater_cqrs_v1_command, file_headwater_orders_v1_order]);
-
-/**
- * A command was accepted.
- *
- * @generated from message headwater.orders.v1.Receipt
- */
-export type Receipt = Message<"headwater.orders.v1.Receipt"> & {
-  /**
-   * The order.
-   *
-   * @generated from field: string order_id = 1;
-   */
-  orderId: string;
-
-  /**
-   * The command.
-   *
-   * @generated from field: string command_id = 2;
-   */
-  commandId: string;
-
-  /**
-   * The order's version after the command. 0 while it is not decided.
-   *
-   * @generated from field: int32 version = 3;
-   */
-  version: number;
-
-  /**
-   * Pass it to a query to read at least what this command wrote. Empty while it is not decided.
-   *
-   * @generated from field: string consistency_token = 4;
-   */
-  consistencyToken: string;
-
-  /**
-   * How far the command has come: the stage that was waited for, or an earlier one if the time ran out after the decision.
-   *
-   * @generated from field: headwater.cqrs.v1.CommandStage stage = 5;
-   */
-  stage: CommandStage;
-
-  /**
-   * When the server first accepted the command.
-   *
-   * @generated from field: google.protobuf.Timestamp accepted_at = 6;
-   */
-  acceptedAt?: Timestamp | undefined;
-
-  /**
-   * The views that do not show it yet, if PROJECTED was waited for and the time ran out. The command is decided all the same.
-   *
-   * @generated from field: repeated string pending_views = 7;
-   */
-  pendingViews: string[];
-};
-
-/**
- * Describes the message headwater.orders.v1.Receipt.
- * Use `create(ReceiptSchema)` to create a new message.
- */
-export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 0);
-
-/**
- * The domain's "no" to a command.
- *
- * @generated from message headwater.orders.v1.CommandRejection
- */
-export type CommandRejection = Message<"headwater.orders.v1.CommandRejection"> & {
-  /**
-   * Why.
-   *
-   * @generated from field: headwater.orders.v1.RejectionReason reason = 1;
-   */
-  reason: RejectionReason;
-
-  /**
-   * A sentence for people.
-   *
-   * @generated from field: string message = 2;
-   */
-  message: string;
-
-  /**
-   * Facts that belong to the reason, such as current_version.
-   *
-   * @generated from field: map<string, string> metadata = 3;
-   */
-  metadata: { [key: string]: string };
-};
-
-/**
- * Describes the message headwater.orders.v1.CommandRejection.
- * Use `create(CommandRejectionSchema)` to create a new message.
- */
-export const CommandRejectionSchema: GenMessage<CommandRejection> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 1);
+  fileDesc("Ci9oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX2NvbW1hbmRfc2VydmljZS5wcm90bxITaGVhZHdhdGVyLm9yZGVycy52MSK5BgoMT3JkZXJDb21tYW5kEj8KDGNyZWF0ZV9vcmRlchgBIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXF1ZXN0SAASNwoIYWRkX2xpbmUYAiABKAsyIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXF1ZXN0SAASTgoUY2hhbmdlX2xpbmVfcXVhbnRpdHkYAyABKAsyLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3RIABI9CgtyZW1vdmVfbGluZRgEIAEoCzImLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlcXVlc3RIABJOChRzZXRfc2hpcHBpbmdfYWRkcmVzcxgFIAEoCzIuLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVxdWVzdEgAEj0KC3BsYWNlX29yZGVyGAYgASgLMiYuaGVhZHdhdGVyLm9yZGVycy52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEkMKDnJlY29yZF9wYXltZW50GAcgASgLMikuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVxdWVzdEgAEjsKCnNoaXBfb3JkZXIYCCABKAsyJS5oZWFkd2F0ZXIub3JkZXJzLnYxLlNoaXBPcmRlclJlcXVlc3RIABJBCg1kZWxpdmVyX29yZGVyGAkgASgLMiguaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXF1ZXN0SAASPwoMY2FuY2VsX29yZGVyGAogASgLMicuaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlcXVlc3RIABI/CgxyZXR1cm5faXRlbXMYCyABKAsyJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVxdWVzdEgAEj8KDHJlZnVuZF9vcmRlchgMIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXF1ZXN0SABCCQoHY29tbWFuZCJMCg5FeGVjdXRlUmVxdWVzdBI6Cgdjb21tYW5kGAEgASgLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckNvbW1hbmRCBrpIA8gBASKaAQoPRXhlY3V0ZVJlc3BvbnNlEhIKCmNvbW1hbmRfaWQYASABKAkSFAoMYWdncmVnYXRlX2lkGAIgASgJEi0KB3JlY2VpcHQYAyABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0SAASJAoGc3RhdHVzGAQgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQidQoYR2V0Q29tbWFuZE91dGNvbWVSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIcCgpjb21tYW5kX2lkGAIgASgJQgi6SAVyA7ABASKIAQoZR2V0Q29tbWFuZE91dGNvbWVSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdEgAEjEKCXJlamVjdGlvbhgCIAEoCzIcLmhlYWR3YXRlci5jcXJzLnYxLlJlamVjdGlvbkgAQgkKB291dGNvbWUivQIKEkNyZWF0ZU9yZGVyUmVxdWVzdBI+CghvcmRlcl9pZBgBIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhwKC2N1c3RvbWVyX2lkGAMgASgJQge6SARyAhhAEigKDWN1cnJlbmN5X2NvZGUYBCABKAlCEbpIDnIMMgpeW0EtWl17M30kEjMKBWxpbmVzGAUgAygLMhkuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lQgm6SAaSAQMQ6AcSNgoQc2hpcHBpbmdfYWRkcmVzcxgGIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuQWRkcmVzcyJCChNDcmVhdGVPcmRlclJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0IrIBCg5BZGRMaW5lUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEi8KBGxpbmUYAyABKAsyGS5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpbmVCBrpIA8gBASI+Cg9BZGRMaW5lUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQixwEKGUNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxIaCgdsaW5lX2lkGAMgASgJQgm6SAZyBBABGCQSHQoIcXVhbnRpdHkYBCABKAVCC7pICBoGGMCEPSgBIkkKGkNoYW5nZUxpbmVRdWFudGl0eVJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0IqABChFSZW1vdmVMaW5lUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhoKB2xpbmVfaWQYAyABKAlCCbpIBnIEEAEYJCJBChJSZW1vdmVMaW5lUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQizAEKGVNldFNoaXBwaW5nQWRkcmVzc1JlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxI+ChBzaGlwcGluZ19hZGRyZXNzGAMgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5BZGRyZXNzQga6SAPIAQEiSQoaU2V0U2hpcHBpbmdBZGRyZXNzUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQihAEKEVBsYWNlT3JkZXJSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMiQQoSUGxhY2VPcmRlclJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0ItgCChRSZWNvcmRQYXltZW50UmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEkAKCnBheW1lbnRfaWQYAyABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEnQKBmFtb3VudBgEIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuTW9uZXlCSLpIRboBPwoPYW1vdW50LnBvc2l0aXZlEhZtdXN0IGJlIG1vcmUgdGhhbiB6ZXJvGhR0aGlzLm1pbm9yX3VuaXRzID4gMMgBARIXCgZtZXRob2QYBSABKAlCB7pIBHICGCAiRAoVUmVjb3JkUGF5bWVudFJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0Ir8CChBTaGlwT3JkZXJSZXF1ZXN0EjsKCG9yZGVyX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fOi1dezAsNjN9JBIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSQQoLc2hpcG1lbnRfaWQYAyABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjsKBWxpbmVzGAQgAygLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lUXVhbnRpdHlCCbpIBpIBAxDoBxIYCgdjYXJyaWVyGAUgASgJQge6SARyAhhAEiAKD3RyYWNraW5nX251bWJlchgGIAEoCUIHukgEcgIYQCJAChFTaGlwT3JkZXJSZXNwb25zZRIrCgdyZWNlaXB0GAEgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdCKkAQoTRGVsaXZlck9yZGVyUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhwKC3NoaXBtZW50X2lkGAMgASgJQge6SARyAhhAIkMKFERlbGl2ZXJPcmRlclJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0Ip8BChJDYW5jZWxPcmRlclJlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIACIkIKE0NhbmNlbE9yZGVyUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQinwIKElJldHVybkl0ZW1zUmVxdWVzdBI7CghvcmRlcl9pZBgBIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEj8KCXJldHVybl9pZBgDIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXzotXXswLDYzfSQSPQoFbGluZXMYBCADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpbmVRdWFudGl0eUILukgIkgEFCAEQ6AcSGAoGcmVhc29uGAUgASgJQgi6SAVyAxiAAiJCChNSZXR1cm5JdGVtc1Jlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0ItYCChJSZWZ1bmRPcmRlclJlcXVlc3QSOwoIb3JkZXJfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxI/CglyZWZ1bmRfaWQYAyABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll86LV17MCw2M30kEnQKBmFtb3VudBgEIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuTW9uZXlCSLpIRboBPwoPYW1vdW50LnBvc2l0aXZlEhZtdXN0IGJlIG1vcmUgdGhhbiB6ZXJvGhR0aGlzLm1pbm9yX3VuaXRzID4gMMgBARIYCgZyZWFzb24YBSABKAlCCLpIBXIDGIACIkIKE1JlZnVuZE9yZGVyUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQq2QkKD1JlamVjdGlvblJlYXNvbhIgChxSRUpFQ1RJT05fUkVBU09OX1VOU1BFQ0lGSUVEEAASJAogUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfRk9VTkQQARIpCiVSRUpFQ1RJT05fUkVBU09OX09SREVSX0FMUkVBRFlfRVhJU1RTEAISJAogUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfRFJBRlQQAxIgChxSRUpFQ1RJT05fUkVBU09OX09SREVSX0VNUFRZEAQSJAogUkVKRUNUSU9OX1JFQVNPTl9BRERSRVNTX01JU1NJTkcQBRIjCh9SRUpFQ1RJT05fUkVBU09OX0xJTkVfTk9UX0ZPVU5EEAYSKAokUkVKRUNUSU9OX1JFQVNPTl9MSU5FX0FMUkVBRFlfRVhJU1RTEAcSIwofUkVKRUNUSU9OX1JFQVNPTl9UT09fTUFOWV9MSU5FUxAIEiYKIlJFSkVDVElPTl9SRUFTT05fQ1VSUkVOQ1lfTUlTTUFUQ0gQCRIlCiFSRUpFQ1RJT05fUkVBU09OX0FNT1VOVF9UT09fTEFSR0UQChIlCiFSRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9QTEFDRUQQCxIkCiBSRUpFQ1RJT05fUkVBU09OX09SREVSX0NBTkNFTExFRBAMEicKI1JFSkVDVElPTl9SRUFTT05fT1JERVJfQUxSRUFEWV9QQUlEEA0SLAooUkVKRUNUSU9OX1JFQVNPTl9QQVlNRU5UX0VYQ0VFRFNfQkFMQU5DRRAOEi0KKVJFSkVDVElPTl9SRUFTT05fUEFZTUVOVF9BTFJFQURZX1JFQ09SREVEEA8SIwofUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfUEFJRBAQEiQKIFJFSkVDVElPTl9SRUFTT05fTk9USElOR19UT19TSElQEBESLworUkVKRUNUSU9OX1JFQVNPTl9RVUFOVElUWV9FWENFRURTX1JFTUFJTklORxASEiwKKFJFSkVDVElPTl9SRUFTT05fU0hJUE1FTlRfQUxSRUFEWV9FWElTVFMQExInCiNSRUpFQ1RJT05fUkVBU09OX1NISVBNRU5UX05PVF9GT1VORBAUEicKI1JFSkVDVElPTl9SRUFTT05fTk9USElOR19UT19ERUxJVkVSEBUSKgomUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9BTFJFQURZX1NISVBQRUQQFhIoCiRSRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9ERUxJVkVSRUQQFxIqCiZSRUpFQ1RJT05fUkVBU09OX1JFVFVSTl9BTFJFQURZX0VYSVNUUxAYEiYKIlJFSkVDVElPTl9SRUFTT05fTk9USElOR19UT19SRUZVTkQQGRIuCipSRUpFQ1RJT05fUkVBU09OX1JFRlVORF9FWENFRURTX1JFRlVOREFCTEUQGhIsCihSRUpFQ1RJT05fUkVBU09OX1JFRlVORF9BTFJFQURZX1JFQ09SREVEEBsSJQohUkVKRUNUSU9OX1JFQVNPTl9UT09fTUFOWV9FTlRSSUVTEBwSJAogUkVKRUNUSU9OX1JFQVNPTl9JTlZBTElEX0NPTU1BTkQQHTKbCwoTT3JkZXJDb21tYW5kU2VydmljZRJgCgtDcmVhdGVPcmRlchInLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5DcmVhdGVPcmRlclJlc3BvbnNlElQKB0FkZExpbmUSIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXF1ZXN0GiQuaGVhZHdhdGVyLm9yZGVycy52MS5BZGRMaW5lUmVzcG9uc2USdQoSQ2hhbmdlTGluZVF1YW50aXR5Ei4uaGVhZHdhdGVyLm9yZGVycy52MS5DaGFuZ2VMaW5lUXVhbnRpdHlSZXF1ZXN0Gi8uaGVhZHdhdGVyLm9yZGVycy52MS5DaGFuZ2VMaW5lUXVhbnRpdHlSZXNwb25zZRJdCgpSZW1vdmVMaW5lEiYuaGVhZHdhdGVyLm9yZGVycy52MS5SZW1vdmVMaW5lUmVxdWVzdBonLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlc3BvbnNlEnUKElNldFNoaXBwaW5nQWRkcmVzcxIuLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVxdWVzdBovLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVzcG9uc2USXQoKUGxhY2VPcmRlchImLmhlYWR3YXRlci5vcmRlcnMudjEuUGxhY2VPcmRlclJlcXVlc3QaJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlBsYWNlT3JkZXJSZXNwb25zZRJmCg1SZWNvcmRQYXltZW50EikuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVxdWVzdBoqLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjb3JkUGF5bWVudFJlc3BvbnNlEloKCVNoaXBPcmRlchIlLmhlYWR3YXRlci5vcmRlcnMudjEuU2hpcE9yZGVyUmVxdWVzdBomLmhlYWR3YXRlci5vcmRlcnMudjEuU2hpcE9yZGVyUmVzcG9uc2USYwoMRGVsaXZlck9yZGVyEiguaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXF1ZXN0GikuaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXNwb25zZRJgCgtDYW5jZWxPcmRlchInLmhlYWR3YXRlci5vcmRlcnMudjEuQ2FuY2VsT3JkZXJSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlc3BvbnNlEmAKC1JldHVybkl0ZW1zEicuaGVhZHdhdGVyLm9yZGVycy52MS5SZXR1cm5JdGVtc1JlcXVlc3QaKC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVzcG9uc2USYAoLUmVmdW5kT3JkZXISJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlZnVuZE9yZGVyUmVxdWVzdBooLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXNwb25zZRJYCgdFeGVjdXRlEiMuaGVhZHdhdGVyLm9yZGVycy52MS5FeGVjdXRlUmVxdWVzdBokLmhlYWR3YXRlci5vcmRlcnMudjEuRXhlY3V0ZVJlc3BvbnNlKAEwARJ3ChFHZXRDb21tYW5kT3V0Y29tZRItLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q29tbWFuZE91dGNvbWVSZXF1ZXN0Gi4uaGVhZHdhdGVyLm9yZGVycy52MS5HZXRDb21tYW5kT3V0Y29tZVJlc3BvbnNlIgOQAgFCOAoTaGVhZHdhdGVyLm9yZGVycy52MVABWh9oZWFkd2F0ZXIvZ28vb3JkZXJzL3YxO29yZGVyc3YxYgZwcm90bzM", [file_buf_validate_validate, file_google_rpc_status, file_headwater_cqrs_v1_command, file_headwater_orders_v1_order]);
 
 /**
  * Any command.
@@ -234,35 +134,7 @@ export type OrderCommand = Message<"headwater.orders.v1.OrderCommand"> & {
  * Use `create(OrderCommandSchema)` to create a new message.
  */
 export const OrderCommandSchema: GenMessage<OrderCommand> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 2);
-
-/**
- * The value of every record of the topic orders.commands.v1.
- *
- * @generated from message headwater.orders.v1.OrderCommandRecord
- */
-export type OrderCommandRecord = Message<"headwater.orders.v1.OrderCommandRecord"> & {
-  /**
-   * What the write side stamped on it.
-   *
-   * @generated from field: headwater.cqrs.v1.CommandMetadata metadata = 1;
-   */
-  metadata?: CommandMetadata | undefined;
-
-  /**
-   * The command, without its options. Absent: an inquiry after the outcome of metadata.command_id.
-   *
-   * @generated from field: headwater.orders.v1.OrderCommand command = 2;
-   */
-  command?: OrderCommand | undefined;
-};
-
-/**
- * Describes the message headwater.orders.v1.OrderCommandRecord.
- * Use `create(OrderCommandRecordSchema)` to create a new message.
- */
-export const OrderCommandRecordSchema: GenMessage<OrderCommandRecord> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 3);
+  messageDesc(file_headwater_orders_v1_order_command_service, 0);
 
 /**
  * A command on a stream.
@@ -283,7 +155,7 @@ export type ExecuteRequest = Message<"headwater.orders.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 4);
+  messageDesc(file_headwater_orders_v1_order_command_service, 1);
 
 /**
  * What became of a command on a stream.
@@ -299,11 +171,11 @@ export type ExecuteResponse = Message<"headwater.orders.v1.ExecuteResponse"> & {
   commandId: string;
 
   /**
-   * The order.
+   * The aggregate that it was for: the order.
    *
-   * @generated from field: string order_id = 2;
+   * @generated from field: string aggregate_id = 2;
    */
-  orderId: string;
+  aggregateId: string;
 
   /**
    * What became of it.
@@ -314,7 +186,7 @@ export type ExecuteResponse = Message<"headwater.orders.v1.ExecuteResponse"> & {
     /**
      * It was accepted.
      *
-     * @generated from field: headwater.orders.v1.Receipt receipt = 3;
+     * @generated from field: headwater.cqrs.v1.Receipt receipt = 3;
      */
     value: Receipt;
     case: "receipt";
@@ -334,7 +206,7 @@ export type ExecuteResponse = Message<"headwater.orders.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 5);
+  messageDesc(file_headwater_orders_v1_order_command_service, 2);
 
 /**
  * Asks what became of a command.
@@ -362,7 +234,7 @@ export type GetCommandOutcomeRequest = Message<"headwater.orders.v1.GetCommandOu
  * Use `create(GetCommandOutcomeRequestSchema)` to create a new message.
  */
 export const GetCommandOutcomeRequestSchema: GenMessage<GetCommandOutcomeRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 6);
+  messageDesc(file_headwater_orders_v1_order_command_service, 3);
 
 /**
  * What became of a command.
@@ -379,7 +251,7 @@ export type GetCommandOutcomeResponse = Message<"headwater.orders.v1.GetCommandO
     /**
      * It was accepted.
      *
-     * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+     * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
      */
     value: Receipt;
     case: "receipt";
@@ -387,9 +259,9 @@ export type GetCommandOutcomeResponse = Message<"headwater.orders.v1.GetCommandO
     /**
      * It was refused.
      *
-     * @generated from field: headwater.orders.v1.CommandRejection rejection = 2;
+     * @generated from field: headwater.cqrs.v1.Rejection rejection = 2;
      */
-    value: CommandRejection;
+    value: Rejection;
     case: "rejection";
   } | { case: undefined; value?: undefined };
 };
@@ -399,7 +271,7 @@ export type GetCommandOutcomeResponse = Message<"headwater.orders.v1.GetCommandO
  * Use `create(GetCommandOutcomeResponseSchema)` to create a new message.
  */
 export const GetCommandOutcomeResponseSchema: GenMessage<GetCommandOutcomeResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 7);
+  messageDesc(file_headwater_orders_v1_order_command_service, 4);
 
 /**
  * Begins an order, as a draft.
@@ -455,7 +327,7 @@ export type CreateOrderRequest = Message<"headwater.orders.v1.CreateOrderRequest
  * Use `create(CreateOrderRequestSchema)` to create a new message.
  */
 export const CreateOrderRequestSchema: GenMessage<CreateOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 8);
+  messageDesc(file_headwater_orders_v1_order_command_service, 5);
 
 /**
  * CreateOrder was accepted.
@@ -466,7 +338,7 @@ export type CreateOrderResponse = Message<"headwater.orders.v1.CreateOrderRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -476,7 +348,7 @@ export type CreateOrderResponse = Message<"headwater.orders.v1.CreateOrderRespon
  * Use `create(CreateOrderResponseSchema)` to create a new message.
  */
 export const CreateOrderResponseSchema: GenMessage<CreateOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 9);
+  messageDesc(file_headwater_orders_v1_order_command_service, 6);
 
 /**
  * Adds a line to a draft.
@@ -511,7 +383,7 @@ export type AddLineRequest = Message<"headwater.orders.v1.AddLineRequest"> & {
  * Use `create(AddLineRequestSchema)` to create a new message.
  */
 export const AddLineRequestSchema: GenMessage<AddLineRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 10);
+  messageDesc(file_headwater_orders_v1_order_command_service, 7);
 
 /**
  * AddLine was accepted.
@@ -522,7 +394,7 @@ export type AddLineResponse = Message<"headwater.orders.v1.AddLineResponse"> & {
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -532,7 +404,7 @@ export type AddLineResponse = Message<"headwater.orders.v1.AddLineResponse"> & {
  * Use `create(AddLineResponseSchema)` to create a new message.
  */
 export const AddLineResponseSchema: GenMessage<AddLineResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 11);
+  messageDesc(file_headwater_orders_v1_order_command_service, 8);
 
 /**
  * Changes the quantity of a draft's line.
@@ -574,7 +446,7 @@ export type ChangeLineQuantityRequest = Message<"headwater.orders.v1.ChangeLineQ
  * Use `create(ChangeLineQuantityRequestSchema)` to create a new message.
  */
 export const ChangeLineQuantityRequestSchema: GenMessage<ChangeLineQuantityRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 12);
+  messageDesc(file_headwater_orders_v1_order_command_service, 9);
 
 /**
  * ChangeLineQuantity was accepted.
@@ -585,7 +457,7 @@ export type ChangeLineQuantityResponse = Message<"headwater.orders.v1.ChangeLine
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -595,7 +467,7 @@ export type ChangeLineQuantityResponse = Message<"headwater.orders.v1.ChangeLine
  * Use `create(ChangeLineQuantityResponseSchema)` to create a new message.
  */
 export const ChangeLineQuantityResponseSchema: GenMessage<ChangeLineQuantityResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 13);
+  messageDesc(file_headwater_orders_v1_order_command_service, 10);
 
 /**
  * Takes a line out of a draft.
@@ -630,7 +502,7 @@ export type RemoveLineRequest = Message<"headwater.orders.v1.RemoveLineRequest">
  * Use `create(RemoveLineRequestSchema)` to create a new message.
  */
 export const RemoveLineRequestSchema: GenMessage<RemoveLineRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 14);
+  messageDesc(file_headwater_orders_v1_order_command_service, 11);
 
 /**
  * RemoveLine was accepted.
@@ -641,7 +513,7 @@ export type RemoveLineResponse = Message<"headwater.orders.v1.RemoveLineResponse
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -651,7 +523,7 @@ export type RemoveLineResponse = Message<"headwater.orders.v1.RemoveLineResponse
  * Use `create(RemoveLineResponseSchema)` to create a new message.
  */
 export const RemoveLineResponseSchema: GenMessage<RemoveLineResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 15);
+  messageDesc(file_headwater_orders_v1_order_command_service, 12);
 
 /**
  * Sets the address of an order that has not been shipped.
@@ -686,7 +558,7 @@ export type SetShippingAddressRequest = Message<"headwater.orders.v1.SetShipping
  * Use `create(SetShippingAddressRequestSchema)` to create a new message.
  */
 export const SetShippingAddressRequestSchema: GenMessage<SetShippingAddressRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 16);
+  messageDesc(file_headwater_orders_v1_order_command_service, 13);
 
 /**
  * SetShippingAddress was accepted.
@@ -697,7 +569,7 @@ export type SetShippingAddressResponse = Message<"headwater.orders.v1.SetShippin
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -707,7 +579,7 @@ export type SetShippingAddressResponse = Message<"headwater.orders.v1.SetShippin
  * Use `create(SetShippingAddressResponseSchema)` to create a new message.
  */
 export const SetShippingAddressResponseSchema: GenMessage<SetShippingAddressResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 17);
+  messageDesc(file_headwater_orders_v1_order_command_service, 14);
 
 /**
  * Places a draft: its content is fixed from then on, and payment is due.
@@ -735,7 +607,7 @@ export type PlaceOrderRequest = Message<"headwater.orders.v1.PlaceOrderRequest">
  * Use `create(PlaceOrderRequestSchema)` to create a new message.
  */
 export const PlaceOrderRequestSchema: GenMessage<PlaceOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 18);
+  messageDesc(file_headwater_orders_v1_order_command_service, 15);
 
 /**
  * PlaceOrder was accepted.
@@ -746,7 +618,7 @@ export type PlaceOrderResponse = Message<"headwater.orders.v1.PlaceOrderResponse
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -756,7 +628,7 @@ export type PlaceOrderResponse = Message<"headwater.orders.v1.PlaceOrderResponse
  * Use `create(PlaceOrderResponseSchema)` to create a new message.
  */
 export const PlaceOrderResponseSchema: GenMessage<PlaceOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 19);
+  messageDesc(file_headwater_orders_v1_order_command_service, 16);
 
 /**
  * Records a payment. The order is paid when its payments cover the total; more than the total is refused.
@@ -805,7 +677,7 @@ export type RecordPaymentRequest = Message<"headwater.orders.v1.RecordPaymentReq
  * Use `create(RecordPaymentRequestSchema)` to create a new message.
  */
 export const RecordPaymentRequestSchema: GenMessage<RecordPaymentRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 20);
+  messageDesc(file_headwater_orders_v1_order_command_service, 17);
 
 /**
  * RecordPayment was accepted.
@@ -816,7 +688,7 @@ export type RecordPaymentResponse = Message<"headwater.orders.v1.RecordPaymentRe
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -826,7 +698,7 @@ export type RecordPaymentResponse = Message<"headwater.orders.v1.RecordPaymentRe
  * Use `create(RecordPaymentResponseSchema)` to create a new message.
  */
 export const RecordPaymentResponseSchema: GenMessage<RecordPaymentResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 21);
+  messageDesc(file_headwater_orders_v1_order_command_service, 18);
 
 /**
  * Ships a paid order, whole or in part.
@@ -882,7 +754,7 @@ export type ShipOrderRequest = Message<"headwater.orders.v1.ShipOrderRequest"> &
  * Use `create(ShipOrderRequestSchema)` to create a new message.
  */
 export const ShipOrderRequestSchema: GenMessage<ShipOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 22);
+  messageDesc(file_headwater_orders_v1_order_command_service, 19);
 
 /**
  * ShipOrder was accepted.
@@ -893,7 +765,7 @@ export type ShipOrderResponse = Message<"headwater.orders.v1.ShipOrderResponse">
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -903,7 +775,7 @@ export type ShipOrderResponse = Message<"headwater.orders.v1.ShipOrderResponse">
  * Use `create(ShipOrderResponseSchema)` to create a new message.
  */
 export const ShipOrderResponseSchema: GenMessage<ShipOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 23);
+  messageDesc(file_headwater_orders_v1_order_command_service, 20);
 
 /**
  * Records that a shipment, or all of them, arrived.
@@ -938,7 +810,7 @@ export type DeliverOrderRequest = Message<"headwater.orders.v1.DeliverOrderReque
  * Use `create(DeliverOrderRequestSchema)` to create a new message.
  */
 export const DeliverOrderRequestSchema: GenMessage<DeliverOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 24);
+  messageDesc(file_headwater_orders_v1_order_command_service, 21);
 
 /**
  * DeliverOrder was accepted.
@@ -949,7 +821,7 @@ export type DeliverOrderResponse = Message<"headwater.orders.v1.DeliverOrderResp
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -959,7 +831,7 @@ export type DeliverOrderResponse = Message<"headwater.orders.v1.DeliverOrderResp
  * Use `create(DeliverOrderResponseSchema)` to create a new message.
  */
 export const DeliverOrderResponseSchema: GenMessage<DeliverOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 25);
+  messageDesc(file_headwater_orders_v1_order_command_service, 22);
 
 /**
  * Cancels an order of which nothing has been shipped.
@@ -994,7 +866,7 @@ export type CancelOrderRequest = Message<"headwater.orders.v1.CancelOrderRequest
  * Use `create(CancelOrderRequestSchema)` to create a new message.
  */
 export const CancelOrderRequestSchema: GenMessage<CancelOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 26);
+  messageDesc(file_headwater_orders_v1_order_command_service, 23);
 
 /**
  * CancelOrder was accepted.
@@ -1005,7 +877,7 @@ export type CancelOrderResponse = Message<"headwater.orders.v1.CancelOrderRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -1015,7 +887,7 @@ export type CancelOrderResponse = Message<"headwater.orders.v1.CancelOrderRespon
  * Use `create(CancelOrderResponseSchema)` to create a new message.
  */
 export const CancelOrderResponseSchema: GenMessage<CancelOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 27);
+  messageDesc(file_headwater_orders_v1_order_command_service, 24);
 
 /**
  * Takes delivered items back.
@@ -1064,7 +936,7 @@ export type ReturnItemsRequest = Message<"headwater.orders.v1.ReturnItemsRequest
  * Use `create(ReturnItemsRequestSchema)` to create a new message.
  */
 export const ReturnItemsRequestSchema: GenMessage<ReturnItemsRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 28);
+  messageDesc(file_headwater_orders_v1_order_command_service, 25);
 
 /**
  * ReturnItems was accepted.
@@ -1075,7 +947,7 @@ export type ReturnItemsResponse = Message<"headwater.orders.v1.ReturnItemsRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -1085,7 +957,7 @@ export type ReturnItemsResponse = Message<"headwater.orders.v1.ReturnItemsRespon
  * Use `create(ReturnItemsResponseSchema)` to create a new message.
  */
 export const ReturnItemsResponseSchema: GenMessage<ReturnItemsResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 29);
+  messageDesc(file_headwater_orders_v1_order_command_service, 26);
 
 /**
  * Pays money back: what was paid for a cancelled order, or the value of what was returned.
@@ -1134,7 +1006,7 @@ export type RefundOrderRequest = Message<"headwater.orders.v1.RefundOrderRequest
  * Use `create(RefundOrderRequestSchema)` to create a new message.
  */
 export const RefundOrderRequestSchema: GenMessage<RefundOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 30);
+  messageDesc(file_headwater_orders_v1_order_command_service, 27);
 
 /**
  * RefundOrder was accepted.
@@ -1145,7 +1017,7 @@ export type RefundOrderResponse = Message<"headwater.orders.v1.RefundOrderRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -1155,10 +1027,11 @@ export type RefundOrderResponse = Message<"headwater.orders.v1.RefundOrderRespon
  * Use `create(RefundOrderResponseSchema)` to create a new message.
  */
 export const RefundOrderResponseSchema: GenMessage<RefundOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 31);
+  messageDesc(file_headwater_orders_v1_order_command_service, 28);
 
 /**
- * Why a command was refused. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never change their meaning.
+ * Why an order refuses a command. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never
+ * change their meaning. headwater.cqrs.v1.ErrorReason has those that do not depend on the domain.
  *
  * @generated from enum headwater.orders.v1.RejectionReason
  */
@@ -1185,226 +1058,198 @@ export const RejectionReason = {
   ORDER_ALREADY_EXISTS: 2,
 
   /**
-   * The order is not at expected_version; current_version in the metadata tells where it is.
-   *
-   * @generated from enum value: REJECTION_REASON_VERSION_MISMATCH = 3;
-   */
-  VERSION_MISMATCH: 3,
-
-  /**
-   * The command_id was used before for a command with other facts.
-   *
-   * @generated from enum value: REJECTION_REASON_COMMAND_ID_REUSED = 4;
-   */
-  COMMAND_ID_REUSED: 4,
-
-  /**
    * The order's content is fixed: it has been placed or cancelled.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DRAFT = 5;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DRAFT = 3;
    */
-  ORDER_NOT_DRAFT: 5,
+  ORDER_NOT_DRAFT: 3,
 
   /**
    * An order without lines cannot be placed.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_EMPTY = 6;
+   * @generated from enum value: REJECTION_REASON_ORDER_EMPTY = 4;
    */
-  ORDER_EMPTY: 6,
+  ORDER_EMPTY: 4,
 
   /**
    * An order without a shipping address cannot be placed.
    *
-   * @generated from enum value: REJECTION_REASON_ADDRESS_MISSING = 7;
+   * @generated from enum value: REJECTION_REASON_ADDRESS_MISSING = 5;
    */
-  ADDRESS_MISSING: 7,
+  ADDRESS_MISSING: 5,
 
   /**
    * The order has no such line.
    *
-   * @generated from enum value: REJECTION_REASON_LINE_NOT_FOUND = 8;
+   * @generated from enum value: REJECTION_REASON_LINE_NOT_FOUND = 6;
    */
-  LINE_NOT_FOUND: 8,
+  LINE_NOT_FOUND: 6,
 
   /**
    * The order has a line with this id already.
    *
-   * @generated from enum value: REJECTION_REASON_LINE_ALREADY_EXISTS = 9;
+   * @generated from enum value: REJECTION_REASON_LINE_ALREADY_EXISTS = 7;
    */
-  LINE_ALREADY_EXISTS: 9,
+  LINE_ALREADY_EXISTS: 7,
 
   /**
    * The order would have more lines than allowed.
    *
-   * @generated from enum value: REJECTION_REASON_TOO_MANY_LINES = 10;
+   * @generated from enum value: REJECTION_REASON_TOO_MANY_LINES = 8;
    */
-  TOO_MANY_LINES: 10,
+  TOO_MANY_LINES: 8,
 
   /**
    * An amount is in another currency than the order.
    *
-   * @generated from enum value: REJECTION_REASON_CURRENCY_MISMATCH = 11;
+   * @generated from enum value: REJECTION_REASON_CURRENCY_MISMATCH = 9;
    */
-  CURRENCY_MISMATCH: 11,
+  CURRENCY_MISMATCH: 9,
 
   /**
    * The order's total would be larger than allowed.
    *
-   * @generated from enum value: REJECTION_REASON_AMOUNT_TOO_LARGE = 12;
+   * @generated from enum value: REJECTION_REASON_AMOUNT_TOO_LARGE = 10;
    */
-  AMOUNT_TOO_LARGE: 12,
+  AMOUNT_TOO_LARGE: 10,
 
   /**
    * The order has not been placed.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PLACED = 13;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PLACED = 11;
    */
-  ORDER_NOT_PLACED: 13,
+  ORDER_NOT_PLACED: 11,
 
   /**
    * The order has been cancelled.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_CANCELLED = 14;
+   * @generated from enum value: REJECTION_REASON_ORDER_CANCELLED = 12;
    */
-  ORDER_CANCELLED: 14,
+  ORDER_CANCELLED: 12,
 
   /**
    * The order is paid; nothing is due.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_PAID = 15;
+   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_PAID = 13;
    */
-  ORDER_ALREADY_PAID: 15,
+  ORDER_ALREADY_PAID: 13,
 
   /**
    * The payment is larger than what is due.
    *
-   * @generated from enum value: REJECTION_REASON_PAYMENT_EXCEEDS_BALANCE = 16;
+   * @generated from enum value: REJECTION_REASON_PAYMENT_EXCEEDS_BALANCE = 14;
    */
-  PAYMENT_EXCEEDS_BALANCE: 16,
+  PAYMENT_EXCEEDS_BALANCE: 14,
 
   /**
    * A payment with this id and another amount was recorded before.
    *
-   * @generated from enum value: REJECTION_REASON_PAYMENT_ALREADY_RECORDED = 17;
+   * @generated from enum value: REJECTION_REASON_PAYMENT_ALREADY_RECORDED = 15;
    */
-  PAYMENT_ALREADY_RECORDED: 17,
+  PAYMENT_ALREADY_RECORDED: 15,
 
   /**
    * The payments do not cover the total.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PAID = 18;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PAID = 16;
    */
-  ORDER_NOT_PAID: 18,
+  ORDER_NOT_PAID: 16,
 
   /**
    * Everything has been shipped.
    *
-   * @generated from enum value: REJECTION_REASON_NOTHING_TO_SHIP = 19;
+   * @generated from enum value: REJECTION_REASON_NOTHING_TO_SHIP = 17;
    */
-  NOTHING_TO_SHIP: 19,
+  NOTHING_TO_SHIP: 17,
 
   /**
    * More items than remain to be shipped, or came back than were delivered.
    *
-   * @generated from enum value: REJECTION_REASON_QUANTITY_EXCEEDS_REMAINING = 20;
+   * @generated from enum value: REJECTION_REASON_QUANTITY_EXCEEDS_REMAINING = 18;
    */
-  QUANTITY_EXCEEDS_REMAINING: 20,
+  QUANTITY_EXCEEDS_REMAINING: 18,
 
   /**
    * A shipment with this id and other content exists already.
    *
-   * @generated from enum value: REJECTION_REASON_SHIPMENT_ALREADY_EXISTS = 21;
+   * @generated from enum value: REJECTION_REASON_SHIPMENT_ALREADY_EXISTS = 19;
    */
-  SHIPMENT_ALREADY_EXISTS: 21,
+  SHIPMENT_ALREADY_EXISTS: 19,
 
   /**
    * The order has no such shipment.
    *
-   * @generated from enum value: REJECTION_REASON_SHIPMENT_NOT_FOUND = 22;
+   * @generated from enum value: REJECTION_REASON_SHIPMENT_NOT_FOUND = 20;
    */
-  SHIPMENT_NOT_FOUND: 22,
+  SHIPMENT_NOT_FOUND: 20,
 
   /**
    * No shipment is under way.
    *
-   * @generated from enum value: REJECTION_REASON_NOTHING_TO_DELIVER = 23;
+   * @generated from enum value: REJECTION_REASON_NOTHING_TO_DELIVER = 21;
    */
-  NOTHING_TO_DELIVER: 23,
+  NOTHING_TO_DELIVER: 21,
 
   /**
    * Something has been shipped already.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_SHIPPED = 24;
+   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_SHIPPED = 22;
    */
-  ORDER_ALREADY_SHIPPED: 24,
+  ORDER_ALREADY_SHIPPED: 22,
 
   /**
    * Nothing of the order has been delivered.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DELIVERED = 25;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DELIVERED = 23;
    */
-  ORDER_NOT_DELIVERED: 25,
+  ORDER_NOT_DELIVERED: 23,
 
   /**
    * A return with this id and other content exists already.
    *
-   * @generated from enum value: REJECTION_REASON_RETURN_ALREADY_EXISTS = 26;
+   * @generated from enum value: REJECTION_REASON_RETURN_ALREADY_EXISTS = 24;
    */
-  RETURN_ALREADY_EXISTS: 26,
+  RETURN_ALREADY_EXISTS: 24,
 
   /**
    * Nothing is to be paid back.
    *
-   * @generated from enum value: REJECTION_REASON_NOTHING_TO_REFUND = 27;
+   * @generated from enum value: REJECTION_REASON_NOTHING_TO_REFUND = 25;
    */
-  NOTHING_TO_REFUND: 27,
+  NOTHING_TO_REFUND: 25,
 
   /**
    * The refund is larger than what is to be paid back.
    *
-   * @generated from enum value: REJECTION_REASON_REFUND_EXCEEDS_REFUNDABLE = 28;
+   * @generated from enum value: REJECTION_REASON_REFUND_EXCEEDS_REFUNDABLE = 26;
    */
-  REFUND_EXCEEDS_REFUNDABLE: 28,
+  REFUND_EXCEEDS_REFUNDABLE: 26,
 
   /**
    * A refund with this id and another amount was recorded before.
    *
-   * @generated from enum value: REJECTION_REASON_REFUND_ALREADY_RECORDED = 29;
+   * @generated from enum value: REJECTION_REASON_REFUND_ALREADY_RECORDED = 27;
    */
-  REFUND_ALREADY_RECORDED: 29,
-
-  /**
-   * The command's record could not be read or decided; an operator finds it among the dead letters.
-   *
-   * @generated from enum value: REJECTION_REASON_COMMAND_NOT_DECODABLE = 30;
-   */
-  COMMAND_NOT_DECODABLE: 30,
+  REFUND_ALREADY_RECORDED: 27,
 
   /**
    * The order would have more payments, shipments, returns or refunds than allowed.
    *
-   * @generated from enum value: REJECTION_REASON_TOO_MANY_ENTRIES = 31;
+   * @generated from enum value: REJECTION_REASON_TOO_MANY_ENTRIES = 28;
    */
-  TOO_MANY_ENTRIES: 31,
+  TOO_MANY_ENTRIES: 28,
 
   /**
    * The command makes no sense for any order: something is missing, malformed or not more than zero.
    *
-   * @generated from enum value: REJECTION_REASON_INVALID_COMMAND = 32;
+   * @generated from enum value: REJECTION_REASON_INVALID_COMMAND = 29;
    */
-  INVALID_COMMAND: 32,
-
-  /**
-   * The command, or what it would write, is larger than the log takes. It was not decided; if the log took the command itself, an operator
-   * finds it among the dead letters.
-   *
-   * @generated from enum value: REJECTION_REASON_COMMAND_TOO_LARGE = 33;
-   */
-  COMMAND_TOO_LARGE: 33,
+  INVALID_COMMAND: 29,
 } as const;
 
 /**
- * Why a command was refused. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never change their meaning.
+ * Why an order refuses a command. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never
+ * change their meaning. headwater.cqrs.v1.ErrorReason has those that do not depend on the domain.
  *
  * @generated from enum headwater.orders.v1.RejectionReason
  */
@@ -1423,7 +1268,7 @@ export const RejectionReasonSchema: GenEnum<RejectionReason> = /*@__PURE__*/
  * reason TOO_MANY_OUTCOMES, with a google.rpc.RetryInfo. Such a command was not decided.
  *
  * A command that the domain refuses is a gRPC error whose google.rpc.ErrorInfo detail has a RejectionReason (without its prefix) as reason
- * and "orders.headwater" as domain, and in its metadata the order_id, the command_id and the version that was refused.
+ * and "orders.headwater" as domain, and in its metadata the aggregate_id, the command_id and the version that was refused.
  *
  * @generated from service headwater.orders.v1.OrderCommandService
  */

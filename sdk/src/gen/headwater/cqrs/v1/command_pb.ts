@@ -2,7 +2,21 @@
 // @generated from file headwater/cqrs/v1/command.proto (package headwater.cqrs.v1, syntax proto3)
 /* eslint-disable */
 
-// The types of the runtime: how any command is sent, recorded and answered, whatever the domain.
+// How any command is sent and answered, whatever the domain. This is all that a client needs.
+//
+// Metadata that every service takes:
+//   idempotency-key   Stands in for a missing command_id, so that a retry of gRPC itself sends the same command. A UUID
+//                     is taken as it is; any other text of at most 255 characters becomes a UUID together with the
+//                     method. For calls with one command only: Execute refuses it.
+//   headwater-token   A consistency token; may be repeated. The service reads those of its own events and answers the
+//                     others unchanged. All tokens of a call together have at most 6 KiB.
+//   headwater-actor   Who sends the command, for the history: a name of at most 128 characters, percent-encoded UTF-8.
+//   traceparent, tracestate   The W3C trace context; events carry it on.
+//
+// Metadata that every service answers with, after the message of a call that has one:
+//   headwater-token   What to send from now on instead of the tokens that were sent with the call.
+//   headwater-latest-event-at   How fresh the answer of a query is; see the query services.
+//   grpc-retry-pushback-ms   Beside google.rpc.RetryInfo, with the same delay: gRPC's own retries keep to it.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -14,7 +28,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/command.proto.
  */
 export const file_headwater_cqrs_v1_command: GenFile = /*@__PURE__*/
-  fileDesc("Ch9oZWFkd2F0ZXIvY3Fycy92MS9jb21tYW5kLnByb3RvEhFoZWFkd2F0ZXIuY3Fycy52MSKUAgoOQ29tbWFuZE9wdGlvbnMSEgoKY29tbWFuZF9pZBgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgFSACIAQESMQoId2FpdF9mb3IYAyABKA4yHy5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kU3RhZ2USDQoFdmlld3MYBCADKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBSABKAkSLwoLb2NjdXJyZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmNvcnJlbGF0aW9uX2lkGAcgASgJEhQKDGNhdXNhdGlvbl9pZBgIIAEoCUITChFfZXhwZWN0ZWRfdmVyc2lvbiqBAQoMQ29tbWFuZFN0YWdlEh0KGUNPTU1BTkRfU1RBR0VfVU5TUEVDSUZJRUQQABIaChZDT01NQU5EX1NUQUdFX0FDQ0VQVEVEEAESGQoVQ09NTUFORF9TVEFHRV9ERUNJREVEEAISGwoXQ09NTUFORF9TVEFHRV9QUk9KRUNURUQQA2IGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9oZWFkd2F0ZXIvY3Fycy92MS9jb21tYW5kLnByb3RvEhFoZWFkd2F0ZXIuY3Fycy52MSKUAgoOQ29tbWFuZE9wdGlvbnMSEgoKY29tbWFuZF9pZBgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgFSACIAQESMQoId2FpdF9mb3IYAyABKA4yHy5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kU3RhZ2USDQoFdmlld3MYBCADKAkSGQoRY29uc2lzdGVuY3lfdG9rZW4YBSABKAkSLwoLb2NjdXJyZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmNvcnJlbGF0aW9uX2lkGAcgASgJEhQKDGNhdXNhdGlvbl9pZBgIIAEoCUITChFfZXhwZWN0ZWRfdmVyc2lvbiLXAQoHUmVjZWlwdBIUCgxhZ2dyZWdhdGVfaWQYASABKAkSEgoKY29tbWFuZF9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgFEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAQgASgJEi4KBXN0YWdlGAUgASgOMh8uaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZFN0YWdlEi8KC2FjY2VwdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1wZW5kaW5nX3ZpZXdzGAcgAygJIpsBCglSZWplY3Rpb24SDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSPAoIbWV0YWRhdGEYAyADKAsyKi5oZWFkd2F0ZXIuY3Fycy52MS5SZWplY3Rpb24uTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqgQEKDENvbW1hbmRTdGFnZRIdChlDT01NQU5EX1NUQUdFX1VOU1BFQ0lGSUVEEAASGgoWQ09NTUFORF9TVEFHRV9BQ0NFUFRFRBABEhkKFUNPTU1BTkRfU1RBR0VfREVDSURFRBACEhsKF0NPTU1BTkRfU1RBR0VfUFJPSkVDVEVEEANCMgoRaGVhZHdhdGVyLmNxcnMudjFQAVobaGVhZHdhdGVyL2dvL2NxcnMvdjE7Y3Fyc3YxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * What a caller may say about any command beside its facts. All of it is optional.
@@ -88,6 +102,106 @@ export type CommandOptions = Message<"headwater.cqrs.v1.CommandOptions"> & {
  */
 export const CommandOptionsSchema: GenMessage<CommandOptions> = /*@__PURE__*/
   messageDesc(file_headwater_cqrs_v1_command, 0);
+
+/**
+ * A command was accepted.
+ *
+ * @generated from message headwater.cqrs.v1.Receipt
+ */
+export type Receipt = Message<"headwater.cqrs.v1.Receipt"> & {
+  /**
+   * The aggregate that decided, such as the order.
+   *
+   * @generated from field: string aggregate_id = 1;
+   */
+  aggregateId: string;
+
+  /**
+   * The command.
+   *
+   * @generated from field: string command_id = 2;
+   */
+  commandId: string;
+
+  /**
+   * The aggregate's version after the command. 0 while it is not decided.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version: number;
+
+  /**
+   * Pass it to a query to read at least what this command wrote. Empty while it is not decided.
+   *
+   * @generated from field: string consistency_token = 4;
+   */
+  consistencyToken: string;
+
+  /**
+   * How far the command has come: the stage that was waited for, or an earlier one if the time ran
+   * out after the decision.
+   *
+   * @generated from field: headwater.cqrs.v1.CommandStage stage = 5;
+   */
+  stage: CommandStage;
+
+  /**
+   * When the server first accepted the command.
+   *
+   * @generated from field: google.protobuf.Timestamp accepted_at = 6;
+   */
+  acceptedAt?: Timestamp | undefined;
+
+  /**
+   * The views that do not show it yet, if PROJECTED was waited for and the time ran out. The command
+   * is decided all the same.
+   *
+   * @generated from field: repeated string pending_views = 7;
+   */
+  pendingViews: string[];
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.Receipt.
+ * Use `create(ReceiptSchema)` to create a new message.
+ */
+export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_command, 1);
+
+/**
+ * The domain's "no" to a command.
+ *
+ * @generated from message headwater.cqrs.v1.Rejection
+ */
+export type Rejection = Message<"headwater.cqrs.v1.Rejection"> & {
+  /**
+   * A stable, machine-readable reason in UPPER_SNAKE_CASE. Each domain lists its own.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * A sentence for people, safe to show.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * Facts that belong to the reason, such as current_version.
+   *
+   * @generated from field: map<string, string> metadata = 3;
+   */
+  metadata: { [key: string]: string };
+};
+
+/**
+ * Describes the message headwater.cqrs.v1.Rejection.
+ * Use `create(RejectionSchema)` to create a new message.
+ */
+export const RejectionSchema: GenMessage<Rejection> = /*@__PURE__*/
+  messageDesc(file_headwater_cqrs_v1_command, 2);
 
 /**
  * How far a command has come. A later stage includes the earlier ones.

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file headwater/cqrs/v1/token.proto.
  */
 export const file_headwater_cqrs_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb25iBnByb3RvMw");
+  fileDesc("Ch1oZWFkd2F0ZXIvY3Fycy92MS90b2tlbi5wcm90bxIRaGVhZHdhdGVyLmNxcnMudjEiRwoOU3RyZWFtUG9zaXRpb24SDgoGc3RyZWFtGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAUSEQoJc2VxdWVuY2VzGAMgAygDIkgKEENvbnNpc3RlbmN5VG9rZW4SNAoJcG9zaXRpb25zGAEgAygLMiEuaGVhZHdhdGVyLmNxcnMudjEuU3RyZWFtUG9zaXRpb25CMgoRaGVhZHdhdGVyLmNxcnMudjFQAVobaGVhZHdhdGVyL2dvL2NxcnMvdjE7Y3Fyc3YxYgZwcm90bzM");
 
 /**
  * Positions in one stream of events.

@@ -4,11 +4,9 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Status } from "../../../google/rpc/status_pb.ts";
 import { file_google_rpc_status } from "../../../google/rpc/status_pb.ts";
-import type { CommandOptions, CommandStage } from "../../cqrs/v1/command_pb.ts";
+import type { CommandOptions, Receipt, Rejection } from "../../cqrs/v1/command_pb.ts";
 import { file_headwater_cqrs_v1_command } from "../../cqrs/v1/command_pb.ts";
 import type { Address, Line, LineQuantity, Money } from "./order_pb.ts";
 import { file_headwater_orders_v1_order } from "./order_pb.ts";
@@ -18,105 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file headwater/orders/v1/order_command_service.proto.
  */
 export const file_headwater_orders_v1_order_command_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci9oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX2NvbW1hbmRfc2VydmljZS5wcm90bxITaGVhZHdhdGVyLm9yZGVycy52MSLTAQoHUmVjZWlwdBIQCghvcmRlcl9pZBgBIAEoCRISCgpjb21tYW5kX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAUSGQoRY29uc2lzdGVuY3lfdG9rZW4YBCABKAkSLgoFc3RhZ2UYBSABKA4yHy5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kU3RhZ2USLwoLYWNjZXB0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXBlbmRpbmdfdmlld3MYByADKAki0QEKEENvbW1hbmRSZWplY3Rpb24SNAoGcmVhc29uGAEgASgOMiQuaGVhZHdhdGVyLm9yZGVycy52MS5SZWplY3Rpb25SZWFzb24SDwoHbWVzc2FnZRgCIAEoCRJFCghtZXRhZGF0YRgDIAMoCzIzLmhlYWR3YXRlci5vcmRlcnMudjEuQ29tbWFuZFJlamVjdGlvbi5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK5BgoMT3JkZXJDb21tYW5kEj8KDGNyZWF0ZV9vcmRlchgBIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXF1ZXN0SAASNwoIYWRkX2xpbmUYAiABKAsyIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXF1ZXN0SAASTgoUY2hhbmdlX2xpbmVfcXVhbnRpdHkYAyABKAsyLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3RIABI9CgtyZW1vdmVfbGluZRgEIAEoCzImLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlcXVlc3RIABJOChRzZXRfc2hpcHBpbmdfYWRkcmVzcxgFIAEoCzIuLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVxdWVzdEgAEj0KC3BsYWNlX29yZGVyGAYgASgLMiYuaGVhZHdhdGVyLm9yZGVycy52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEkMKDnJlY29yZF9wYXltZW50GAcgASgLMikuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVxdWVzdEgAEjsKCnNoaXBfb3JkZXIYCCABKAsyJS5oZWFkd2F0ZXIub3JkZXJzLnYxLlNoaXBPcmRlclJlcXVlc3RIABJBCg1kZWxpdmVyX29yZGVyGAkgASgLMiguaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXF1ZXN0SAASPwoMY2FuY2VsX29yZGVyGAogASgLMicuaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlcXVlc3RIABI/CgxyZXR1cm5faXRlbXMYCyABKAsyJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVxdWVzdEgAEj8KDHJlZnVuZF9vcmRlchgMIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXF1ZXN0SABCCQoHY29tbWFuZCJECg5FeGVjdXRlUmVxdWVzdBIyCgdjb21tYW5kGAEgASgLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckNvbW1hbmQimAEKD0V4ZWN1dGVSZXNwb25zZRISCgpjb21tYW5kX2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgJEi8KB3JlY2VpcHQYAyABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHRIABIkCgZzdGF0dXMYBCABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCJAChhHZXRDb21tYW5kT3V0Y29tZVJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSEgoKY29tbWFuZF9pZBgCIAEoCSKTAQoZR2V0Q29tbWFuZE91dGNvbWVSZXNwb25zZRIvCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0SAASOgoJcmVqZWN0aW9uGAIgASgLMiUuaGVhZHdhdGVyLm9yZGVycy52MS5Db21tYW5kUmVqZWN0aW9uSABCCQoHb3V0Y29tZSLoAQoSQ3JlYXRlT3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxITCgtjdXN0b21lcl9pZBgDIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAQgASgJEigKBWxpbmVzGAUgAygLMhkuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lEjYKEHNoaXBwaW5nX2FkZHJlc3MYBiABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZHJlc3MiRAoTQ3JlYXRlT3JkZXJSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0In8KDkFkZExpbmVSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxInCgRsaW5lGAMgASgLMhkuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lIkAKD0FkZExpbmVSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0IoQBChlDaGFuZ2VMaW5lUXVhbnRpdHlSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxIPCgdsaW5lX2lkGAMgASgJEhAKCHF1YW50aXR5GAQgASgFIksKGkNoYW5nZUxpbmVRdWFudGl0eVJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQiagoRUmVtb3ZlTGluZVJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEg8KB2xpbmVfaWQYAyABKAkiQwoSUmVtb3ZlTGluZVJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQimQEKGVNldFNoaXBwaW5nQWRkcmVzc1JlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEjYKEHNoaXBwaW5nX2FkZHJlc3MYAyABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZHJlc3MiSwoaU2V0U2hpcHBpbmdBZGRyZXNzUmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCJZChFQbGFjZU9yZGVyUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMiQwoSUGxhY2VPcmRlclJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQirAEKFFJlY29yZFBheW1lbnRSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxISCgpwYXltZW50X2lkGAMgASgJEioKBmFtb3VudBgEIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuTW9uZXkSDgoGbWV0aG9kGAUgASgJIkYKFVJlY29yZFBheW1lbnRSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0IskBChBTaGlwT3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxITCgtzaGlwbWVudF9pZBgDIAEoCRIwCgVsaW5lcxgEIAMoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuTGluZVF1YW50aXR5Eg8KB2NhcnJpZXIYBSABKAkSFwoPdHJhY2tpbmdfbnVtYmVyGAYgASgJIkIKEVNoaXBPcmRlclJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQicAoTRGVsaXZlck9yZGVyUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSEwoLc2hpcG1lbnRfaWQYAyABKAkiRQoURGVsaXZlck9yZGVyUmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCJqChJDYW5jZWxPcmRlclJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEg4KBnJlYXNvbhgDIAEoCSJEChNDYW5jZWxPcmRlclJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY2VpcHQirwEKElJldHVybkl0ZW1zUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSEQoJcmV0dXJuX2lkGAMgASgJEjAKBWxpbmVzGAQgAygLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lUXVhbnRpdHkSDgoGcmVhc29uGAUgASgJIkQKE1JldHVybkl0ZW1zUmVzcG9uc2USLQoHcmVjZWlwdBgBIAEoCzIcLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjZWlwdCKpAQoSUmVmdW5kT3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxIRCglyZWZ1bmRfaWQYAyABKAkSKgoGYW1vdW50GAQgASgLMhouaGVhZHdhdGVyLm9yZGVycy52MS5Nb25leRIOCgZyZWFzb24YBSABKAkiRAoTUmVmdW5kT3JkZXJSZXNwb25zZRItCgdyZWNlaXB0GAEgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNlaXB0KvwKCg9SZWplY3Rpb25SZWFzb24SIAocUkVKRUNUSU9OX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIFJFSkVDVElPTl9SRUFTT05fT1JERVJfTk9UX0ZPVU5EEAESKQolUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9BTFJFQURZX0VYSVNUUxACEiUKIVJFSkVDVElPTl9SRUFTT05fVkVSU0lPTl9NSVNNQVRDSBADEiYKIlJFSkVDVElPTl9SRUFTT05fQ09NTUFORF9JRF9SRVVTRUQQBBIkCiBSRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9EUkFGVBAFEiAKHFJFSkVDVElPTl9SRUFTT05fT1JERVJfRU1QVFkQBhIkCiBSRUpFQ1RJT05fUkVBU09OX0FERFJFU1NfTUlTU0lORxAHEiMKH1JFSkVDVElPTl9SRUFTT05fTElORV9OT1RfRk9VTkQQCBIoCiRSRUpFQ1RJT05fUkVBU09OX0xJTkVfQUxSRUFEWV9FWElTVFMQCRIjCh9SRUpFQ1RJT05fUkVBU09OX1RPT19NQU5ZX0xJTkVTEAoSJgoiUkVKRUNUSU9OX1JFQVNPTl9DVVJSRU5DWV9NSVNNQVRDSBALEiUKIVJFSkVDVElPTl9SRUFTT05fQU1PVU5UX1RPT19MQVJHRRAMEiUKIVJFSkVDVElPTl9SRUFTT05fT1JERVJfTk9UX1BMQUNFRBANEiQKIFJFSkVDVElPTl9SRUFTT05fT1JERVJfQ0FOQ0VMTEVEEA4SJwojUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9BTFJFQURZX1BBSUQQDxIsCihSRUpFQ1RJT05fUkVBU09OX1BBWU1FTlRfRVhDRUVEU19CQUxBTkNFEBASLQopUkVKRUNUSU9OX1JFQVNPTl9QQVlNRU5UX0FMUkVBRFlfUkVDT1JERUQQERIjCh9SRUpFQ1RJT05fUkVBU09OX09SREVSX05PVF9QQUlEEBISJAogUkVKRUNUSU9OX1JFQVNPTl9OT1RISU5HX1RPX1NISVAQExIvCitSRUpFQ1RJT05fUkVBU09OX1FVQU5USVRZX0VYQ0VFRFNfUkVNQUlOSU5HEBQSLAooUkVKRUNUSU9OX1JFQVNPTl9TSElQTUVOVF9BTFJFQURZX0VYSVNUUxAVEicKI1JFSkVDVElPTl9SRUFTT05fU0hJUE1FTlRfTk9UX0ZPVU5EEBYSJwojUkVKRUNUSU9OX1JFQVNPTl9OT1RISU5HX1RPX0RFTElWRVIQFxIqCiZSRUpFQ1RJT05fUkVBU09OX09SREVSX0FMUkVBRFlfU0hJUFBFRBAYEigKJFJFSkVDVElPTl9SRUFTT05fT1JERVJfTk9UX0RFTElWRVJFRBAZEioKJlJFSkVDVElPTl9SRUFTT05fUkVUVVJOX0FMUkVBRFlfRVhJU1RTEBoSJgoiUkVKRUNUSU9OX1JFQVNPTl9OT1RISU5HX1RPX1JFRlVORBAbEi4KKlJFSkVDVElPTl9SRUFTT05fUkVGVU5EX0VYQ0VFRFNfUkVGVU5EQUJMRRAcEiwKKFJFSkVDVElPTl9SRUFTT05fUkVGVU5EX0FMUkVBRFlfUkVDT1JERUQQHRIqCiZSRUpFQ1RJT05fUkVBU09OX0NPTU1BTkRfTk9UX0RFQ09EQUJMRRAeEiUKIVJFSkVDVElPTl9SRUFTT05fVE9PX01BTllfRU5UUklFUxAfEiQKIFJFSkVDVElPTl9SRUFTT05fSU5WQUxJRF9DT01NQU5EECASJgoiUkVKRUNUSU9OX1JFQVNPTl9DT01NQU5EX1RPT19MQVJHRRAhMpYLChNPcmRlckNvbW1hbmRTZXJ2aWNlEmAKC0NyZWF0ZU9yZGVyEicuaGVhZHdhdGVyLm9yZGVycy52MS5DcmVhdGVPcmRlclJlcXVlc3QaKC5oZWFkd2F0ZXIub3JkZXJzLnYxLkNyZWF0ZU9yZGVyUmVzcG9uc2USVAoHQWRkTGluZRIjLmhlYWR3YXRlci5vcmRlcnMudjEuQWRkTGluZVJlcXVlc3QaJC5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXNwb25zZRJ1ChJDaGFuZ2VMaW5lUXVhbnRpdHkSLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3QaLy5oZWFkd2F0ZXIub3JkZXJzLnYxLkNoYW5nZUxpbmVRdWFudGl0eVJlc3BvbnNlEl0KClJlbW92ZUxpbmUSJi5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlbW92ZUxpbmVSZXF1ZXN0GicuaGVhZHdhdGVyLm9yZGVycy52MS5SZW1vdmVMaW5lUmVzcG9uc2USdQoSU2V0U2hpcHBpbmdBZGRyZXNzEi4uaGVhZHdhdGVyLm9yZGVycy52MS5TZXRTaGlwcGluZ0FkZHJlc3NSZXF1ZXN0Gi8uaGVhZHdhdGVyLm9yZGVycy52MS5TZXRTaGlwcGluZ0FkZHJlc3NSZXNwb25zZRJdCgpQbGFjZU9yZGVyEiYuaGVhZHdhdGVyLm9yZGVycy52MS5QbGFjZU9yZGVyUmVxdWVzdBonLmhlYWR3YXRlci5vcmRlcnMudjEuUGxhY2VPcmRlclJlc3BvbnNlEmYKDVJlY29yZFBheW1lbnQSKS5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY29yZFBheW1lbnRSZXF1ZXN0GiouaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVzcG9uc2USWgoJU2hpcE9yZGVyEiUuaGVhZHdhdGVyLm9yZGVycy52MS5TaGlwT3JkZXJSZXF1ZXN0GiYuaGVhZHdhdGVyLm9yZGVycy52MS5TaGlwT3JkZXJSZXNwb25zZRJjCgxEZWxpdmVyT3JkZXISKC5oZWFkd2F0ZXIub3JkZXJzLnYxLkRlbGl2ZXJPcmRlclJlcXVlc3QaKS5oZWFkd2F0ZXIub3JkZXJzLnYxLkRlbGl2ZXJPcmRlclJlc3BvbnNlEmAKC0NhbmNlbE9yZGVyEicuaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlcXVlc3QaKC5oZWFkd2F0ZXIub3JkZXJzLnYxLkNhbmNlbE9yZGVyUmVzcG9uc2USYAoLUmV0dXJuSXRlbXMSJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVxdWVzdBooLmhlYWR3YXRlci5vcmRlcnMudjEuUmV0dXJuSXRlbXNSZXNwb25zZRJgCgtSZWZ1bmRPcmRlchInLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5SZWZ1bmRPcmRlclJlc3BvbnNlElgKB0V4ZWN1dGUSIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkV4ZWN1dGVSZXF1ZXN0GiQuaGVhZHdhdGVyLm9yZGVycy52MS5FeGVjdXRlUmVzcG9uc2UoATABEnIKEUdldENvbW1hbmRPdXRjb21lEi0uaGVhZHdhdGVyLm9yZGVycy52MS5HZXRDb21tYW5kT3V0Y29tZVJlcXVlc3QaLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldENvbW1hbmRPdXRjb21lUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_google_rpc_status, file_headwater_cqrs_v1_command, file_headwater_orders_v1_order]);
-
-/**
- * A command was accepted.
- *
- * @generated from message headwater.orders.v1.Receipt
- */
-export type Receipt = Message<"headwater.orders.v1.Receipt"> & {
-  /**
-   * The order.
-   *
-   * @generated from field: string order_id = 1;
-   */
-  orderId: string;
-
-  /**
-   * The command.
-   *
-   * @generated from field: string command_id = 2;
-   */
-  commandId: string;
-
-  /**
-   * The order's version after the command. 0 while it is not decided.
-   *
-   * @generated from field: int32 version = 3;
-   */
-  version: number;
-
-  /**
-   * Pass it to a query to read at least what this command wrote. Empty while it is not decided.
-   *
-   * @generated from field: string consistency_token = 4;
-   */
-  consistencyToken: string;
-
-  /**
-   * How far the command has come: the stage that was waited for, or an earlier one if the time ran out after the decision.
-   *
-   * @generated from field: headwater.cqrs.v1.CommandStage stage = 5;
-   */
-  stage: CommandStage;
-
-  /**
-   * When the server first accepted the command.
-   *
-   * @generated from field: google.protobuf.Timestamp accepted_at = 6;
-   */
-  acceptedAt?: Timestamp | undefined;
-
-  /**
-   * The views that do not show it yet, if PROJECTED was waited for and the time ran out. The command is decided all the same.
-   *
-   * @generated from field: repeated string pending_views = 7;
-   */
-  pendingViews: string[];
-};
-
-/**
- * Describes the message headwater.orders.v1.Receipt.
- * Use `create(ReceiptSchema)` to create a new message.
- */
-export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 0);
-
-/**
- * The domain's "no" to a command.
- *
- * @generated from message headwater.orders.v1.CommandRejection
- */
-export type CommandRejection = Message<"headwater.orders.v1.CommandRejection"> & {
-  /**
-   * Why.
-   *
-   * @generated from field: headwater.orders.v1.RejectionReason reason = 1;
-   */
-  reason: RejectionReason;
-
-  /**
-   * A sentence for people.
-   *
-   * @generated from field: string message = 2;
-   */
-  message: string;
-
-  /**
-   * Facts that belong to the reason, such as current_version.
-   *
-   * @generated from field: map<string, string> metadata = 3;
-   */
-  metadata: { [key: string]: string };
-};
-
-/**
- * Describes the message headwater.orders.v1.CommandRejection.
- * Use `create(CommandRejectionSchema)` to create a new message.
- */
-export const CommandRejectionSchema: GenMessage<CommandRejection> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 1);
+  fileDesc("Ci9oZWFkd2F0ZXIvb3JkZXJzL3YxL29yZGVyX2NvbW1hbmRfc2VydmljZS5wcm90bxITaGVhZHdhdGVyLm9yZGVycy52MSK5BgoMT3JkZXJDb21tYW5kEj8KDGNyZWF0ZV9vcmRlchgBIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXF1ZXN0SAASNwoIYWRkX2xpbmUYAiABKAsyIy5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZExpbmVSZXF1ZXN0SAASTgoUY2hhbmdlX2xpbmVfcXVhbnRpdHkYAyABKAsyLi5oZWFkd2F0ZXIub3JkZXJzLnYxLkNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3RIABI9CgtyZW1vdmVfbGluZRgEIAEoCzImLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlcXVlc3RIABJOChRzZXRfc2hpcHBpbmdfYWRkcmVzcxgFIAEoCzIuLmhlYWR3YXRlci5vcmRlcnMudjEuU2V0U2hpcHBpbmdBZGRyZXNzUmVxdWVzdEgAEj0KC3BsYWNlX29yZGVyGAYgASgLMiYuaGVhZHdhdGVyLm9yZGVycy52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEkMKDnJlY29yZF9wYXltZW50GAcgASgLMikuaGVhZHdhdGVyLm9yZGVycy52MS5SZWNvcmRQYXltZW50UmVxdWVzdEgAEjsKCnNoaXBfb3JkZXIYCCABKAsyJS5oZWFkd2F0ZXIub3JkZXJzLnYxLlNoaXBPcmRlclJlcXVlc3RIABJBCg1kZWxpdmVyX29yZGVyGAkgASgLMiguaGVhZHdhdGVyLm9yZGVycy52MS5EZWxpdmVyT3JkZXJSZXF1ZXN0SAASPwoMY2FuY2VsX29yZGVyGAogASgLMicuaGVhZHdhdGVyLm9yZGVycy52MS5DYW5jZWxPcmRlclJlcXVlc3RIABI/CgxyZXR1cm5faXRlbXMYCyABKAsyJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJldHVybkl0ZW1zUmVxdWVzdEgAEj8KDHJlZnVuZF9vcmRlchgMIAEoCzInLmhlYWR3YXRlci5vcmRlcnMudjEuUmVmdW5kT3JkZXJSZXF1ZXN0SABCCQoHY29tbWFuZCJECg5FeGVjdXRlUmVxdWVzdBIyCgdjb21tYW5kGAEgASgLMiEuaGVhZHdhdGVyLm9yZGVycy52MS5PcmRlckNvbW1hbmQimgEKD0V4ZWN1dGVSZXNwb25zZRISCgpjb21tYW5kX2lkGAEgASgJEhQKDGFnZ3JlZ2F0ZV9pZBgCIAEoCRItCgdyZWNlaXB0GAMgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdEgAEiQKBnN0YXR1cxgEIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0IkAKGEdldENvbW1hbmRPdXRjb21lUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRISCgpjb21tYW5kX2lkGAIgASgJIogBChlHZXRDb21tYW5kT3V0Y29tZVJlc3BvbnNlEi0KB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0SAASMQoJcmVqZWN0aW9uGAIgASgLMhwuaGVhZHdhdGVyLmNxcnMudjEuUmVqZWN0aW9uSABCCQoHb3V0Y29tZSLoAQoSQ3JlYXRlT3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxITCgtjdXN0b21lcl9pZBgDIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAQgASgJEigKBWxpbmVzGAUgAygLMhkuaGVhZHdhdGVyLm9yZGVycy52MS5MaW5lEjYKEHNoaXBwaW5nX2FkZHJlc3MYBiABKAsyHC5oZWFkd2F0ZXIub3JkZXJzLnYxLkFkZHJlc3MiQgoTQ3JlYXRlT3JkZXJSZXNwb25zZRIrCgdyZWNlaXB0GAEgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdCJ/Cg5BZGRMaW5lUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSJwoEbGluZRgDIAEoCzIZLmhlYWR3YXRlci5vcmRlcnMudjEuTGluZSI+Cg9BZGRMaW5lUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQihAEKGUNoYW5nZUxpbmVRdWFudGl0eVJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEg8KB2xpbmVfaWQYAyABKAkSEAoIcXVhbnRpdHkYBCABKAUiSQoaQ2hhbmdlTGluZVF1YW50aXR5UmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQiagoRUmVtb3ZlTGluZVJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEg8KB2xpbmVfaWQYAyABKAkiQQoSUmVtb3ZlTGluZVJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0IpkBChlTZXRTaGlwcGluZ0FkZHJlc3NSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxI2ChBzaGlwcGluZ19hZGRyZXNzGAMgASgLMhwuaGVhZHdhdGVyLm9yZGVycy52MS5BZGRyZXNzIkkKGlNldFNoaXBwaW5nQWRkcmVzc1Jlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0IlkKEVBsYWNlT3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucyJBChJQbGFjZU9yZGVyUmVzcG9uc2USKwoHcmVjZWlwdBgBIAEoCzIaLmhlYWR3YXRlci5jcXJzLnYxLlJlY2VpcHQirAEKFFJlY29yZFBheW1lbnRSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxISCgpwYXltZW50X2lkGAMgASgJEioKBmFtb3VudBgEIAEoCzIaLmhlYWR3YXRlci5vcmRlcnMudjEuTW9uZXkSDgoGbWV0aG9kGAUgASgJIkQKFVJlY29yZFBheW1lbnRSZXNwb25zZRIrCgdyZWNlaXB0GAEgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdCLJAQoQU2hpcE9yZGVyUmVxdWVzdBIQCghvcmRlcl9pZBgBIAEoCRIyCgdvcHRpb25zGAIgASgLMiEuaGVhZHdhdGVyLmNxcnMudjEuQ29tbWFuZE9wdGlvbnMSEwoLc2hpcG1lbnRfaWQYAyABKAkSMAoFbGluZXMYBCADKAsyIS5oZWFkd2F0ZXIub3JkZXJzLnYxLkxpbmVRdWFudGl0eRIPCgdjYXJyaWVyGAUgASgJEhcKD3RyYWNraW5nX251bWJlchgGIAEoCSJAChFTaGlwT3JkZXJSZXNwb25zZRIrCgdyZWNlaXB0GAEgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdCJwChNEZWxpdmVyT3JkZXJSZXF1ZXN0EhAKCG9yZGVyX2lkGAEgASgJEjIKB29wdGlvbnMYAiABKAsyIS5oZWFkd2F0ZXIuY3Fycy52MS5Db21tYW5kT3B0aW9ucxITCgtzaGlwbWVudF9pZBgDIAEoCSJDChREZWxpdmVyT3JkZXJSZXNwb25zZRIrCgdyZWNlaXB0GAEgASgLMhouaGVhZHdhdGVyLmNxcnMudjEuUmVjZWlwdCJqChJDYW5jZWxPcmRlclJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEg4KBnJlYXNvbhgDIAEoCSJCChNDYW5jZWxPcmRlclJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0Iq8BChJSZXR1cm5JdGVtc1JlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhEKCXJldHVybl9pZBgDIAEoCRIwCgVsaW5lcxgEIAMoCzIhLmhlYWR3YXRlci5vcmRlcnMudjEuTGluZVF1YW50aXR5Eg4KBnJlYXNvbhgFIAEoCSJCChNSZXR1cm5JdGVtc1Jlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0IqkBChJSZWZ1bmRPcmRlclJlcXVlc3QSEAoIb3JkZXJfaWQYASABKAkSMgoHb3B0aW9ucxgCIAEoCzIhLmhlYWR3YXRlci5jcXJzLnYxLkNvbW1hbmRPcHRpb25zEhEKCXJlZnVuZF9pZBgDIAEoCRIqCgZhbW91bnQYBCABKAsyGi5oZWFkd2F0ZXIub3JkZXJzLnYxLk1vbmV5Eg4KBnJlYXNvbhgFIAEoCSJCChNSZWZ1bmRPcmRlclJlc3BvbnNlEisKB3JlY2VpcHQYASABKAsyGi5oZWFkd2F0ZXIuY3Fycy52MS5SZWNlaXB0KtkJCg9SZWplY3Rpb25SZWFzb24SIAocUkVKRUNUSU9OX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIFJFSkVDVElPTl9SRUFTT05fT1JERVJfTk9UX0ZPVU5EEAESKQolUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9BTFJFQURZX0VYSVNUUxACEiQKIFJFSkVDVElPTl9SRUFTT05fT1JERVJfTk9UX0RSQUZUEAMSIAocUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9FTVBUWRAEEiQKIFJFSkVDVElPTl9SRUFTT05fQUREUkVTU19NSVNTSU5HEAUSIwofUkVKRUNUSU9OX1JFQVNPTl9MSU5FX05PVF9GT1VORBAGEigKJFJFSkVDVElPTl9SRUFTT05fTElORV9BTFJFQURZX0VYSVNUUxAHEiMKH1JFSkVDVElPTl9SRUFTT05fVE9PX01BTllfTElORVMQCBImCiJSRUpFQ1RJT05fUkVBU09OX0NVUlJFTkNZX01JU01BVENIEAkSJQohUkVKRUNUSU9OX1JFQVNPTl9BTU9VTlRfVE9PX0xBUkdFEAoSJQohUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfUExBQ0VEEAsSJAogUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9DQU5DRUxMRUQQDBInCiNSRUpFQ1RJT05fUkVBU09OX09SREVSX0FMUkVBRFlfUEFJRBANEiwKKFJFSkVDVElPTl9SRUFTT05fUEFZTUVOVF9FWENFRURTX0JBTEFOQ0UQDhItCilSRUpFQ1RJT05fUkVBU09OX1BBWU1FTlRfQUxSRUFEWV9SRUNPUkRFRBAPEiMKH1JFSkVDVElPTl9SRUFTT05fT1JERVJfTk9UX1BBSUQQEBIkCiBSRUpFQ1RJT05fUkVBU09OX05PVEhJTkdfVE9fU0hJUBAREi8KK1JFSkVDVElPTl9SRUFTT05fUVVBTlRJVFlfRVhDRUVEU19SRU1BSU5JTkcQEhIsCihSRUpFQ1RJT05fUkVBU09OX1NISVBNRU5UX0FMUkVBRFlfRVhJU1RTEBMSJwojUkVKRUNUSU9OX1JFQVNPTl9TSElQTUVOVF9OT1RfRk9VTkQQFBInCiNSRUpFQ1RJT05fUkVBU09OX05PVEhJTkdfVE9fREVMSVZFUhAVEioKJlJFSkVDVElPTl9SRUFTT05fT1JERVJfQUxSRUFEWV9TSElQUEVEEBYSKAokUkVKRUNUSU9OX1JFQVNPTl9PUkRFUl9OT1RfREVMSVZFUkVEEBcSKgomUkVKRUNUSU9OX1JFQVNPTl9SRVRVUk5fQUxSRUFEWV9FWElTVFMQGBImCiJSRUpFQ1RJT05fUkVBU09OX05PVEhJTkdfVE9fUkVGVU5EEBkSLgoqUkVKRUNUSU9OX1JFQVNPTl9SRUZVTkRfRVhDRUVEU19SRUZVTkRBQkxFEBoSLAooUkVKRUNUSU9OX1JFQVNPTl9SRUZVTkRfQUxSRUFEWV9SRUNPUkRFRBAbEiUKIVJFSkVDVElPTl9SRUFTT05fVE9PX01BTllfRU5UUklFUxAcEiQKIFJFSkVDVElPTl9SRUFTT05fSU5WQUxJRF9DT01NQU5EEB0ymwsKE09yZGVyQ29tbWFuZFNlcnZpY2USYAoLQ3JlYXRlT3JkZXISJy5oZWFkd2F0ZXIub3JkZXJzLnYxLkNyZWF0ZU9yZGVyUmVxdWVzdBooLmhlYWR3YXRlci5vcmRlcnMudjEuQ3JlYXRlT3JkZXJSZXNwb25zZRJUCgdBZGRMaW5lEiMuaGVhZHdhdGVyLm9yZGVycy52MS5BZGRMaW5lUmVxdWVzdBokLmhlYWR3YXRlci5vcmRlcnMudjEuQWRkTGluZVJlc3BvbnNlEnUKEkNoYW5nZUxpbmVRdWFudGl0eRIuLmhlYWR3YXRlci5vcmRlcnMudjEuQ2hhbmdlTGluZVF1YW50aXR5UmVxdWVzdBovLmhlYWR3YXRlci5vcmRlcnMudjEuQ2hhbmdlTGluZVF1YW50aXR5UmVzcG9uc2USXQoKUmVtb3ZlTGluZRImLmhlYWR3YXRlci5vcmRlcnMudjEuUmVtb3ZlTGluZVJlcXVlc3QaJy5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlbW92ZUxpbmVSZXNwb25zZRJ1ChJTZXRTaGlwcGluZ0FkZHJlc3MSLi5oZWFkd2F0ZXIub3JkZXJzLnYxLlNldFNoaXBwaW5nQWRkcmVzc1JlcXVlc3QaLy5oZWFkd2F0ZXIub3JkZXJzLnYxLlNldFNoaXBwaW5nQWRkcmVzc1Jlc3BvbnNlEl0KClBsYWNlT3JkZXISJi5oZWFkd2F0ZXIub3JkZXJzLnYxLlBsYWNlT3JkZXJSZXF1ZXN0GicuaGVhZHdhdGVyLm9yZGVycy52MS5QbGFjZU9yZGVyUmVzcG9uc2USZgoNUmVjb3JkUGF5bWVudBIpLmhlYWR3YXRlci5vcmRlcnMudjEuUmVjb3JkUGF5bWVudFJlcXVlc3QaKi5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlY29yZFBheW1lbnRSZXNwb25zZRJaCglTaGlwT3JkZXISJS5oZWFkd2F0ZXIub3JkZXJzLnYxLlNoaXBPcmRlclJlcXVlc3QaJi5oZWFkd2F0ZXIub3JkZXJzLnYxLlNoaXBPcmRlclJlc3BvbnNlEmMKDERlbGl2ZXJPcmRlchIoLmhlYWR3YXRlci5vcmRlcnMudjEuRGVsaXZlck9yZGVyUmVxdWVzdBopLmhlYWR3YXRlci5vcmRlcnMudjEuRGVsaXZlck9yZGVyUmVzcG9uc2USYAoLQ2FuY2VsT3JkZXISJy5oZWFkd2F0ZXIub3JkZXJzLnYxLkNhbmNlbE9yZGVyUmVxdWVzdBooLmhlYWR3YXRlci5vcmRlcnMudjEuQ2FuY2VsT3JkZXJSZXNwb25zZRJgCgtSZXR1cm5JdGVtcxInLmhlYWR3YXRlci5vcmRlcnMudjEuUmV0dXJuSXRlbXNSZXF1ZXN0GiguaGVhZHdhdGVyLm9yZGVycy52MS5SZXR1cm5JdGVtc1Jlc3BvbnNlEmAKC1JlZnVuZE9yZGVyEicuaGVhZHdhdGVyLm9yZGVycy52MS5SZWZ1bmRPcmRlclJlcXVlc3QaKC5oZWFkd2F0ZXIub3JkZXJzLnYxLlJlZnVuZE9yZGVyUmVzcG9uc2USWAoHRXhlY3V0ZRIjLmhlYWR3YXRlci5vcmRlcnMudjEuRXhlY3V0ZVJlcXVlc3QaJC5oZWFkd2F0ZXIub3JkZXJzLnYxLkV4ZWN1dGVSZXNwb25zZSgBMAESdwoRR2V0Q29tbWFuZE91dGNvbWUSLS5oZWFkd2F0ZXIub3JkZXJzLnYxLkdldENvbW1hbmRPdXRjb21lUmVxdWVzdBouLmhlYWR3YXRlci5vcmRlcnMudjEuR2V0Q29tbWFuZE91dGNvbWVSZXNwb25zZSIDkAIBQjgKE2hlYWR3YXRlci5vcmRlcnMudjFQAVofaGVhZHdhdGVyL2dvL29yZGVycy92MTtvcmRlcnN2MWIGcHJvdG8z", [file_google_rpc_status, file_headwater_cqrs_v1_command, file_headwater_orders_v1_order]);
 
 /**
  * Any command.
@@ -233,7 +133,7 @@ export type OrderCommand = Message<"headwater.orders.v1.OrderCommand"> & {
  * Use `create(OrderCommandSchema)` to create a new message.
  */
 export const OrderCommandSchema: GenMessage<OrderCommand> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 2);
+  messageDesc(file_headwater_orders_v1_order_command_service, 0);
 
 /**
  * A command on a stream.
@@ -254,7 +154,7 @@ export type ExecuteRequest = Message<"headwater.orders.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 3);
+  messageDesc(file_headwater_orders_v1_order_command_service, 1);
 
 /**
  * What became of a command on a stream.
@@ -270,11 +170,11 @@ export type ExecuteResponse = Message<"headwater.orders.v1.ExecuteResponse"> & {
   commandId: string;
 
   /**
-   * The order.
+   * The aggregate that it was for: the order.
    *
-   * @generated from field: string order_id = 2;
+   * @generated from field: string aggregate_id = 2;
    */
-  orderId: string;
+  aggregateId: string;
 
   /**
    * What became of it.
@@ -285,7 +185,7 @@ export type ExecuteResponse = Message<"headwater.orders.v1.ExecuteResponse"> & {
     /**
      * It was accepted.
      *
-     * @generated from field: headwater.orders.v1.Receipt receipt = 3;
+     * @generated from field: headwater.cqrs.v1.Receipt receipt = 3;
      */
     value: Receipt;
     case: "receipt";
@@ -305,7 +205,7 @@ export type ExecuteResponse = Message<"headwater.orders.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 4);
+  messageDesc(file_headwater_orders_v1_order_command_service, 2);
 
 /**
  * Asks what became of a command.
@@ -333,7 +233,7 @@ export type GetCommandOutcomeRequest = Message<"headwater.orders.v1.GetCommandOu
  * Use `create(GetCommandOutcomeRequestSchema)` to create a new message.
  */
 export const GetCommandOutcomeRequestSchema: GenMessage<GetCommandOutcomeRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 5);
+  messageDesc(file_headwater_orders_v1_order_command_service, 3);
 
 /**
  * What became of a command.
@@ -350,7 +250,7 @@ export type GetCommandOutcomeResponse = Message<"headwater.orders.v1.GetCommandO
     /**
      * It was accepted.
      *
-     * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+     * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
      */
     value: Receipt;
     case: "receipt";
@@ -358,9 +258,9 @@ export type GetCommandOutcomeResponse = Message<"headwater.orders.v1.GetCommandO
     /**
      * It was refused.
      *
-     * @generated from field: headwater.orders.v1.CommandRejection rejection = 2;
+     * @generated from field: headwater.cqrs.v1.Rejection rejection = 2;
      */
-    value: CommandRejection;
+    value: Rejection;
     case: "rejection";
   } | { case: undefined; value?: undefined };
 };
@@ -370,7 +270,7 @@ export type GetCommandOutcomeResponse = Message<"headwater.orders.v1.GetCommandO
  * Use `create(GetCommandOutcomeResponseSchema)` to create a new message.
  */
 export const GetCommandOutcomeResponseSchema: GenMessage<GetCommandOutcomeResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 6);
+  messageDesc(file_headwater_orders_v1_order_command_service, 4);
 
 /**
  * Begins an order, as a draft.
@@ -426,7 +326,7 @@ export type CreateOrderRequest = Message<"headwater.orders.v1.CreateOrderRequest
  * Use `create(CreateOrderRequestSchema)` to create a new message.
  */
 export const CreateOrderRequestSchema: GenMessage<CreateOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 7);
+  messageDesc(file_headwater_orders_v1_order_command_service, 5);
 
 /**
  * CreateOrder was accepted.
@@ -437,7 +337,7 @@ export type CreateOrderResponse = Message<"headwater.orders.v1.CreateOrderRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -447,7 +347,7 @@ export type CreateOrderResponse = Message<"headwater.orders.v1.CreateOrderRespon
  * Use `create(CreateOrderResponseSchema)` to create a new message.
  */
 export const CreateOrderResponseSchema: GenMessage<CreateOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 8);
+  messageDesc(file_headwater_orders_v1_order_command_service, 6);
 
 /**
  * Adds a line to a draft.
@@ -482,7 +382,7 @@ export type AddLineRequest = Message<"headwater.orders.v1.AddLineRequest"> & {
  * Use `create(AddLineRequestSchema)` to create a new message.
  */
 export const AddLineRequestSchema: GenMessage<AddLineRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 9);
+  messageDesc(file_headwater_orders_v1_order_command_service, 7);
 
 /**
  * AddLine was accepted.
@@ -493,7 +393,7 @@ export type AddLineResponse = Message<"headwater.orders.v1.AddLineResponse"> & {
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -503,7 +403,7 @@ export type AddLineResponse = Message<"headwater.orders.v1.AddLineResponse"> & {
  * Use `create(AddLineResponseSchema)` to create a new message.
  */
 export const AddLineResponseSchema: GenMessage<AddLineResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 10);
+  messageDesc(file_headwater_orders_v1_order_command_service, 8);
 
 /**
  * Changes the quantity of a draft's line.
@@ -545,7 +445,7 @@ export type ChangeLineQuantityRequest = Message<"headwater.orders.v1.ChangeLineQ
  * Use `create(ChangeLineQuantityRequestSchema)` to create a new message.
  */
 export const ChangeLineQuantityRequestSchema: GenMessage<ChangeLineQuantityRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 11);
+  messageDesc(file_headwater_orders_v1_order_command_service, 9);
 
 /**
  * ChangeLineQuantity was accepted.
@@ -556,7 +456,7 @@ export type ChangeLineQuantityResponse = Message<"headwater.orders.v1.ChangeLine
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -566,7 +466,7 @@ export type ChangeLineQuantityResponse = Message<"headwater.orders.v1.ChangeLine
  * Use `create(ChangeLineQuantityResponseSchema)` to create a new message.
  */
 export const ChangeLineQuantityResponseSchema: GenMessage<ChangeLineQuantityResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 12);
+  messageDesc(file_headwater_orders_v1_order_command_service, 10);
 
 /**
  * Takes a line out of a draft.
@@ -601,7 +501,7 @@ export type RemoveLineRequest = Message<"headwater.orders.v1.RemoveLineRequest">
  * Use `create(RemoveLineRequestSchema)` to create a new message.
  */
 export const RemoveLineRequestSchema: GenMessage<RemoveLineRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 13);
+  messageDesc(file_headwater_orders_v1_order_command_service, 11);
 
 /**
  * RemoveLine was accepted.
@@ -612,7 +512,7 @@ export type RemoveLineResponse = Message<"headwater.orders.v1.RemoveLineResponse
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -622,7 +522,7 @@ export type RemoveLineResponse = Message<"headwater.orders.v1.RemoveLineResponse
  * Use `create(RemoveLineResponseSchema)` to create a new message.
  */
 export const RemoveLineResponseSchema: GenMessage<RemoveLineResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 14);
+  messageDesc(file_headwater_orders_v1_order_command_service, 12);
 
 /**
  * Sets the address of an order that has not been shipped.
@@ -657,7 +557,7 @@ export type SetShippingAddressRequest = Message<"headwater.orders.v1.SetShipping
  * Use `create(SetShippingAddressRequestSchema)` to create a new message.
  */
 export const SetShippingAddressRequestSchema: GenMessage<SetShippingAddressRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 15);
+  messageDesc(file_headwater_orders_v1_order_command_service, 13);
 
 /**
  * SetShippingAddress was accepted.
@@ -668,7 +568,7 @@ export type SetShippingAddressResponse = Message<"headwater.orders.v1.SetShippin
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -678,7 +578,7 @@ export type SetShippingAddressResponse = Message<"headwater.orders.v1.SetShippin
  * Use `create(SetShippingAddressResponseSchema)` to create a new message.
  */
 export const SetShippingAddressResponseSchema: GenMessage<SetShippingAddressResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 16);
+  messageDesc(file_headwater_orders_v1_order_command_service, 14);
 
 /**
  * Places a draft: its content is fixed from then on, and payment is due.
@@ -706,7 +606,7 @@ export type PlaceOrderRequest = Message<"headwater.orders.v1.PlaceOrderRequest">
  * Use `create(PlaceOrderRequestSchema)` to create a new message.
  */
 export const PlaceOrderRequestSchema: GenMessage<PlaceOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 17);
+  messageDesc(file_headwater_orders_v1_order_command_service, 15);
 
 /**
  * PlaceOrder was accepted.
@@ -717,7 +617,7 @@ export type PlaceOrderResponse = Message<"headwater.orders.v1.PlaceOrderResponse
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -727,7 +627,7 @@ export type PlaceOrderResponse = Message<"headwater.orders.v1.PlaceOrderResponse
  * Use `create(PlaceOrderResponseSchema)` to create a new message.
  */
 export const PlaceOrderResponseSchema: GenMessage<PlaceOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 18);
+  messageDesc(file_headwater_orders_v1_order_command_service, 16);
 
 /**
  * Records a payment. The order is paid when its payments cover the total; more than the total is refused.
@@ -776,7 +676,7 @@ export type RecordPaymentRequest = Message<"headwater.orders.v1.RecordPaymentReq
  * Use `create(RecordPaymentRequestSchema)` to create a new message.
  */
 export const RecordPaymentRequestSchema: GenMessage<RecordPaymentRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 19);
+  messageDesc(file_headwater_orders_v1_order_command_service, 17);
 
 /**
  * RecordPayment was accepted.
@@ -787,7 +687,7 @@ export type RecordPaymentResponse = Message<"headwater.orders.v1.RecordPaymentRe
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -797,7 +697,7 @@ export type RecordPaymentResponse = Message<"headwater.orders.v1.RecordPaymentRe
  * Use `create(RecordPaymentResponseSchema)` to create a new message.
  */
 export const RecordPaymentResponseSchema: GenMessage<RecordPaymentResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 20);
+  messageDesc(file_headwater_orders_v1_order_command_service, 18);
 
 /**
  * Ships a paid order, whole or in part.
@@ -853,7 +753,7 @@ export type ShipOrderRequest = Message<"headwater.orders.v1.ShipOrderRequest"> &
  * Use `create(ShipOrderRequestSchema)` to create a new message.
  */
 export const ShipOrderRequestSchema: GenMessage<ShipOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 21);
+  messageDesc(file_headwater_orders_v1_order_command_service, 19);
 
 /**
  * ShipOrder was accepted.
@@ -864,7 +764,7 @@ export type ShipOrderResponse = Message<"headwater.orders.v1.ShipOrderResponse">
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -874,7 +774,7 @@ export type ShipOrderResponse = Message<"headwater.orders.v1.ShipOrderResponse">
  * Use `create(ShipOrderResponseSchema)` to create a new message.
  */
 export const ShipOrderResponseSchema: GenMessage<ShipOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 22);
+  messageDesc(file_headwater_orders_v1_order_command_service, 20);
 
 /**
  * Records that a shipment, or all of them, arrived.
@@ -909,7 +809,7 @@ export type DeliverOrderRequest = Message<"headwater.orders.v1.DeliverOrderReque
  * Use `create(DeliverOrderRequestSchema)` to create a new message.
  */
 export const DeliverOrderRequestSchema: GenMessage<DeliverOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 23);
+  messageDesc(file_headwater_orders_v1_order_command_service, 21);
 
 /**
  * DeliverOrder was accepted.
@@ -920,7 +820,7 @@ export type DeliverOrderResponse = Message<"headwater.orders.v1.DeliverOrderResp
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -930,7 +830,7 @@ export type DeliverOrderResponse = Message<"headwater.orders.v1.DeliverOrderResp
  * Use `create(DeliverOrderResponseSchema)` to create a new message.
  */
 export const DeliverOrderResponseSchema: GenMessage<DeliverOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 24);
+  messageDesc(file_headwater_orders_v1_order_command_service, 22);
 
 /**
  * Cancels an order of which nothing has been shipped.
@@ -965,7 +865,7 @@ export type CancelOrderRequest = Message<"headwater.orders.v1.CancelOrderRequest
  * Use `create(CancelOrderRequestSchema)` to create a new message.
  */
 export const CancelOrderRequestSchema: GenMessage<CancelOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 25);
+  messageDesc(file_headwater_orders_v1_order_command_service, 23);
 
 /**
  * CancelOrder was accepted.
@@ -976,7 +876,7 @@ export type CancelOrderResponse = Message<"headwater.orders.v1.CancelOrderRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -986,7 +886,7 @@ export type CancelOrderResponse = Message<"headwater.orders.v1.CancelOrderRespon
  * Use `create(CancelOrderResponseSchema)` to create a new message.
  */
 export const CancelOrderResponseSchema: GenMessage<CancelOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 26);
+  messageDesc(file_headwater_orders_v1_order_command_service, 24);
 
 /**
  * Takes delivered items back.
@@ -1035,7 +935,7 @@ export type ReturnItemsRequest = Message<"headwater.orders.v1.ReturnItemsRequest
  * Use `create(ReturnItemsRequestSchema)` to create a new message.
  */
 export const ReturnItemsRequestSchema: GenMessage<ReturnItemsRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 27);
+  messageDesc(file_headwater_orders_v1_order_command_service, 25);
 
 /**
  * ReturnItems was accepted.
@@ -1046,7 +946,7 @@ export type ReturnItemsResponse = Message<"headwater.orders.v1.ReturnItemsRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -1056,7 +956,7 @@ export type ReturnItemsResponse = Message<"headwater.orders.v1.ReturnItemsRespon
  * Use `create(ReturnItemsResponseSchema)` to create a new message.
  */
 export const ReturnItemsResponseSchema: GenMessage<ReturnItemsResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 28);
+  messageDesc(file_headwater_orders_v1_order_command_service, 26);
 
 /**
  * Pays money back: what was paid for a cancelled order, or the value of what was returned.
@@ -1105,7 +1005,7 @@ export type RefundOrderRequest = Message<"headwater.orders.v1.RefundOrderRequest
  * Use `create(RefundOrderRequestSchema)` to create a new message.
  */
 export const RefundOrderRequestSchema: GenMessage<RefundOrderRequest> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 29);
+  messageDesc(file_headwater_orders_v1_order_command_service, 27);
 
 /**
  * RefundOrder was accepted.
@@ -1116,7 +1016,7 @@ export type RefundOrderResponse = Message<"headwater.orders.v1.RefundOrderRespon
   /**
    * The receipt.
    *
-   * @generated from field: headwater.orders.v1.Receipt receipt = 1;
+   * @generated from field: headwater.cqrs.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 };
@@ -1126,10 +1026,11 @@ export type RefundOrderResponse = Message<"headwater.orders.v1.RefundOrderRespon
  * Use `create(RefundOrderResponseSchema)` to create a new message.
  */
 export const RefundOrderResponseSchema: GenMessage<RefundOrderResponse> = /*@__PURE__*/
-  messageDesc(file_headwater_orders_v1_order_command_service, 30);
+  messageDesc(file_headwater_orders_v1_order_command_service, 28);
 
 /**
- * Why a command was refused. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never change their meaning.
+ * Why an order refuses a command. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never
+ * change their meaning. headwater.cqrs.v1.ErrorReason has those that do not depend on the domain.
  *
  * @generated from enum headwater.orders.v1.RejectionReason
  */
@@ -1156,226 +1057,198 @@ export const RejectionReason = {
   ORDER_ALREADY_EXISTS: 2,
 
   /**
-   * The order is not at expected_version; current_version in the metadata tells where it is.
-   *
-   * @generated from enum value: REJECTION_REASON_VERSION_MISMATCH = 3;
-   */
-  VERSION_MISMATCH: 3,
-
-  /**
-   * The command_id was used before for a command with other facts.
-   *
-   * @generated from enum value: REJECTION_REASON_COMMAND_ID_REUSED = 4;
-   */
-  COMMAND_ID_REUSED: 4,
-
-  /**
    * The order's content is fixed: it has been placed or cancelled.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DRAFT = 5;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DRAFT = 3;
    */
-  ORDER_NOT_DRAFT: 5,
+  ORDER_NOT_DRAFT: 3,
 
   /**
    * An order without lines cannot be placed.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_EMPTY = 6;
+   * @generated from enum value: REJECTION_REASON_ORDER_EMPTY = 4;
    */
-  ORDER_EMPTY: 6,
+  ORDER_EMPTY: 4,
 
   /**
    * An order without a shipping address cannot be placed.
    *
-   * @generated from enum value: REJECTION_REASON_ADDRESS_MISSING = 7;
+   * @generated from enum value: REJECTION_REASON_ADDRESS_MISSING = 5;
    */
-  ADDRESS_MISSING: 7,
+  ADDRESS_MISSING: 5,
 
   /**
    * The order has no such line.
    *
-   * @generated from enum value: REJECTION_REASON_LINE_NOT_FOUND = 8;
+   * @generated from enum value: REJECTION_REASON_LINE_NOT_FOUND = 6;
    */
-  LINE_NOT_FOUND: 8,
+  LINE_NOT_FOUND: 6,
 
   /**
    * The order has a line with this id already.
    *
-   * @generated from enum value: REJECTION_REASON_LINE_ALREADY_EXISTS = 9;
+   * @generated from enum value: REJECTION_REASON_LINE_ALREADY_EXISTS = 7;
    */
-  LINE_ALREADY_EXISTS: 9,
+  LINE_ALREADY_EXISTS: 7,
 
   /**
    * The order would have more lines than allowed.
    *
-   * @generated from enum value: REJECTION_REASON_TOO_MANY_LINES = 10;
+   * @generated from enum value: REJECTION_REASON_TOO_MANY_LINES = 8;
    */
-  TOO_MANY_LINES: 10,
+  TOO_MANY_LINES: 8,
 
   /**
    * An amount is in another currency than the order.
    *
-   * @generated from enum value: REJECTION_REASON_CURRENCY_MISMATCH = 11;
+   * @generated from enum value: REJECTION_REASON_CURRENCY_MISMATCH = 9;
    */
-  CURRENCY_MISMATCH: 11,
+  CURRENCY_MISMATCH: 9,
 
   /**
    * The order's total would be larger than allowed.
    *
-   * @generated from enum value: REJECTION_REASON_AMOUNT_TOO_LARGE = 12;
+   * @generated from enum value: REJECTION_REASON_AMOUNT_TOO_LARGE = 10;
    */
-  AMOUNT_TOO_LARGE: 12,
+  AMOUNT_TOO_LARGE: 10,
 
   /**
    * The order has not been placed.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PLACED = 13;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PLACED = 11;
    */
-  ORDER_NOT_PLACED: 13,
+  ORDER_NOT_PLACED: 11,
 
   /**
    * The order has been cancelled.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_CANCELLED = 14;
+   * @generated from enum value: REJECTION_REASON_ORDER_CANCELLED = 12;
    */
-  ORDER_CANCELLED: 14,
+  ORDER_CANCELLED: 12,
 
   /**
    * The order is paid; nothing is due.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_PAID = 15;
+   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_PAID = 13;
    */
-  ORDER_ALREADY_PAID: 15,
+  ORDER_ALREADY_PAID: 13,
 
   /**
    * The payment is larger than what is due.
    *
-   * @generated from enum value: REJECTION_REASON_PAYMENT_EXCEEDS_BALANCE = 16;
+   * @generated from enum value: REJECTION_REASON_PAYMENT_EXCEEDS_BALANCE = 14;
    */
-  PAYMENT_EXCEEDS_BALANCE: 16,
+  PAYMENT_EXCEEDS_BALANCE: 14,
 
   /**
    * A payment with this id and another amount was recorded before.
    *
-   * @generated from enum value: REJECTION_REASON_PAYMENT_ALREADY_RECORDED = 17;
+   * @generated from enum value: REJECTION_REASON_PAYMENT_ALREADY_RECORDED = 15;
    */
-  PAYMENT_ALREADY_RECORDED: 17,
+  PAYMENT_ALREADY_RECORDED: 15,
 
   /**
    * The payments do not cover the total.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PAID = 18;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_PAID = 16;
    */
-  ORDER_NOT_PAID: 18,
+  ORDER_NOT_PAID: 16,
 
   /**
    * Everything has been shipped.
    *
-   * @generated from enum value: REJECTION_REASON_NOTHING_TO_SHIP = 19;
+   * @generated from enum value: REJECTION_REASON_NOTHING_TO_SHIP = 17;
    */
-  NOTHING_TO_SHIP: 19,
+  NOTHING_TO_SHIP: 17,
 
   /**
    * More items than remain to be shipped, or came back than were delivered.
    *
-   * @generated from enum value: REJECTION_REASON_QUANTITY_EXCEEDS_REMAINING = 20;
+   * @generated from enum value: REJECTION_REASON_QUANTITY_EXCEEDS_REMAINING = 18;
    */
-  QUANTITY_EXCEEDS_REMAINING: 20,
+  QUANTITY_EXCEEDS_REMAINING: 18,
 
   /**
    * A shipment with this id and other content exists already.
    *
-   * @generated from enum value: REJECTION_REASON_SHIPMENT_ALREADY_EXISTS = 21;
+   * @generated from enum value: REJECTION_REASON_SHIPMENT_ALREADY_EXISTS = 19;
    */
-  SHIPMENT_ALREADY_EXISTS: 21,
+  SHIPMENT_ALREADY_EXISTS: 19,
 
   /**
    * The order has no such shipment.
    *
-   * @generated from enum value: REJECTION_REASON_SHIPMENT_NOT_FOUND = 22;
+   * @generated from enum value: REJECTION_REASON_SHIPMENT_NOT_FOUND = 20;
    */
-  SHIPMENT_NOT_FOUND: 22,
+  SHIPMENT_NOT_FOUND: 20,
 
   /**
    * No shipment is under way.
    *
-   * @generated from enum value: REJECTION_REASON_NOTHING_TO_DELIVER = 23;
+   * @generated from enum value: REJECTION_REASON_NOTHING_TO_DELIVER = 21;
    */
-  NOTHING_TO_DELIVER: 23,
+  NOTHING_TO_DELIVER: 21,
 
   /**
    * Something has been shipped already.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_SHIPPED = 24;
+   * @generated from enum value: REJECTION_REASON_ORDER_ALREADY_SHIPPED = 22;
    */
-  ORDER_ALREADY_SHIPPED: 24,
+  ORDER_ALREADY_SHIPPED: 22,
 
   /**
    * Nothing of the order has been delivered.
    *
-   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DELIVERED = 25;
+   * @generated from enum value: REJECTION_REASON_ORDER_NOT_DELIVERED = 23;
    */
-  ORDER_NOT_DELIVERED: 25,
+  ORDER_NOT_DELIVERED: 23,
 
   /**
    * A return with this id and other content exists already.
    *
-   * @generated from enum value: REJECTION_REASON_RETURN_ALREADY_EXISTS = 26;
+   * @generated from enum value: REJECTION_REASON_RETURN_ALREADY_EXISTS = 24;
    */
-  RETURN_ALREADY_EXISTS: 26,
+  RETURN_ALREADY_EXISTS: 24,
 
   /**
    * Nothing is to be paid back.
    *
-   * @generated from enum value: REJECTION_REASON_NOTHING_TO_REFUND = 27;
+   * @generated from enum value: REJECTION_REASON_NOTHING_TO_REFUND = 25;
    */
-  NOTHING_TO_REFUND: 27,
+  NOTHING_TO_REFUND: 25,
 
   /**
    * The refund is larger than what is to be paid back.
    *
-   * @generated from enum value: REJECTION_REASON_REFUND_EXCEEDS_REFUNDABLE = 28;
+   * @generated from enum value: REJECTION_REASON_REFUND_EXCEEDS_REFUNDABLE = 26;
    */
-  REFUND_EXCEEDS_REFUNDABLE: 28,
+  REFUND_EXCEEDS_REFUNDABLE: 26,
 
   /**
    * A refund with this id and another amount was recorded before.
    *
-   * @generated from enum value: REJECTION_REASON_REFUND_ALREADY_RECORDED = 29;
+   * @generated from enum value: REJECTION_REASON_REFUND_ALREADY_RECORDED = 27;
    */
-  REFUND_ALREADY_RECORDED: 29,
-
-  /**
-   * The command's record could not be read or decided; an operator finds it among the dead letters.
-   *
-   * @generated from enum value: REJECTION_REASON_COMMAND_NOT_DECODABLE = 30;
-   */
-  COMMAND_NOT_DECODABLE: 30,
+  REFUND_ALREADY_RECORDED: 27,
 
   /**
    * The order would have more payments, shipments, returns or refunds than allowed.
    *
-   * @generated from enum value: REJECTION_REASON_TOO_MANY_ENTRIES = 31;
+   * @generated from enum value: REJECTION_REASON_TOO_MANY_ENTRIES = 28;
    */
-  TOO_MANY_ENTRIES: 31,
+  TOO_MANY_ENTRIES: 28,
 
   /**
    * The command makes no sense for any order: something is missing, malformed or not more than zero.
    *
-   * @generated from enum value: REJECTION_REASON_INVALID_COMMAND = 32;
+   * @generated from enum value: REJECTION_REASON_INVALID_COMMAND = 29;
    */
-  INVALID_COMMAND: 32,
-
-  /**
-   * The command, or what it would write, is larger than the log takes. It was not decided; if the log took the command itself, an operator
-   * finds it among the dead letters.
-   *
-   * @generated from enum value: REJECTION_REASON_COMMAND_TOO_LARGE = 33;
-   */
-  COMMAND_TOO_LARGE: 33,
+  INVALID_COMMAND: 29,
 } as const;
 
 /**
- * Why a command was refused. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never change their meaning.
+ * Why an order refuses a command. The names, without their prefix, are the reasons in google.rpc.ErrorInfo; they never
+ * change their meaning. headwater.cqrs.v1.ErrorReason has those that do not depend on the domain.
  *
  * @generated from enum headwater.orders.v1.RejectionReason
  */
@@ -1394,7 +1267,7 @@ export const RejectionReasonSchema: GenEnum<RejectionReason> = /*@__PURE__*/
  * reason TOO_MANY_OUTCOMES, with a google.rpc.RetryInfo. Such a command was not decided.
  *
  * A command that the domain refuses is a gRPC error whose google.rpc.ErrorInfo detail has a RejectionReason (without its prefix) as reason
- * and "orders.headwater" as domain, and in its metadata the order_id, the command_id and the version that was refused.
+ * and "orders.headwater" as domain, and in its metadata the aggregate_id, the command_id and the version that was refused.
  *
  * @generated from service headwater.orders.v1.OrderCommandService
  */

@@ -1,6 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import type { DocumentReader } from "../../cqrs/documents.ts";
-import type { View } from "../../cqrs/projection.ts";
+import type { DocumentReader } from "../documents.ts";
+import type { View } from "../projection.ts";
 
 /** A view's document by id; undefined if there is none. */
 export async function loadDocument<Desc extends DescMessage>(

@@ -1,7 +1,7 @@
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { type DocumentReader, FIND_BYTES, type Find, type Page, SortKeyError } from "../../cqrs/documents.ts";
-import type { View } from "../../cqrs/projection.ts";
-import { formatPageToken, listHash, notAPageToken, type PageRequest, parsePageToken } from "../../cqrs/query/page-token.ts";
+import { type DocumentReader, FIND_BYTES, type Find, type Page, SortKeyError } from "../documents.ts";
+import type { View } from "../projection.ts";
+import { formatPageToken, listHash, notAPageToken, type PageRequest, parsePageToken } from "./page-token.ts";
 
 /** A list's page sizes, as its request in the .proto promises them. */
 export interface PageSizes {
@@ -25,6 +25,7 @@ const MAX_READS = 8;
 /** Whoever has so many bytes of parts reads no further piece, which may be four times as large. */
 const ENOUGH_BYTES = FIND_BYTES / 4;
 
+/** One page of a list, and the token of the next; empty if it is the last. */
 export interface FoundPage<Item> {
   readonly items: Item[];
   readonly nextPageToken: string;

@@ -1,5 +1,5 @@
-import type { Call } from "../../internal/grpc/call.ts";
-import { invalidArgument } from "../../internal/grpc/errors.ts";
+import type { Call } from "../grpc/call.ts";
+import { invalidArgument } from "../grpc/errors.ts";
 
 /** The header with the caller's name for the history. A claim, until identities are checked. */
 const ACTOR_HEADER = "headwater-actor";

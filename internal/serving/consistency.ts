@@ -1,17 +1,18 @@
 /** How queries wait for what their callers have seen, and what these are told when it does not come. */
 
 import { status as Code } from "@grpc/grpc-js";
-import { DocumentsUnavailableError } from "../../internal/cqrs/documents.ts";
-import { noPositions, type Positions } from "../../internal/cqrs/positions.ts";
-import type { Projection } from "../../internal/cqrs/projection.ts";
-import { type Freshness, NotYetVisibleError, RefusedDocumentsError } from "../../internal/cqrs/query/freshness.ts";
-import { PageTokenError } from "../../internal/cqrs/query/page-token.ts";
-import { PositionTokenError } from "../../internal/cqrs/query/position-token.ts";
-import { QueryArgumentError } from "../../internal/cqrs/query/query.ts";
-import { ReadMaskError } from "../../internal/cqrs/query/read-mask.ts";
-import { OtherStreamError, parseToken, TokenError } from "../../internal/cqrs/query/token.ts";
-import { NewerEventError } from "../../internal/cqrs/upcasting.ts";
-import { type FieldViolation, invalidArgument, StatusError, unavailable } from "../../internal/grpc/errors.ts";
+import { DocumentsUnavailableError } from "../cqrs/documents.ts";
+import type { Positions } from "../cqrs/positions.ts";
+import type { Projection } from "../cqrs/projection.ts";
+import { type Freshness, NotYetVisibleError, RefusedDocumentsError } from "../cqrs/query/freshness.ts";
+import { PageTokenError } from "../cqrs/query/page-token.ts";
+import { PositionTokenError } from "../cqrs/query/position-token.ts";
+import { QueryArgumentError } from "../cqrs/query/query.ts";
+import { ReadMaskError } from "../cqrs/query/read-mask.ts";
+import { NewerEventError } from "../cqrs/upcasting.ts";
+import type { Call } from "../grpc/call.ts";
+import { type FieldViolation, invalidArgument, StatusError, unavailable } from "../grpc/errors.ts";
+import { hasTokens, openSession, type Session, tokensOf } from "./session.ts";
 
 /** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
 export const MAX_WAIT_MS = 10_000;
@@ -25,15 +26,15 @@ const MAX_WAITING = 1_000;
 const RETRY_WHEN_STALE_MS = 100;
 const RETRY_AFTER_OUTAGE_MS = 1_000;
 
-export async function untilVisible(freshness: Freshness, view: Projection, token: string, given: AbortSignal): Promise<Positions> {
-  if (token === "") return noPositions;
-  const positions = parseToken(token, await freshness.known(given));
-  await untilShown(freshness, view, positions, given);
-  return positions;
+/** What the caller of a query has seen, by the tokens of its call. A call without any does not wait for the streams to be known. */
+export async function sessionOf(freshness: Freshness, call: Call, token: string, signal: AbortSignal): Promise<Session> {
+  const tokens = tokensOf(call, { field: "consistency_token", token });
+  return openSession(call, tokens, hasTokens(tokens) ? await freshness.known(signal) : []);
 }
 
 /** Waits until a view shows a position that a caller named. */
 export async function untilShown(freshness: Freshness, view: Projection, positions: Positions, given: AbortSignal): Promise<void> {
+  if (positions.size === 0) return;
   // Beyond that, only what is visible already is.
   const signal = waiting < MAX_WAITING ? given : AbortSignal.abort();
   waiting++;
@@ -54,22 +55,20 @@ export async function readVisible<Result>(
   {
     freshness,
     view,
-    token,
+    wanted,
     signal,
-  }: { readonly freshness: Freshness; readonly view: Projection; readonly token: string; readonly signal: AbortSignal },
-  read: (wanted: Positions) => Promise<Result>,
+  }: { readonly freshness: Freshness; readonly view: Projection; readonly wanted: Positions; readonly signal: AbortSignal },
+  read: () => Promise<Result>,
 ): Promise<Result> {
   for (;;) {
-    const wanted = await untilVisible(freshness, view, token, signal);
-    const result = await read(wanted);
+    await untilShown(freshness, view, wanted, signal);
+    const result = await read();
     if (await freshness.confirms(view, wanted)) return result;
     if (signal.aborted) throw new NotYetVisibleError(`the view ${view.name} does not show this token's position yet`);
   }
 }
 
 export function statusErrorOf(error: unknown): unknown {
-  if (error instanceof OtherStreamError) return invalid("consistency_token", error.message, "TOKEN_OF_ANOTHER_STREAM");
-  if (error instanceof TokenError) return invalid("consistency_token", error.message, "INVALID_TOKEN");
   if (error instanceof PageTokenError) return invalid("page_token", error.message, "INVALID_PAGE_TOKEN");
   if (error instanceof QueryArgumentError) return invalid(error.field, error.message, error.reason);
   if (error instanceof ReadMaskError) return invalidMask(error);

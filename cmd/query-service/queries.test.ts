@@ -15,6 +15,7 @@ import { orderViews } from "../../internal/orders/projection/views.ts";
 import { createLogger } from "../../internal/platform/logging.ts";
 import { InvalidRequestError } from "../../sdk/src/index.ts";
 import { connectGrpc } from "../../sdk/src/node.ts";
+import { orderDomain } from "../../test/support/order-domain.ts";
 import { startQueryService } from "./app.ts";
 
 const lines = [line("1", 1, 100n), line("2", 1, 0n)];
@@ -34,7 +35,7 @@ await documents.write(
   [orders, orderHistory].map((view) => checkpointAt(view, 0, 2, newest)),
 );
 const logger = createLogger({ app: "query-service", level: "silent" });
-const service = stack.use(await startQueryService({ host: "127.0.0.1", port: 0 }, { documents, logger }));
+const service = stack.use(await startQueryService({ domains: [orderDomain], host: "127.0.0.1", port: 0 }, { documents, logger }));
 service.setServing(true);
 const { queries, session } = stack.use(connectGrpc({ queryUrl: `http://${service.address}` }));
 const running = stack.move();

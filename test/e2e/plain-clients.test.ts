@@ -1,0 +1,197 @@
+/** Both domains, as a client sees them that has gRPC and nothing else: one session over all services, and retries by gRPC itself. */
+
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { create, type DescMessage, type DescMethodUnary, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { Client, credentials, type Interceptor, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { serviceConfig, session } from "../../examples/plain-grpc/session.ts";
+import { BadRequestSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
+import { StatusSchema } from "../../internal/gen/google/rpc/status_pb.ts";
+import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import { TicketCommandService } from "../../internal/gen/headwater/tickets/v1/ticket_command_service_pb.ts";
+import { TicketQueryService } from "../../internal/gen/headwater/tickets/v1/ticket_query_service_pb.ts";
+import { CallError } from "../support/grpc-client.ts";
+import { type RunningSystem, systems } from "../support/systems.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
+
+const { createOrder, addLine } = OrderCommandService.method;
+const { getOrder, listOrderEvents } = OrderQueryService.method;
+const { openTicket, assignTicket } = TicketCommandService.method;
+const { getTicket, getWorkload } = TicketQueryService.method;
+
+it("the session of the example is an interceptor of at most 30 lines", () => {
+  const lines = readFileSync("examples/plain-grpc/session.ts", "utf8").split("\n");
+  const start = lines.findIndex((line) => line.startsWith("export function session"));
+  expect(lines.slice(start).filter((line) => line !== "").length).toBeLessThanOrEqual(30);
+});
+
+for (const { title, start, isMissing } of systems) {
+  describe.skipIf(isMissing)(title, () => {
+    let system: RunningSystem;
+    beforeAll(async () => {
+      system = await start();
+    });
+    afterAll(() => system[Symbol.asyncDispose]());
+
+    it("one session reads its own writes in both domains, with no token in sight", async () => {
+      const own = session();
+      using commands = connect(system.commandAddress, own);
+      using queries = connect(system.queryAddress, own);
+      for (let round = 1; round <= 20; round += 1) {
+        const [orderId, ticketId] = [randomUUID(), randomUUID()];
+        await commands.call(createOrder, { orderId, currencyCode: "EUR" });
+        await commands.call(openTicket, { ticketId, subject: "Where is my tea?", reporter: "ada" });
+        await commands.call(assignTicket, { ticketId, assignee: title });
+        const [order, ticket, workload] = await Promise.all([
+          queries.call(getOrder, { orderId }),
+          queries.call(getTicket, { ticketId }),
+          queries.call(getWorkload, { assignee: title }),
+        ]);
+        expect(order.order).toMatchObject({ orderId, version: 1 });
+        expect(ticket.ticket).toMatchObject({ ticketId, version: 2, assignee: title });
+        expect(workload.workload).toMatchObject({ openTickets: BigInt(round) });
+      }
+    });
+
+    it("a command whose answer is lost is retried by gRPC itself, and decided once", async () => {
+      await using proxy = await startTcpProxy(system.commandAddress);
+      const own = session();
+      using commands = connect(proxy.address, own);
+      using queries = connect(system.queryAddress, own);
+      const orderId = randomUUID();
+      await commands.call(createOrder, { orderId, currencyCode: "EUR" });
+      const line = { lineId: "1", sku: "TEA", quantity: 2, unitPrice: { currencyCode: "EUR", minorUnits: 450n } };
+      proxy.resetAt({ request: orderId, moment: "behind the request" });
+      const added = commands.call(addLine, { orderId, line });
+      await expect.poll(() => proxy.struck, { timeout: 10_000 }).toBeGreaterThan(0);
+      proxy.resetAt(undefined);
+      expect((await added).receipt).toMatchObject({ version: 2 });
+      expect((await queries.call(listOrderEvents, { orderId })).events).toHaveLength(2);
+    });
+
+    it("a token of another domain is refused in a field, and answered unchanged in the metadata", async () => {
+      using commands = connect(system.commandAddress);
+      using queries = connect(system.queryAddress);
+      const orderId = randomUUID();
+      const { receipt } = await commands.call(createOrder, { orderId, currencyCode: "EUR" });
+      const consistencyToken = receipt?.consistencyToken ?? "";
+      const refused = await queries.failure(getWorkload, { assignee: "ada", consistencyToken });
+      expect(refused).toMatchObject({ code: 3, violations: [{ field: "consistency_token", reason: "TOKEN_OF_ANOTHER_STREAM" }] });
+      expect(refused.message).toMatch(/counts another stream of events \(another domain or cluster.*drop it and read again/);
+      const ticket = { ticketId: randomUUID(), subject: "x", reporter: "ada", options: { consistencyToken } };
+      expect(await commands.failure(openTicket, ticket)).toMatchObject({ code: 3, violations: [{ field: "options.consistency_token" }] });
+      await commands.call(openTicket, { subject: "x", reporter: "ada" });
+      const answered = await commands.tokens(openTicket, { subject: "y", reporter: "ada" }, [consistencyToken]);
+      expect(answered).toEqual([expect.any(String), consistencyToken]);
+      const [own = ""] = answered;
+      const merged = await queries.tokens(getOrder, { orderId }, [consistencyToken, own, consistencyToken]);
+      expect(merged).toEqual([expect.any(String), own]);
+    });
+
+    it.each([
+      ["what is no token", "headwater-token", ["nonsense!"], "INVALID_TOKEN"],
+      ["more than 6 KiB of tokens", "headwater-token", ["A".repeat(4_000), "B".repeat(2_200)], "INVALID_TOKEN"],
+      ["an empty idempotency key", "idempotency-key", [""], "INVALID_IDEMPOTENCY_KEY"],
+      ["one that is too long", "idempotency-key", ["k".repeat(256)], "INVALID_IDEMPOTENCY_KEY"],
+    ])("%s is refused with a reason", async (_what, name, values, reason) => {
+      using commands = connect(system.commandAddress);
+      const metadata = new Metadata();
+      for (const value of values) metadata.add(name, value);
+      const refused = await commands.failure(createOrder, { orderId: randomUUID(), currencyCode: "EUR" }, metadata);
+      expect(refused).toMatchObject({ code: 3, violations: [{ field: name, reason }] });
+    });
+
+    it("a key that is no UUID is one command of its method, and a key is refused where there are many commands", async () => {
+      using commands = connect(system.commandAddress);
+      const key = (): Metadata => {
+        const metadata = new Metadata();
+        metadata.set("idempotency-key", `basket 7 of ${title}`);
+        return metadata;
+      };
+      const order = { currencyCode: "EUR" };
+      const [first, again] = [await commands.call(createOrder, order, key()), await commands.call(createOrder, order, key())];
+      expect(again.receipt).toEqual(first.receipt);
+      expect(first.receipt?.commandId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5/);
+      const ticket = await commands.call(openTicket, { subject: "x", reporter: "ada" }, key());
+      expect(ticket.receipt?.commandId).not.toBe(first.receipt?.commandId);
+      expect(await commands.executeFailure(key())).toMatchObject({ code: 3, violations: [{ field: "idempotency-key" }] });
+    });
+  });
+}
+
+/** What a refusal says, with the fields that it names. */
+function detailsIn(error: ServiceError) {
+  const [bytes] = error.metadata.get("grpc-status-details-bin");
+  const { details } = fromBinary(StatusSchema, bytes as Buffer);
+  const violations = details.flatMap((detail) => anyUnpack(detail, BadRequestSchema)?.fieldViolations ?? []);
+  const { code, message } = new CallError(error);
+  return { code, message, violations };
+}
+
+/** grpc-js as it comes, with the service config of the example. */
+function connect(address: string, interceptor?: Interceptor) {
+  const interceptors = interceptor === undefined ? [] : [interceptor];
+  const client = new Client(address, credentials.createInsecure(), { "grpc.service_config": serviceConfig, interceptors });
+  const bytes = (value: Buffer): Buffer => value;
+
+  function send<Input extends DescMessage, Output extends DescMessage>(
+    method: DescMethodUnary<Input, Output>,
+    request: MessageInitShape<Input>,
+    metadata: Metadata,
+  ) {
+    const message = Buffer.from(toBinary(method.input, create(method.input, request)));
+    const path = `/${method.parent.typeName}/${method.name}`;
+    const { promise, resolve, reject } = Promise.withResolvers<{ readonly answer: Buffer; readonly trailers: Metadata }>();
+    let answer: Buffer | undefined;
+    const call = client.makeUnaryRequest(path, bytes, bytes, message, metadata, { deadline: Date.now() + 30_000 }, (error, value) => {
+      if (error !== null) reject(error);
+      answer = value;
+    });
+    call.on("status", ({ metadata: trailers }) => answer !== undefined && resolve({ answer, trailers }));
+    return promise;
+  }
+
+  return {
+    [Symbol.dispose]: () => client.close(),
+    async call<Input extends DescMessage, Output extends DescMessage>(
+      method: DescMethodUnary<Input, Output>,
+      request: MessageInitShape<Input>,
+      metadata = new Metadata(),
+    ) {
+      return fromBinary(method.output, (await send(method, request, metadata)).answer);
+    },
+    async failure<Input extends DescMessage>(
+      method: DescMethodUnary<Input, DescMessage>,
+      request: MessageInitShape<Input>,
+      metadata = new Metadata(),
+    ) {
+      const error = await send(method, request, metadata).then(
+        () => new Error("it was answered"),
+        (reason: unknown) => reason,
+      );
+      return detailsIn(error as ServiceError);
+    },
+    async tokens<Input extends DescMessage>(
+      method: DescMethodUnary<Input, DescMessage>,
+      request: MessageInitShape<Input>,
+      tokens: readonly string[],
+    ): Promise<readonly string[]> {
+      const metadata = new Metadata();
+      for (const token of tokens) metadata.add("headwater-token", token);
+      const { trailers } = await send(method, request, metadata);
+      return trailers.get("headwater-token").flatMap((value) => String(value).split(/, */));
+    },
+    executeFailure(metadata: Metadata) {
+      const { promise, resolve, reject } = Promise.withResolvers<ReturnType<typeof detailsIn>>();
+      const call = client.makeBidiStreamRequest("/headwater.orders.v1.OrderCommandService/Execute", bytes, bytes, metadata);
+      call.on("error", (error: ServiceError) => resolve(detailsIn(error)));
+      call.on("end", () => reject(new Error("it was taken")));
+      call.resume();
+      call.end();
+      return promise;
+    },
+  };
+}
