@@ -66,7 +66,7 @@ const run: Run = ({ sql, values }) => {
 
 function store(writes: readonly DocumentWrite[]): void {
   db.exec(`DELETE FROM ${documentsTable(collection)}; DELETE FROM "entries:${collection}:words-created"`);
-  const insert = db.prepare(`INSERT INTO ${documentsTable(collection)} VALUES (?, 1, '{}', ?)`);
+  const insert = db.prepare(`INSERT INTO ${documentsTable(collection)} VALUES (?, 1, '{}', ?, 0)`);
   for (const { id, fields } of writes) insert.run(id, JSON.stringify(fields));
 }
 

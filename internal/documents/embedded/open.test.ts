@@ -189,6 +189,55 @@ it.each(["load", "find"] as const)("what a %s finds damaged ends the store, and 
   expect(await documents.write(writes, [])).toEqual([]);
 });
 
+const aDocument = '"documents:orders.v1"';
+
+it.each<[what: string, sql: string, call: (documents: EmbeddedDocuments) => Promise<unknown>]>([
+  ["the revision of a document", `UPDATE ${aDocument} SET revision = 3`, loadOne],
+  ["what is applied to it", `UPDATE ${aDocument} SET applied = '{"s":{"0":2}}'`, loadOne],
+  ["one of its fields", `UPDATE ${aDocument} SET fields = '{"total":2}'`, loadOne],
+  ["one of its fields, when it is found", `UPDATE ${aDocument} SET fields = '{"total":2}'`, findAll],
+  ["all of its fields", `UPDATE ${aDocument} SET fields = x'00'`, loadOne],
+  ["its place, when it is found", `UPDATE ${aDocument} SET id = 'o-2'`, findAll],
+  ["its text, which is no JSON any more", `UPDATE ${aDocument} SET fields = '{"total":1'`, loadOne],
+  ["such a text, when it is looked through", `UPDATE ${aDocument} SET fields = '{"total":1'`, findByTotal],
+  ["its checksum", `UPDATE ${aDocument} SET checksum = checksum + 1`, loadOne],
+  ["the offset of a checkpoint", "UPDATE checkpoints SET next_offset = 9", (documents) => documents.checkpoints("orders.v1")],
+  ["the sequence of a checkpoint", "UPDATE checkpoints SET sequence = 9", (documents) => documents.checkpoints("orders.v1")],
+  ["the time of a checkpoint", "UPDATE checkpoints SET event_time_ms = 9", (documents) => documents.checkpoints("orders.v1")],
+  ["the proof of a checkpoint", "UPDATE checkpoints SET proof = 'b'", (documents) => documents.checkpoints("orders.v1")],
+])("a change of %s is damage, although SQLite sees none", async (_what, sql, call) => {
+  const directory = await newDirectory();
+  const checkpoint = { collection: "orders.v1", stream: "s", partition: 0, nextOffset: 1, sequence: 1, eventTimeMs: 1, proof: "a" };
+  const write = { collection: "orders.v1", id: "o-1", expectedRevision: 0, applied: { s: { 0: 1 } }, fields: { total: 1 } };
+  {
+    await using documents = await openEmbeddedDocuments({ directory });
+    await documents.prepare([{ name: "orders.v1", indexes: [] }]);
+    await documents.write([write], [checkpoint]);
+    await call(documents);
+    const ended = documents.failed.catch((error: unknown) => error);
+    using other = new DatabaseSync(join(directory, "documents.sqlite"));
+    other.exec(sql);
+    other.close();
+    await expect(call(documents)).rejects.toThrow(/documents\.sqlite is damaged \(.+\): at the next start it is made again/);
+    expect(String(await ended)).toContain("documents.sqlite is damaged");
+  }
+  await using documents = await openEmbeddedDocuments({ directory });
+  await documents.prepare([{ name: "orders.v1", indexes: [] }]);
+  expect(await documents.load("orders.v1", ["o-1"])).toEqual([undefined]);
+});
+
+function loadOne(documents: EmbeddedDocuments) {
+  return documents.load("orders.v1", ["o-1"]);
+}
+
+function findAll(documents: EmbeddedDocuments) {
+  return documents.find({ collection: "orders.v1", where: [], sort: [], limit: 1 });
+}
+
+function findByTotal(documents: EmbeddedDocuments) {
+  return documents.find({ collection: "orders.v1", where: [{ field: "total", op: "eq", value: 1 }], sort: [], limit: 1 });
+}
+
 it("a document is loaded while others are looked for", async () => {
   await using documents = await openEmbeddedDocuments({ directory: await newDirectory() });
   const collection = "orders.v1";

@@ -10,17 +10,17 @@ export const baseSchema = `
   CREATE TABLE IF NOT EXISTS indexes (collection TEXT, name TEXT, definition TEXT NOT NULL, PRIMARY KEY (collection, name)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS checkpoints (
     collection TEXT, stream TEXT, partition INTEGER, next_offset INTEGER NOT NULL, sequence INTEGER NOT NULL, event_time_ms INTEGER NOT NULL,
-    proof TEXT NOT NULL,
+    proof TEXT NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (collection, stream, partition)
   ) WITHOUT ROWID;
 `;
 
 /** A checkpoint only ever advances, unless it is news. */
 export const advanceCheckpointSql = `
-  INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)
+  INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO UPDATE SET
     next_offset = excluded.next_offset, sequence = excluded.sequence, event_time_ms = excluded.event_time_ms,
-    proof = excluded.proof
+    proof = excluded.proof, checksum = excluded.checksum
   WHERE next_offset < excluded.next_offset OR collection GLOB '${NEWS}*'
 `;
 
@@ -41,7 +41,7 @@ export function entriesTable(collection: string, index: string): string {
 export function createDocumentsSql(collection: string): string {
   return `
     CREATE TABLE IF NOT EXISTS ${documentsTable(collection)}
-    (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, applied TEXT NOT NULL, fields TEXT NOT NULL)`;
+    (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, applied TEXT NOT NULL, fields TEXT NOT NULL, checksum INTEGER NOT NULL)`;
 }
 
 export function createIndexSql(collection: string, index: Index): string {

@@ -14,6 +14,7 @@ import {
   type WriteConflict,
 } from "../../cqrs/documents.ts";
 import { openCopy, removeDamaged } from "../../platform/sqlite-copy.ts";
+import { checkedCheckpoint, checkedRow, checksumOfCheckpoint, checksumOfRow, type SummedCheckpoint, type SummedRow } from "./checksum.ts";
 import { findRows, type Run, type Values } from "./find-plan.ts";
 import { FIELDS, type Row, type RowPage, type RowWrite } from "./protocol.ts";
 import {
@@ -77,7 +78,7 @@ function damageMark(path: string): string {
 }
 
 /** Raise it with every change of the tables: a file with others is made again. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** Another process that opens the same file makes us wait for its transactions, which are short. */
 const busyTimeoutMs = 5_000;
@@ -117,7 +118,7 @@ class SqliteStore implements Store {
     this.#commit = db.prepare("COMMIT");
     this.#schemaVersion = db.prepare("PRAGMA schema_version");
     this.#loadCheckpoints = db.prepare(
-      `SELECT collection, stream, partition, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs, proof
+      `SELECT collection, stream, partition, next_offset AS nextOffset, sequence, event_time_ms AS eventTimeMs, proof, checksum
        FROM checkpoints WHERE collection = ? ORDER BY stream, partition`,
     );
     this.#findCheckpoint = db.prepare(findCheckpointSql);
@@ -176,7 +177,8 @@ class SqliteStore implements Store {
     const rows: (Row | undefined)[] = [];
     let bytes = 0;
     for (const id of ids) {
-      const row = statements?.load.get(id) as Row | undefined;
+      const stored = statements?.load.get(id) as SummedRow | undefined;
+      const row = stored && checkedRow(stored);
       if (row !== undefined) {
         const isFirst = bytes === 0;
         bytes += Buffer.byteLength(row[FIELDS]);
@@ -198,15 +200,18 @@ class SqliteStore implements Store {
       const statements = this.#statements(collection);
       if (statements === undefined) throw new Error(`the collection ${collection} has not been prepared`);
       const [id, revision, applied, fields] = row;
+      const checksum = checksumOfRow(row);
       const { changes } =
         revision === 1
-          ? statements.insert.run(id, revision, applied, fields)
-          : statements.update.run(revision, applied, fields, id, revision - 1);
+          ? statements.insert.run(id, revision, applied, fields, checksum)
+          : statements.update.run(revision, applied, fields, checksum, id, revision - 1);
       if (changes === 0) conflicts.push({ collection, id });
     }
     if (conflicts.length > 0) return conflicts;
-    for (const { collection, stream, partition, nextOffset, sequence, eventTimeMs, proof } of checkpoints) {
-      this.#writeCheckpoint.run(collection, stream, partition, nextOffset, sequence, eventTimeMs, proof);
+    for (const checkpoint of checkpoints) {
+      const { collection, stream, partition, nextOffset, sequence, eventTimeMs, proof } = checkpoint;
+      const checksum = checksumOfCheckpoint(checkpoint);
+      this.#writeCheckpoint.run(collection, stream, partition, nextOffset, sequence, eventTimeMs, proof, checksum);
     }
     return conflicts;
   }
@@ -219,7 +224,7 @@ class SqliteStore implements Store {
     const rows: Row[] = [];
     let bytes = 0;
     for (const id of ids.slice(0, query.limit)) {
-      const row = statements.load.get(id) as unknown as Row;
+      const row = checkedRow(statements.load.get(id) as SummedRow | undefined);
       bytes += Buffer.byteLength(row[FIELDS]);
       if (rows.length > 0 && bytes > (query.maxBytes ?? FIND_BYTES)) break;
       rows.push(row);
@@ -228,7 +233,8 @@ class SqliteStore implements Store {
   }
 
   checkpoints(collection: string): readonly Checkpoint[] {
-    return this.#loadCheckpoints.all(collection) as unknown as Checkpoint[];
+    const stored = this.#loadCheckpoints.all(collection) as unknown as SummedCheckpoint[];
+    return stored.map(checkedCheckpoint);
   }
 
   explain(query: Find): readonly string[] {
@@ -254,9 +260,11 @@ class SqliteStore implements Store {
     if (exists === undefined) return undefined;
     const statements = {
       indexes: this.#indexes(collection),
-      load: this.#db.prepare(`SELECT id, revision, applied, fields FROM ${table} WHERE id = ?`),
-      insert: this.#db.prepare(`INSERT INTO ${table} (id, revision, applied, fields) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`),
-      update: this.#db.prepare(`UPDATE ${table} SET revision = ?, applied = ?, fields = ? WHERE id = ? AND revision = ?`),
+      load: this.#db.prepare(`SELECT id, revision, applied, fields, checksum FROM ${table} WHERE id = ?`),
+      insert: this.#db.prepare(
+        `INSERT INTO ${table} (id, revision, applied, fields, checksum) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      ),
+      update: this.#db.prepare(`UPDATE ${table} SET revision = ?, applied = ?, fields = ?, checksum = ? WHERE id = ? AND revision = ?`),
     };
     statements.load.setReturnArrays(true);
     this.#collections.set(collection, statements);

@@ -103,10 +103,14 @@ function execute(documents: Store, request: Request, advanced: Map<string, Check
   }
 }
 
+/** What SQLite says of a document that is no JSON: all that was written is. */
+const NO_JSON = /^malformed JSON/;
+
 /** What SQLite cannot do now, such as to write to a full disk, is the store's state and not the caller's fault. */
 function portError(error: unknown): unknown {
-  if (!(error instanceof Error && "errcode" in error)) return error;
-  if (isDamage(error)) return endDamaged(error);
+  if (!(error instanceof Error)) return error;
+  if (isDamage(error) || NO_JSON.test(error.message)) return endDamaged(error);
+  if (!("errcode" in error)) return error;
   return new DocumentsUnavailableError(`the documents in ${path} cannot be read or written: ${error.message}`);
 }
 
