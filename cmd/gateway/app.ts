@@ -1,7 +1,6 @@
 import { createConnectRouter } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
+import { domains } from "../../internal/domains.ts";
 import { createHealthProbe } from "../../internal/grpc/ask-health.ts";
 import { defaultLimits, type GrpcLimits } from "../../internal/grpc/limits.ts";
 import { withCors } from "./cors.ts";
@@ -24,9 +23,9 @@ export interface GatewayOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** Where OrderCommandService listens, such as http://127.0.0.1:50051. */
+  /** Where the command services listen, such as http://127.0.0.1:50051. */
   readonly commandUrl: string;
-  /** Where OrderQueryService listens. */
+  /** Where the query services listen. */
   readonly queryUrl: string;
   /** Origins of web pages that may call, such as https://shop.example.com, beside the gateway's own. "*": all. A gateway of this machine allows localhost too. */
   readonly allowedOrigins?: readonly string[];
@@ -49,7 +48,7 @@ export interface Gateway extends AsyncDisposable {
   check(): Promise<void>;
 }
 
-/** Serves both services as Connect, gRPC-Web and gRPC on one port, until it is disposed of: then running calls may finish for a while. */
+/** Serves the services of all domains as Connect, gRPC-Web and gRPC on one port, until it is disposed of: then running calls may finish for a while. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { host, port, logger, allowedOrigins = [], allowedHosts = [] } = options;
   const limits = { ...defaultLimits, ...options.limits };
@@ -66,8 +65,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     jsonOptions: { ignoreUnknownFields: false },
     requestGate,
   });
-  forward(router, OrderCommandService, commands.transport, onUnreachable);
-  forward(router, OrderQueryService, queries.transport, onUnreachable);
+  for (const domain of domains) {
+    forward(router, domain.commands.service, commands.transport, onUnreachable);
+    forward(router, domain.queries.service, queries.transport, onUnreachable);
+  }
   const calls = serve(router.handlers, limits);
   const probes = [options.commandUrl, options.queryUrl].map(probe);
   const handle = withAllowedHosts(withCors(calls.handle, { host, allowedOrigins }), { host, allowedHosts });

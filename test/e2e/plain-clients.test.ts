@@ -13,6 +13,7 @@ import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/orde
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { TicketCommandService } from "../../internal/gen/headwater/tickets/v1/ticket_command_service_pb.ts";
 import { TicketQueryService } from "../../internal/gen/headwater/tickets/v1/ticket_query_service_pb.ts";
+import { startDevProcess } from "../support/dev-process.ts";
 import { CallError } from "../support/grpc-client.ts";
 import { type RunningSystem, systems } from "../support/systems.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -121,6 +122,25 @@ for (const { title, start, isMissing } of systems) {
     });
   });
 }
+
+it("the gateway serves both domains, and passes on keys and tokens", async () => {
+  await using dev = await startDevProcess();
+  const post = (method: string, request: object, headers: Readonly<Record<string, string>> = {}) =>
+    fetch(`http://${dev.gatewayAddress}/headwater.${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify(request),
+    });
+  const key = { "idempotency-key": "basket 7" };
+  const createBasket = () => post("orders.v1.OrderCommandService/CreateOrder", { currencyCode: "EUR" }, key);
+  const [first, again] = [await createBasket(), await createBasket()];
+  expect(await again.json()).toEqual(await first.json());
+  const token = first.headers.get("trailer-headwater-token") ?? "";
+  await post("tickets.v1.TicketCommandService/OpenTicket", { ticketId: "t-1", subject: "x", reporter: "ada" });
+  const ticket = await post("tickets.v1.TicketQueryService/GetTicket", { ticketId: "t-1" }, { "headwater-token": token });
+  expect(await ticket.json()).toMatchObject({ ticket: { ticketId: "t-1" } });
+  expect(ticket.headers.get("trailer-headwater-token")?.split(/, */)).toContain(token);
+});
 
 /** What a refusal says, with the fields that it names. */
 function detailsIn(error: ServiceError) {
