@@ -86,11 +86,11 @@ export function statusOf(error: unknown, errorDomain: string): Status {
 /** The trailer by which gRPC's own retries are told when to come again. */
 export const PUSHBACK = "grpc-retry-pushback-ms";
 
-/** When a call may come again, by the RetryInfo of its status. */
+/** When a call may come again, by the RetryInfo of its status, in whole milliseconds. */
 export function retryDelayMs({ details }: Status): number | undefined {
   for (const detail of details) {
     const info = anyUnpack(detail, RetryInfoSchema);
-    if (info?.retryDelay !== undefined) return durationMs(info.retryDelay);
+    if (info?.retryDelay !== undefined) return Math.ceil(durationMs(info.retryDelay));
   }
   return undefined;
 }
