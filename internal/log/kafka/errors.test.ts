@@ -53,6 +53,12 @@ for (const error of [
   notRetriable(refused),
   new Error("Broker not connected"),
   systemError("write", "EPIPE"),
+  ...[
+    "Closed connection",
+    "Connection timeout",
+    "Connection error: read ECONNRESET",
+    "Request SaslAuthenticate(key: 36, version: 0) timed out",
+  ].map((cut): Error => Reflect.construct(KafkaJSSASLAuthenticationError, [`SASL PLAIN authentication failed: ${cut}`])),
 ]) {
   it(`"${error.message}" (${error.name}) is an outage, which passes`, async () => {
     await expect(reaching(() => Promise.reject(error))).rejects.toThrow(LogUnavailableError);

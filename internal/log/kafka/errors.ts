@@ -218,7 +218,11 @@ export function meaningOf(error: unknown): Meaning | undefined {
   return chain.includes(undefined) || !isRetriable(error) ? "fault" : "away";
 }
 
+/** A login that was cut off: kafkajs gives it the class of a refused one, and keeps the message alone. */
+const cutOffLogin = /authentication failed: (Closed connection|Connection timeout|Connection error: .*|Request .* timed out)$/;
+
 function ownMeaning(error: Error): Meaning | "its cause" | undefined {
+  if (cutOffLogin.test(error.message)) return "away";
   const type = typeOf(error);
   if (type !== undefined && Object.hasOwn(meaningsOfTypes, type)) return meaningsOfTypes[type];
   if (Object.hasOwn(meaningsOfClasses, error.name)) return meaningsOfClasses[error.name];
