@@ -30,10 +30,10 @@ import { type AnyImplementation, type GrpcService, grpcService } from "../grpc/s
 import { boundedWait } from "../grpc/wait.ts";
 import type { Logger } from "../platform/logging.ts";
 import { actorOf } from "./actor.ts";
-import { type Execute, type ExecuteRequest, executeAll } from "./execute.ts";
+import { type ExecuteRequest, executeAll } from "./execute.ts";
 import { commandIdOfKey, refuseKey } from "./idempotency-key.ts";
 import { commandTooLarge, rejectionError } from "./rejections.ts";
-import { openSession, type Session, tokensOf } from "./session.ts";
+import { openSession, type Session, tokensIn } from "./session.ts";
 import { type AnyCommand, aggregateIdIn, submissionOf } from "./submission.ts";
 
 /** How long a call waits for its outcome if the caller has set no deadline. */
@@ -58,22 +58,50 @@ export interface CommandServiceOptions {
 export function commandService(options: CommandServiceOptions): GrpcService {
   const { domain } = options;
   const { service } = domain.commands;
-  const execute: Execute = (command, call) => executeCommand(options, command, call);
   const methods: Record<string, AnyImplementation[string]> = {
-    execute: (requests, call) => {
-      refuseKey(call);
-      return executeAll(domain, execute, requests as AsyncIterable<ExecuteRequest>, call);
-    },
-    getCommandOutcome: (request, call) => getCommandOutcome(options, request, call),
+    execute: (requests, call) => executeStream(options, requests, call),
+    getCommandOutcome: (request, call) => inSession(options, call, (session) => getCommandOutcome(options, request, { call, session })),
   };
   for (const field of domain.aggregate.commandSchema.fields) {
     const method = service.methods.find((candidate: DescMethod) => candidate.input === field.message);
     if (method === undefined) throw new TypeError(`the command ${field.name} has no RPC in ${service.typeName}`);
-    methods[method.localName] = async (value, call) => ({
-      receipt: await execute({ case: field.localName, value: identified(value, method, call) }, call),
-    });
+    methods[method.localName] = (value, call) =>
+      inSession(options, call, async (session) => {
+        const command = { case: field.localName, value: identified(value, method, call) };
+        return { receipt: await executeCommand(options, command, { call, session }) };
+      });
   }
   return grpcService(service, methods, errorDomainOf(domain));
+}
+
+/** A call, and what its caller has seen. */
+interface SessionCall {
+  readonly call: Call;
+  readonly session: Session;
+}
+
+/** Answers a call with its message, or with an error, and with what its caller has seen by then. */
+async function inSession<Answer>(
+  { stream }: CommandServiceOptions,
+  call: Call,
+  answer: (session: Session) => Promise<Answer>,
+): Promise<Answer> {
+  const session = openSession(call, tokensIn(call), [stream]);
+  try {
+    return await answer(session);
+  } finally {
+    session.end();
+  }
+}
+
+async function* executeStream(options: CommandServiceOptions, requests: AsyncIterable<ExecuteRequest>, call: Call) {
+  refuseKey(call);
+  const session = openSession(call, tokensIn(call), [options.stream]);
+  try {
+    yield* executeAll(options.domain, (command) => executeCommand(options, command, { call, session }), requests);
+  } finally {
+    session.end();
+  }
 }
 
 /** The command with the id that its caller gave it in the metadata, if it has none in its options. */
@@ -82,30 +110,28 @@ function identified(value: AnyCommand["value"], method: DescMethod, call: Call):
   return commandId === undefined ? value : { ...value, options: { ...(value.options ?? create(CommandOptionsSchema)), commandId } };
 }
 
-async function executeCommand(options: CommandServiceOptions, command: AnyCommand, call: Call): Promise<Receipt> {
+async function executeCommand(options: CommandServiceOptions, command: AnyCommand, { call, session }: SessionCall): Promise<Receipt> {
   const { domain } = options;
   const commandOptions = command.value.options;
   const views = checkedViews(
     commandOptions,
     domain.views.map(({ name }) => name),
   );
-  const inField = { field: "options.consistency_token", token: commandOptions?.consistencyToken ?? "" };
-  const session = openSession(call, tokensOf(call, inField), [options.stream]);
+  const told = session.including({ field: "options.consistency_token", token: commandOptions?.consistencyToken ?? "" });
   checkTime(commandOptions);
   const trace = traceHeadersOf((name) => call.header(name));
   const submission = submissionOf(domain, command, { newId: randomUUID, hash: sha256, actor: actorOf(call), trace });
   const stage = commandOptions?.waitFor || CommandStage.DECIDED;
   const submitted = await submit(options, submission, { stage, views, call });
   if (submitted.outcome === undefined && stage !== CommandStage.ACCEPTED) throw outcomePending(submission);
-  return receiptOf(options, submission, submitted, session);
+  return receiptOf(options, submission, submitted, told);
 }
 
 /** The request of every domain's GetCommandOutcome, which names the aggregate as the commands do. */
 type OutcomeRequest = Message & { readonly commandId: string };
 
-async function getCommandOutcome(options: CommandServiceOptions, request: OutcomeRequest, call: Call): Promise<object> {
+async function getCommandOutcome(options: CommandServiceOptions, request: OutcomeRequest, { call, session }: SessionCall): Promise<object> {
   const { commandId } = request;
-  const session = openSession(call, tokensOf(call, { field: "", token: "" }), [options.stream]);
   const submission: Submission = {
     aggregateId: aggregateIdIn(options.domain, { case: "", value: request }),
     commandId: commandId.toLowerCase(),

@@ -12,7 +12,7 @@ import { ReadMaskError } from "../cqrs/query/read-mask.ts";
 import { NewerEventError } from "../cqrs/upcasting.ts";
 import type { Call } from "../grpc/call.ts";
 import { type FieldViolation, invalidArgument, StatusError, unavailable } from "../grpc/errors.ts";
-import { hasTokens, openSession, type Session, tokensOf } from "./session.ts";
+import { openSession, type Session, tokensIn } from "./session.ts";
 
 /** How long a query waits for its token's position and for its documents at most; normally both take milliseconds. */
 export const MAX_WAIT_MS = 10_000;
@@ -28,8 +28,9 @@ const RETRY_AFTER_OUTAGE_MS = 1_000;
 
 /** What the caller of a query has seen, by the tokens of its call. A call without any does not wait for the streams to be known. */
 export async function sessionOf(freshness: Freshness, call: Call, token: string, signal: AbortSignal): Promise<Session> {
-  const tokens = tokensOf(call, { field: "consistency_token", token });
-  return openSession(call, tokens, hasTokens(tokens) ? await freshness.known(signal) : []);
+  const tokens = tokensIn(call);
+  const streams = token === "" && tokens.length === 0 ? [] : await freshness.known(signal);
+  return openSession(call, tokens, streams).including({ field: "consistency_token", token });
 }
 
 /** Waits until a view shows a position that a caller named. */

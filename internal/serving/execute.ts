@@ -4,13 +4,12 @@ import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { type Domain, errorDomainOf } from "../cqrs/domain.ts";
 import type { Status } from "../gen/google/rpc/status_pb.ts";
 import type { Receipt } from "../gen/headwater/cqrs/v1/command_pb.ts";
-import type { Call } from "../grpc/call.ts";
 import { invalidArgument, StatusError, statusOf } from "../grpc/errors.ts";
 import { validate } from "../grpc/validation.ts";
 import { type AnyCommand, aggregateIdIn } from "./submission.ts";
 
-/** Decides one command within a call. */
-export type Execute = (command: AnyCommand, call: Call) => Promise<Receipt>;
+/** Decides one command. */
+export type Execute = (command: AnyCommand) => Promise<Receipt>;
 
 /** The request of every domain's Execute. */
 export type ExecuteRequest = MessageShape<DescMessage> & { readonly command?: { readonly command: Partial<AnyCommand> } };
@@ -33,7 +32,6 @@ export async function* executeAll(
   domain: Domain,
   execute: Execute,
   requests: AsyncIterable<ExecuteRequest>,
-  call: Call,
 ): AsyncGenerator<ExecuteResponse> {
   const answers: ExecuteResponse[] = [];
   let underWay = 0;
@@ -62,7 +60,7 @@ export async function* executeAll(
     let room = Promise.withResolvers<void>();
     for await (const request of requests) {
       underWay += 1;
-      void answer(domain, execute, request, call)
+      void answer(domain, execute, request)
         .then((response) => answers.push(response))
         .catch((error: unknown) => {
           failure = { error };
@@ -81,12 +79,12 @@ export async function* executeAll(
   }
 }
 
-async function answer(domain: Domain, execute: Execute, request: ExecuteRequest, call: Call): Promise<ExecuteResponse> {
+async function answer(domain: Domain, execute: Execute, request: ExecuteRequest): Promise<ExecuteResponse> {
   const command = request.command?.command;
   const commandId = command?.value?.options?.commandId ?? "";
   try {
     validate(executeMethod(domain).input, request);
-    const receipt = await execute(checkedCommand(command), call);
+    const receipt = await execute(checkedCommand(command));
     return { commandId, aggregateId: receipt.aggregateId, result: { case: "receipt", value: receipt } };
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;

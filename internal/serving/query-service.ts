@@ -67,6 +67,7 @@ async function read(
     });
     const { answer, latestEventMs, shown } = answered;
     const consistencyToken = session.answer(shown);
+    session.end();
     if (latestEventMs !== undefined) call.setResponseTrailer(LATEST_EVENT, new Date(latestEventMs).toISOString());
     return { ...unlessNotFound(answer), consistencyToken };
   } catch (error) {

@@ -3,13 +3,20 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { create, type DescMessage, type DescMethodUnary, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { base64Decode } from "@bufbuild/protobuf/wire";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Client, credentials, type Interceptor, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { serviceConfig, session } from "../../examples/plain-grpc/session.ts";
 import { BadRequestSchema } from "../../internal/gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../internal/gen/google/rpc/status_pb.ts";
-import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import type { Receipt } from "../../internal/gen/headwater/cqrs/v1/command_pb.ts";
+import { ConsistencyTokenSchema } from "../../internal/gen/headwater/cqrs/v1/token_pb.ts";
+import {
+  ExecuteRequestSchema,
+  ExecuteResponseSchema,
+  OrderCommandService,
+} from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { TicketCommandService } from "../../internal/gen/headwater/tickets/v1/ticket_command_service_pb.ts";
 import { TicketQueryService } from "../../internal/gen/headwater/tickets/v1/ticket_query_service_pb.ts";
@@ -92,6 +99,19 @@ for (const { title, start, isMissing } of systems) {
       expect(merged).toEqual([expect.any(String), own]);
     });
 
+    it("a stream of commands is answered with one token for all of them", async () => {
+      using commands = connect(system.commandAddress);
+      const { receipts, trailers } = await commands.execute(Array.from({ length: 12 }, () => randomUUID()));
+      const [own = "", ...others] = trailers;
+      expect(others).toEqual([]);
+      const covered = sequencesIn(own);
+      expect(receipts).toHaveLength(12);
+      for (const { consistencyToken } of receipts) {
+        for (const [partition, sequence] of sequencesIn(consistencyToken)) expect(covered.get(partition)).toBeGreaterThanOrEqual(sequence);
+      }
+      expect(covered.size).toBeGreaterThan(1);
+    });
+
     it.each([
       ["what is no token", "headwater-token", ["nonsense!"], "INVALID_TOKEN"],
       ["more than 6 KiB of tokens", "headwater-token", ["A".repeat(4_000), "B".repeat(2_200)], "INVALID_TOKEN"],
@@ -142,6 +162,12 @@ it("the gateway serves both domains, and passes on keys and tokens", async () =>
   expect(ticket.headers.get("trailer-headwater-token")?.split(/, */)).toContain(token);
 });
 
+/** Where a token stands, by partition. Clients do not look into tokens; a test may. */
+function sequencesIn(token: string): ReadonlyMap<number, bigint> {
+  const [position] = fromBinary(ConsistencyTokenSchema, base64Decode(token)).positions;
+  return new Map(position?.sequences.map((sequence, index) => [position.partitions[index] ?? index, sequence] as const));
+}
+
 /** What a refusal says, with the fields that it names. */
 function detailsIn(error: ServiceError) {
   const [bytes] = error.metadata.get("grpc-status-details-bin");
@@ -149,6 +175,10 @@ function detailsIn(error: ServiceError) {
   const violations = details.flatMap((detail) => anyUnpack(detail, BadRequestSchema)?.fieldViolations ?? []);
   const { code, message } = new CallError(error);
   return { code, message, violations };
+}
+
+function tokensIn(trailers: Metadata): readonly string[] {
+  return trailers.get("headwater-token").flatMap((value) => String(value).split(/, */));
 }
 
 /** grpc-js as it comes, with the service config of the example. */
@@ -202,7 +232,29 @@ function connect(address: string, interceptor?: Interceptor) {
       const metadata = new Metadata();
       for (const token of tokens) metadata.add("headwater-token", token);
       const { trailers } = await send(method, request, metadata);
-      return trailers.get("headwater-token").flatMap((value) => String(value).split(/, */));
+      return tokensIn(trailers);
+    },
+    /** Creates orders with these ids on one stream. */
+    execute(orderIds: readonly string[]) {
+      const { promise, resolve, reject } = Promise.withResolvers<{
+        readonly receipts: readonly Receipt[];
+        readonly trailers: readonly string[];
+      }>();
+      const call = client.makeBidiStreamRequest("/headwater.orders.v1.OrderCommandService/Execute", bytes, bytes, new Metadata());
+      const receipts: Receipt[] = [];
+      call.on("data", (data: Buffer) => {
+        const { result } = fromBinary(ExecuteResponseSchema, data);
+        if (result.case === "receipt") receipts.push(result.value);
+      });
+      call.on("error", reject);
+      call.on("status", ({ metadata }: { readonly metadata: Metadata }) => resolve({ receipts, trailers: tokensIn(metadata) }));
+      for (const orderId of orderIds) {
+        const value = { orderId, currencyCode: "EUR", options: { commandId: randomUUID() } };
+        const request = create(ExecuteRequestSchema, { command: { command: { case: "createOrder", value } } });
+        call.write(Buffer.from(toBinary(ExecuteRequestSchema, request)));
+      }
+      call.end();
+      return promise;
     },
     executeFailure(metadata: Metadata) {
       const { promise, resolve, reject } = Promise.withResolvers<ReturnType<typeof detailsIn>>();

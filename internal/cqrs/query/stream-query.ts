@@ -15,9 +15,10 @@ export interface StreamCall {
   /** Aborts when the answers are to end. */
   readonly signal: AbortSignal;
   /**
-   * Waits, for a while, until a view shows the position of a consistency token.
+   * Waits, for a while, until a view shows what the caller has seen: by a consistency token of the
+   * request, and by those that came beside it.
    *
-   * @throws {TokenError} it is none of this service
+   * @throws {Error} it is no token of this service, as the caller is then told
    * @throws {NotYetVisibleError}
    */
   untilVisible(view: Projection, token: string): Promise<Positions>;

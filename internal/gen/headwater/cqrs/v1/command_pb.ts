@@ -13,8 +13,10 @@
 //   headwater-actor   Who sends the command, for the history: a name of at most 128 characters, percent-encoded UTF-8.
 //   traceparent, tracestate   The W3C trace context; events carry it on.
 //
-// Metadata that every service answers with, after the message of a call that has one:
-//   headwater-token   What to send from now on instead of the tokens that were sent with the call.
+// Metadata that every service answers with, after its messages:
+//   headwater-token   What to send from now on instead of the tokens that were sent with the call; of Execute, for all of
+//                     its commands. Where it is missing, those that were sent are kept. Watches and subscriptions have
+//                     their tokens in their messages.
 //   headwater-latest-event-at   How fresh the answer of a query is; see the query services.
 //   grpc-retry-pushback-ms   Beside google.rpc.RetryInfo, with the same delay: gRPC's own retries keep to it.
 
