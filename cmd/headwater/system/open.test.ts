@@ -12,7 +12,7 @@ import { type FramedSocket, framedSocket } from "../../../internal/platform/fram
 import { allOptions, systemOptions } from "../../../internal/process/options.ts";
 import { temporaryFolder } from "../../../test/support/dev-process.ts";
 import { orderTopics } from "../../../test/support/order-domain.ts";
-import { openLog, openSystem } from "./open.ts";
+import { openDocuments, openLog, openSystem } from "./open.ts";
 import { encodeHello, PROTOCOL, readAddress, writeAddress } from "./operator-protocol.ts";
 import { startOperatorServer } from "./operator-server.ts";
 
@@ -44,6 +44,15 @@ it("large pages come through, in order", async () => {
   expect(batches.flat().every((record) => record.value.length === value.length)).toBe(true);
 });
 
+it("a command refuses a namespace, whose topics it does not know", async () => {
+  const args = ["--system", "kafka", "--namespace", "staging"];
+  const values = parseConfig(systemOptions, { args, environment: {}, shared: allOptions });
+  const refusal = /^--namespace \(HEADWATER_NAMESPACE\): operators' commands cannot look into a namespace yet/;
+  await expect(openLog(values)).rejects.toThrow(refusal);
+  await expect(openDocuments(values)).rejects.toThrow(refusal);
+  await expect(openSystem(values)).rejects.toThrow(refusal);
+});
+
 it("where nobody runs, a command opens the folder itself", async () => {
   const { directory, stop } = await startRunning();
   await stop();
@@ -55,11 +64,11 @@ it("where nobody runs, a command opens the folder itself", async () => {
 it("the address that a killed process left behind does no harm", async () => {
   const { directory, stop } = await startRunning();
   await stop();
-  const stranger = createServer((socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(0, "127.0.0.1");
-  await once(stranger, "listening");
-  const { port } = stranger.address() as AddressInfo;
+  const anotherServer = createServer((socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(0, "127.0.0.1");
+  await once(anotherServer, "listening");
+  const { port } = anotherServer.address() as AddressInfo;
   for (const listening of [true, false]) {
-    if (!listening) await once(stranger.close(), "close");
+    if (!listening) await once(anotherServer.close(), "close");
     await writeAddress(directory, { port, secret: "old" });
     await using log = await openLog(valuesOf(directory));
     expect(log.partitions).toBe(4);

@@ -45,7 +45,7 @@ export async function openSystem(values: SystemValues): Promise<System> {
 
 /** Opens the log, and creates it where it is missing. @throws {Error} it is there, with another number of partitions */
 export async function createLog(values: SystemValues & { readonly "replication-factor": number }, partitions: number): Promise<Log> {
-  if (values.system === "kafka") return openKafka({ ...values, partitions }, client);
+  if (values.system === "kafka") return openKafka({ ...withoutNamespace(values), partitions }, client);
   if (existsSync(join(values.data, "log.sqlite"))) return openLog(values);
   return openEmbeddedLog({ directory: values.data, topics, partitions });
 }
@@ -65,7 +65,7 @@ export function openLogToWrite(values: SystemValues): Promise<Log> {
 }
 
 async function openPresent(values: SystemValues, told: Pick<KafkaClient, "onProblem">): Promise<Log> {
-  if (values.system === "kafka") return openKafka(values, { ...client, ...told });
+  if (values.system === "kafka") return openKafka(withoutNamespace(values), { ...client, ...told });
   const directory = existing(values.data);
   const [port] = (await connectToRunning(directory, "log")) ?? [];
   return port === undefined ? openEmbeddedLog({ directory, topics }) : connectEmbeddedLog(port, { durable: true });
@@ -73,10 +73,22 @@ async function openPresent(values: SystemValues, told: Pick<KafkaClient, "onProb
 
 /** Connects to the documents. @throws {ConfigError} there are none */
 export async function openDocuments(values: SystemValues): Promise<Documents> {
-  if (values.system === "kafka") return openMongo(values);
+  if (values.system === "kafka") return openMongo(withoutNamespace(values));
   const directory = existing(values.data);
   const [writer, loader, finder] = (await connectToRunning(directory, "documents")) ?? [];
   return writer === undefined ? openEmbeddedDocuments({ directory }) : documentsOverPorts({ writer, loader, finder });
+}
+
+/**
+ * Operators' commands know the topics without a namespace only. With one they would look at the
+ * topics of another system than they are told.
+ *
+ * @throws {ConfigError} the system has a namespace
+ */
+function withoutNamespace<Values extends SystemValues>(values: Values): Values {
+  if (values.namespace === "") return values;
+  const option = `--namespace (${variableOf("namespace")})`;
+  throw new ConfigError(`${option}: operators' commands cannot look into a namespace yet, only at the system without one`);
 }
 
 function existing(directory: string): string {
