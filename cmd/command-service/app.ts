@@ -30,6 +30,9 @@ export async function startCommandService(
     services.push(commandService({ domain, gateway, stream, logger }));
   }
   const server: GrpcServer = stack.use(await startGrpcServer({ ...address, services, errorDomain: SERVER_ERRORS, logger }));
+  const refused = Promise.race(gateways.map((gateway) => gateway.refused));
+  // Who does not wait for it ends otherwise.
+  refused.catch(() => undefined);
   const running = stack.move();
   return {
     address: server.address,
@@ -37,7 +40,7 @@ export async function startCommandService(
     setServing: server.setServing,
     check: async (signal: AbortSignal): Promise<void> => void (await Promise.all(gateways.map((gateway) => gateway.check(signal)))),
     /** Rejects when the log refuses what every command needs; never resolves. */
-    refused: Promise.race(gateways.map((gateway) => gateway.refused)),
+    refused,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

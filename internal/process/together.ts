@@ -11,16 +11,10 @@ export async function runTogether(parts: readonly ((signal: AbortSignal) => Prom
     }),
   );
   try {
-    await Promise.race([Promise.all(running), rejection(running)]);
+    await Promise.all(running);
   } finally {
     await Promise.allSettled(running);
   }
-}
-
-function rejection(running: readonly Promise<void>[]): Promise<never> {
-  return new Promise((_, reject) => {
-    for (const each of running) each.catch(reject);
-  });
 }
 
 /** Tells of progress when each of so many parts has made some since it was told last. */
