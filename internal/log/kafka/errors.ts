@@ -222,7 +222,7 @@ export function meaningOf(error: unknown): Meaning | undefined {
 const cutOffLogin = /authentication failed: (Closed connection|Connection timeout|Connection error: .*|Request .* timed out)$/;
 
 function ownMeaning(error: Error): Meaning | "its cause" | undefined {
-  if (cutOffLogin.test(error.message)) return "away";
+  if (error.name === "KafkaJSSASLAuthenticationError" && cutOffLogin.test(error.message)) return "away";
   const type = typeOf(error);
   if (type !== undefined && Object.hasOwn(meaningsOfTypes, type)) return meaningsOfTypes[type];
   if (Object.hasOwn(meaningsOfClasses, error.name)) return meaningsOfClasses[error.name];
