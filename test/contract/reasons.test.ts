@@ -12,9 +12,10 @@ import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1
 import { OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
 
 it("every reason that the servers give, whatever the domain, is in the contract, and no other", () => {
-  const sources = globSync("{internal/{cqrs,grpc,serving},cmd/gateway}/**/*.ts").filter((path) => !/\.test\.ts$|testing\//.test(path));
-  expect(sources.length).toBeGreaterThan(100);
-  const given = sources.flatMap((path) => [...readFileSync(path, "utf8").matchAll(/"([A-Z]+(?:_[A-Z]+)+)"/g)].map(([, name = ""]) => name));
+  expect(sources().length).toBeGreaterThan(100);
+  const given = sources().flatMap((path) =>
+    [...readFileSync(path, "utf8").matchAll(/"([A-Z]+(?:_[A-Z]+)+)"/g)].map(([, name = ""]) => name),
+  );
   const others = new Set([...Object.keys(Code), "REFUSED_STREAM"]);
   const reasons = new Set(given.filter((name) => name === "DEADLINE_EXCEEDED" || !others.has(name)));
   const oneWord = ["CANCELLED", "INTERNAL"];
@@ -23,6 +24,32 @@ it("every reason that the servers give, whatever the domain, is in the contract,
       .filter((name) => /^[A-Z_]+$/.test(name) && name !== "UNSPECIFIED")
       .toSorted(),
   );
+});
+
+it("every reason's gRPC code is told in the contract", () => {
+  const told = new Map(
+    [
+      ...readFileSync("proto/headwater/cqrs/v1/error_reason.proto", "utf8").matchAll(
+        / {2}\/\/ (?:([A-Z_]+):)?[^\n]*\n(?: {2}\/\/[^\n]*\n)* {2}ERROR_REASON_(\w+) =/g,
+      ),
+    ].map(([, code = "INVALID_ARGUMENT", reason = ""]) => [reason, code] as const),
+  );
+  const codeOf = {
+    unavailable: "UNAVAILABLE",
+    resourceExhausted: "RESOURCE_EXHAUSTED",
+    deadlineExceeded: "DEADLINE_EXCEEDED",
+    invalidArgument: "INVALID_ARGUMENT",
+  } as const;
+  const given =
+    /(?:new StatusError\((?:Grpc)?Code\.(\w+)|\b(unavailable|resourceExhausted|deadlineExceeded|invalidArgument)\()(?:(?!StatusError|;\n)[\s\S])*?reason: "(\w+)"/g;
+  const pairs = sources().flatMap((path) =>
+    [...readFileSync(path, "utf8").matchAll(given)].map(([, code, make = "", reason = ""]) => ({
+      reason,
+      code: code ?? codeOf[make as keyof typeof codeOf],
+    })),
+  );
+  expect(pairs.length).toBeGreaterThan(30);
+  expect(pairs.filter(({ reason, code }) => told.get(reason) !== code)).toEqual([]);
 });
 
 it.each<[DescMessage, file: string, kept: readonly number[]]>([
@@ -40,3 +67,8 @@ it.each<[DescMessage, file: string, kept: readonly number[]]>([
   const [, listed = ""] = /Kept free: (.*)\./.exec(body) ?? [];
   expect(listed.split(", ").map((each) => Number.parseInt(each, 10))).toEqual(kept);
 });
+
+/** What answers callers whatever the domain. */
+function sources(): readonly string[] {
+  return globSync("{internal/{cqrs,grpc,serving},cmd/gateway}/**/*.ts").filter((path) => !/\.test\.ts$|testing\//.test(path));
+}

@@ -15,7 +15,9 @@ export const file_headwater_cqrs_v1_error_reason: GenFile = /*@__PURE__*/
 /**
  * Why a call failed, whatever the domain. The names, without their prefix, are the reasons in google.rpc.ErrorInfo and
  * in google.rpc.BadRequest; they never change their meaning. The reasons of one domain are in its RejectionReason.
- * Where no gRPC code is named, it is INVALID_ARGUMENT.
+ * Where no gRPC code is named, it is INVALID_ARGUMENT. A reason that is the name of a gRPC code and not here says no
+ * more than the code. The domain of the ErrorInfo is that of the service, such as orders.headwater, or headwater where
+ * the server or the gateway answers in its stead.
  *
  * @generated from enum headwater.cqrs.v1.ErrorReason
  */
@@ -264,7 +266,7 @@ export const ErrorReason = {
   MESSAGE_TOO_LARGE: 33,
 
   /**
-   * The request has more headers than the server takes.
+   * RESOURCE_EXHAUSTED: the request has more headers than the server takes.
    *
    * @generated from enum value: ERROR_REASON_TOO_MANY_HEADERS = 34;
    */
@@ -299,7 +301,7 @@ export const ErrorReason = {
   SLOW_CLIENT: 38,
 
   /**
-   * The request did not arrive in time.
+   * DEADLINE_EXCEEDED: the request did not arrive in time.
    *
    * @generated from enum value: ERROR_REASON_RECEIVE_TIMEOUT = 39;
    */
@@ -369,7 +371,7 @@ export const ErrorReason = {
   UNKNOWN_METHOD: 48,
 
   /**
-   * The gateway takes Connect, gRPC-Web and gRPC only.
+   * UNIMPLEMENTED: the gateway takes Connect, gRPC-Web and gRPC only.
    *
    * @generated from enum value: ERROR_REASON_UNSUPPORTED_CONTENT_TYPE = 49;
    */
@@ -386,7 +388,9 @@ export const ErrorReason = {
 /**
  * Why a call failed, whatever the domain. The names, without their prefix, are the reasons in google.rpc.ErrorInfo and
  * in google.rpc.BadRequest; they never change their meaning. The reasons of one domain are in its RejectionReason.
- * Where no gRPC code is named, it is INVALID_ARGUMENT.
+ * Where no gRPC code is named, it is INVALID_ARGUMENT. A reason that is the name of a gRPC code and not here says no
+ * more than the code. The domain of the ErrorInfo is that of the service, such as orders.headwater, or headwater where
+ * the server or the gateway answers in its stead.
  *
  * @generated from enum headwater.cqrs.v1.ErrorReason
  */
