@@ -2,10 +2,13 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.ts";
 import type { Status } from "./gen/google/rpc/status_pb.ts";
+import type { ErrorReason } from "./gen/headwater/cqrs/v1/error_reason_pb.ts";
 import type { RejectionReason } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 
-/** The reasons for a rejection that this version knows: the names of the contract's `RejectionReason`. */
-export type KnownRejectionReason = Exclude<keyof typeof RejectionReason, "UNSPECIFIED">;
+/** The reasons for a rejection that this version knows: the names of the contract's `RejectionReason`, and those of `ErrorReason` that every domain gives. */
+export type KnownRejectionReason =
+  | Exclude<keyof typeof RejectionReason, "UNSPECIFIED">
+  | Extract<keyof typeof ErrorReason, "VERSION_MISMATCH" | "COMMAND_ID_REUSED" | "COMMAND_NOT_DECODABLE" | "COMMAND_TOO_LARGE">;
 
 /** The domain said no. The decision is final: the same command id gets the same answer again. */
 export class OrderRejectedError extends Error {

@@ -4,6 +4,7 @@ export type { Bulk, BulkCommand, BulkOptions } from "./bulk.ts";
 export type { CommandInit, CommandName } from "./commands.ts";
 export { type FieldViolation, InvalidRequestError, type KnownRejectionReason, OrderRejectedError } from "./errors.ts";
 export { CommandStage, type Receipt } from "./gen/headwater/cqrs/v1/command_pb.ts";
+export { ErrorReason } from "./gen/headwater/cqrs/v1/error_reason_pb.ts";
 export type { EventMetadata } from "./gen/headwater/cqrs/v1/event_pb.ts";
 export { OrderCommandService, RejectionReason } from "./gen/headwater/orders/v1/order_command_service_pb.ts";
 export { type OrderEvent, OrderEventSchema } from "./gen/headwater/orders/v1/order_event_pb.ts";
