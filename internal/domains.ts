@@ -1,4 +1,4 @@
-/** The domains that every process runs. This is the only file outside a domain that names one. */
+/** The domains that every process runs: a domain that is listed here is decided, projected and served. */
 
 import { type DeployedDomain, type Domain, deployDomain } from "./cqrs/domain.ts";
 import type { Topic } from "./cqrs/log.ts";

@@ -19,6 +19,7 @@ import {
 } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
 import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { TicketCommandService } from "../../internal/gen/headwater/tickets/v1/ticket_command_service_pb.ts";
+import { TicketStatus } from "../../internal/gen/headwater/tickets/v1/ticket_pb.ts";
 import { TicketQueryService } from "../../internal/gen/headwater/tickets/v1/ticket_query_service_pb.ts";
 import { startDevProcess } from "../support/dev-process.ts";
 import { CallError } from "../support/grpc-client.ts";
@@ -27,8 +28,8 @@ import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 const { createOrder, addLine } = OrderCommandService.method;
 const { getOrder, listOrderEvents } = OrderQueryService.method;
-const { openTicket, assignTicket } = TicketCommandService.method;
-const { getTicket, getWorkload } = TicketQueryService.method;
+const { openTicket, assignTicket, commentTicket, closeTicket } = TicketCommandService.method;
+const { getTicket, getWorkload, listTickets } = TicketQueryService.method;
 
 it("the session of the example is an interceptor of at most 30 lines", () => {
   const lines = readFileSync("examples/plain-grpc/session.ts", "utf8").split("\n");
@@ -62,6 +63,28 @@ for (const { title, start, isMissing } of systems) {
         expect(ticket.ticket).toMatchObject({ ticketId, version: 2, assignee: title });
         expect(workload.workload).toMatchObject({ openTickets: BigInt(round) });
       }
+    });
+
+    it("a ticket is found by who has it and how it stands, from opening to closing", async () => {
+      const own = session();
+      using commands = connect(system.commandAddress, own);
+      using queries = connect(system.queryAddress, own);
+      const [ticketId, assignee] = [randomUUID(), randomUUID()];
+      await commands.call(openTicket, { ticketId, subject: "Where is my tea?", reporter: "ada" });
+      await commands.call(assignTicket, { ticketId, assignee });
+      await commands.call(commentTicket, { ticketId, author: "bob", text: "On its way." });
+      const ids = async (filter: object) => (await queries.call(listTickets, filter)).tickets.map((ticket) => ticket.ticketId);
+      expect(await ids({ assignee, status: TicketStatus.OPEN })).toEqual([ticketId]);
+      expect(await ids({ assignee, status: TicketStatus.CLOSED })).toEqual([]);
+      await commands.call(closeTicket, { ticketId, resolution: "It came." });
+      expect(await ids({ assignee, status: TicketStatus.OPEN })).toEqual([]);
+      expect(await ids({ assignee })).toEqual([ticketId]);
+      expect(await ids({ status: TicketStatus.CLOSED })).toContain(ticketId);
+      const { ticket } = await queries.call(getTicket, { ticketId });
+      expect(ticket).toMatchObject({ version: 4, resolution: "It came.", comments: [{ author: "bob", text: "On its way." }] });
+      expect((await queries.call(getWorkload, { assignee })).workload).toMatchObject({ openTickets: 0n, closedTickets: 1n });
+      expect(await queries.failure(getTicket, { ticketId: "nobody" })).toMatchObject({ code: 5 });
+      expect(await commands.failure(assignTicket, { ticketId, assignee: "eve" })).toMatchObject({ code: 9, reason: "TICKET_CLOSED" });
     });
 
     it("a command whose answer is lost is retried by gRPC itself, and decided once", async () => {
@@ -173,8 +196,8 @@ function detailsIn(error: ServiceError) {
   const [bytes] = error.metadata.get("grpc-status-details-bin");
   const { details } = fromBinary(StatusSchema, bytes as Buffer);
   const violations = details.flatMap((detail) => anyUnpack(detail, BadRequestSchema)?.fieldViolations ?? []);
-  const { code, message } = new CallError(error);
-  return { code, message, violations };
+  const { code, message, reason } = new CallError(error);
+  return { code, message, reason, violations };
 }
 
 function tokensIn(trailers: Metadata): readonly string[] {
