@@ -69,7 +69,7 @@ const events: Family = {
 const commands: Family = {
   name: "commands",
   schemaVersion: orderDomain.commands.schemaVersion,
-  raise: "COMMAND_SCHEMA_VERSION in internal/orders/order-domain.ts",
+  raise: "COMMAND_SCHEMA_VERSION in internal/orders/orders.ts",
   kinds: OrderCommandSchema.fields.map(({ name, jsonName, localName }) => ({
     name,
     schema: OrderCommandRecordSchema,

@@ -73,8 +73,9 @@ export function commandIn(
 }
 
 /**
- * An id under which a command could not be decided answers so for ever, so the next attempt needs another: `…/retry-1`, `…/retry-2`. One whose
- * outcome is another was sent before, by whoever: it is not sent again.
+ * An id under which a command could not be decided gives that answer forever. So the next attempt
+ * needs another id: `…/retry-1`, `…/retry-2`. An id with any other outcome was sent by somebody
+ * before, and is not sent again.
  */
 export function attemptOf({ commandId }: Pick<CommandMetadata, "commandId">, outcomes: readonly CommandOutcome[]): SentAgain {
   const [, first = commandId, count = "0"] = /^(.*)\/retry-(\d+)$/.exec(commandId) ?? [];
