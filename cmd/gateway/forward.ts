@@ -17,7 +17,7 @@ const RETRY_AFTER_MS = 1_000;
 
 /** Headers that belong to one connection or one protocol; all others are the caller's word to the service. */
 const OWN_HEADERS =
-  /^(:.*|connect-.*|grpc-.*|content-.*|accept.*|access-control-.*|sec-.*|proxy-.*|host|origin|referer|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|user-agent|x-user-agent|x-grpc-web)$/;
+  /^(:.*|connect-.*|grpc-.*|content-.*|accept.*|access-control-.*|sec-.*|proxy-.*|date|host|origin|referer|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|user-agent|x-user-agent|x-grpc-web)$/;
 
 /** gRPC's header for a deadline has eight digits, and Connect writes milliseconds: 27 hours. */
 const MAX_TIMEOUT_MS = 99_999_999;
@@ -31,6 +31,8 @@ export function forward(
 ): void {
   const failure = (reason: unknown, method: DescMethod, context: HandlerContext) => {
     const error = ConnectError.from(reason);
+    // Connect passes on nothing beside the details of an error that came from a service.
+    if (error.isWireError) copy(forwarded(error.metadata), context.responseTrailer);
     if (context.signal.aborted || !isBrokenConnection(error)) return error;
     onUnreachable(error, `${service.typeName}/${method.name}`);
     return connectErrorOf(unavailable("the service cannot be reached", { reason: "SERVICE_UNREACHABLE" }, RETRY_AFTER_MS));

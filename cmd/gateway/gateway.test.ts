@@ -1,9 +1,11 @@
 import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { status as GrpcCode } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Client, credentials, status as GrpcCode, type ServiceError } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { OrderCommandService } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
+import { OrderQueryService } from "../../internal/gen/headwater/orders/v1/order_query_service_pb.ts";
 import { resourceExhausted, StatusError, unavailable } from "../../internal/grpc/errors.ts";
-import { startTestServer } from "../../internal/grpc/testing/harness.ts";
+import { encode, pathOf, startTestServer, unaryBytes } from "../../internal/grpc/testing/harness.ts";
 import { OrderRejectedError } from "../../sdk/src/index.ts";
 import { connectGrpc } from "../../sdk/src/node.ts";
 import { connectWeb } from "../../sdk/src/web.ts";
@@ -32,7 +34,8 @@ const handlers: Handlers = {
     },
   },
   command: {
-    async placeOrder({ orderId, options }) {
+    async placeOrder({ orderId, options }, call) {
+      call.setResponseTrailer("headwater-token", "a", "b");
       const metadata = { aggregate_id: orderId, command_id: options?.commandId ?? "", version: "3" };
       if (orderId === "empty") throw new StatusError(GrpcCode.FAILED_PRECONDITION, "add a line first", { reason: "ORDER_EMPTY", metadata });
       return { receipt: { aggregateId: orderId, commandId: options?.commandId ?? "", version: 2 } };
@@ -67,6 +70,41 @@ beforeEach(async () => {
 afterEach(async () => {
   await gateway[Symbol.asyncDispose]();
   await upstream[Symbol.asyncDispose]();
+});
+
+it("gRPC's own retries are told when to come again, by a service and by the gateway itself", async () => {
+  const client = new Client(gateway.address, credentials.createInsecure());
+  onTestFinished(() => client.close());
+  const pushback = async () => {
+    const call = unaryBytes(client, pathOf(OrderQueryService.method.listOrders), Buffer.alloc(0));
+    const error: ServiceError = await call.then(
+      () => Promise.reject(new Error("it was answered")),
+      (reason: ServiceError) => reason,
+    );
+    return error.metadata.get("grpc-retry-pushback-ms");
+  };
+  expect(await pushback()).toEqual(["250"]);
+  await upstream[Symbol.asyncDispose]();
+  expect(await pushback()).toEqual(["1000"]);
+});
+
+it("what a service says after its messages is passed on with an error too, in every protocol", async () => {
+  const { placeOrder } = OrderCommandService.method;
+  const client = new Client(gateway.address, credentials.createInsecure());
+  onTestFinished(() => client.close());
+  const rejected = unaryBytes(client, pathOf(placeOrder), encode(placeOrder.input, { orderId: "empty" }));
+  const { metadata } = await rejected.then(
+    () => Promise.reject(new Error("it was answered")),
+    (reason: ServiceError) => reason,
+  );
+  expect(metadata.get("headwater-token").join().split(/, */)).toEqual(["a", "b"]);
+  const response = await fetch(`${url}/headwater.orders.v1.OrderCommandService/PlaceOrder`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ orderId: "empty" }),
+  });
+  expect(await response.json()).toMatchObject({ code: "failed_precondition" });
+  expect(response.headers.get("trailer-headwater-token")).toBe("a, b");
 });
 
 const clients = {

@@ -2,7 +2,7 @@
 
 import { encodeBinaryHeader } from "@connectrpc/connect";
 import { StatusSchema } from "../../internal/gen/google/rpc/status_pb.ts";
-import { type StatusError, statusOf } from "../../internal/grpc/errors.ts";
+import { PUSHBACK, retryDelayMs, type StatusError, statusOf } from "../../internal/grpc/errors.ts";
 import { SERVER_ERRORS } from "../../internal/serving/server-errors.ts";
 import type { Request, Response } from "./cors.ts";
 import { codeName } from "./errors.ts";
@@ -18,6 +18,8 @@ export function refuse(request: Request, response: Response, error: StatusError,
     response.setHeader("grpc-status", String(status.code));
     response.setHeader("grpc-message", encodeURIComponent(status.message));
     response.setHeader("grpc-status-details-bin", encodeBinaryHeader(status, StatusSchema));
+    const delayMs = retryDelayMs(status);
+    if (delayMs !== undefined) response.setHeader(PUSHBACK, String(delayMs));
     response.end();
     return;
   }

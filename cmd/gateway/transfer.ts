@@ -14,7 +14,7 @@ import { resetUnread } from "../../internal/grpc/resets.ts";
 import { afterIdle } from "../../internal/grpc/timeouts.ts";
 import { type Answer, createUnread } from "../../internal/grpc/unread.ts";
 import type { Request, Response } from "./cors.ts";
-import { connectErrorOf } from "./errors.ts";
+import { connectErrorOf, withPushback } from "./errors.ts";
 
 const RETRY_AFTER_MS = 1_000;
 
@@ -65,7 +65,7 @@ export function boundTransfers(limits: GrpcLimits) {
         waiting[Symbol.dispose]();
       }
       begin();
-      if (trailer !== undefined) response.addTrailers(Object.fromEntries(trailer));
+      if (trailer !== undefined) response.addTrailers(withPushback(trailer));
       response.end();
       waiting = afterIdle(limits.sendTimeoutMs, answer.cutOff);
       return true;
