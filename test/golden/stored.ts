@@ -13,6 +13,7 @@ import { type EventPosition, markOfAll, sequencesAt } from "../../internal/cqrs/
 import { formatPageToken, parsePageToken } from "../../internal/cqrs/query/page-token.ts";
 import { formatPosition, parsePosition } from "../../internal/cqrs/query/position-token.ts";
 import { formatToken, parseToken } from "../../internal/cqrs/query/token.ts";
+import { checksumOfCheckpoint } from "../../internal/documents/embedded/checksum.ts";
 import { advanceCheckpointSql, baseSchema } from "../../internal/documents/embedded/schema.ts";
 import { checkpointFromStored, type StoredCheckpoint, storedCheckpoint } from "../../internal/documents/mongo/checkpoints.ts";
 
@@ -150,7 +151,16 @@ function embeddedRow(): Readonly<Record<string, unknown>> {
   const db = new DatabaseSync(":memory:");
   db.exec(baseSchema);
   const { collection, stream: id, partition, nextOffset, sequence, eventTimeMs, proof } = checkpoint;
-  db.prepare(advanceCheckpointSql).run(collection, id, partition, nextOffset, sequence, eventTimeMs, proof);
+  db.prepare(advanceCheckpointSql).run(
+    collection,
+    id,
+    partition,
+    nextOffset,
+    sequence,
+    eventTimeMs,
+    proof,
+    checksumOfCheckpoint(checkpoint),
+  );
   const row = { ...db.prepare("SELECT * FROM checkpoints").get() };
   db.close();
   return row;
