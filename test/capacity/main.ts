@@ -62,7 +62,10 @@ async function projectors(): Promise<void> {
 }
 
 function conclude(problems: readonly string[]): void {
-  say(problems.length === 0 ? "everything was answered, and nothing ended" : problems.join("\n"));
+  const counted = [...Map.groupBy(problems, (problem) => problem)].map(([problem, { length }]) =>
+    length > 1 ? `${problem} (${length} times)` : problem,
+  );
+  say(problems.length === 0 ? "everything was answered, and nothing ended" : counted.join("\n"));
   if (problems.length > 0) process.exitCode = 1;
 }
 
