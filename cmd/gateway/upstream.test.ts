@@ -1,3 +1,6 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { Code, createClient } from "@connectrpc/connect";
 import { pino } from "pino";
 import { expect, it, onTestFinished } from "vitest";
@@ -39,6 +42,20 @@ it("calls fail when no address answers, and are answered when one does again", a
   await expect(call()).rejects.toMatchObject({ code: Code.Unavailable });
   await startInstance(hosts[0], port);
   await expect.poll(() => call().catch(() => undefined), { timeout: 60_000 }).toBe(hosts[0]);
+});
+
+it("an address that swallows handshakes holds calls for seconds, once, and is passed over", { timeout: 60_000 }, async () => {
+  const { addresses, call, port } = await startInstances(1);
+  await call();
+  const silent = "127.0.0.9";
+  await swallowHandshakes(silent, port);
+  addresses.unshift(silent);
+  // The name is resolved behind the call.
+  await call();
+  expect(await Promise.all(Array.from({ length: CALLS }, call))).toEqual(Array.from({ length: CALLS }, () => hosts[0]));
+  const again = performance.now();
+  await call();
+  expect(performance.now() - again).toBeLessThan(3_000);
 });
 
 it("a resolver that does not answer holds up nobody who knows an address", async () => {
@@ -101,6 +118,20 @@ async function startInstance(host: string, port: number): Promise<GrpcServer> {
   server.setServing(true);
   onTestFinished(() => server[Symbol.asyncDispose]());
   return server;
+}
+
+/** Listens, never accepts, and has its queue of connections full: what comes gets no answer at all. */
+async function swallowHandshakes(host: string, port: number): Promise<void> {
+  const listen = `import("node:net").then(({ createServer }) => createServer().listen({ host: "${host}", port: ${port}, backlog: 1 }, () => console.log()))`;
+  const listener = spawn(process.execPath, ["--eval", listen], { stdio: ["ignore", "pipe", "inherit"] });
+  onTestFinished(() => void listener.kill("SIGKILL"));
+  await once(listener.stdout, "data");
+  listener.kill("SIGSTOP");
+  for (let isFull = false; !isFull; ) {
+    const socket = connect({ host, port, timeout: 500 });
+    onTestFinished(() => void socket.destroy());
+    isFull = await Promise.race([once(socket, "connect").then(() => false), once(socket, "timeout").then(() => true)]);
+  }
 }
 
 /** How many of the calls each address has answered. */

@@ -5,7 +5,7 @@
 
 import { lookup } from "node:dns/promises";
 import type { ClientHttp2Stream } from "node:http2";
-import { isIPv6, type LookupFunction } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { defaultLimits } from "../../internal/grpc/limits.ts";
@@ -25,11 +25,16 @@ const LEAST_CONNECTIONS = 2;
 /** More calls on a connection would wait there without a word: another one is made before. */
 const FULL_AT = defaultLimits.maxStreamsPerConnection * 0.9;
 
+const HTTP_PORT = 80;
+
 /** Enough for all streams that a gateway may have open, however unevenly they lie. */
 const MOST_CONNECTIONS = 64;
 
-/** An address that cannot be reached is tried last for so long. */
-const AVOIDED_FOR_MS = 1_000;
+/** A handshake whose first packets are lost is repeated twice by then; an address that says nothing at all would hold calls for minutes. */
+const CONNECT_WITHIN_MS = 5_000;
+
+/** An address that cannot be reached is tried last for so long, at least: longer than it may take to find that out. */
+const AVOIDED_FOR_MS = 2 * CONNECT_WITHIN_MS;
 
 export interface Upstream {
   readonly transport: Transport;
@@ -68,6 +73,7 @@ interface Connection {
 class Connections {
   readonly authority: string;
   readonly #hostname: string;
+  readonly #port: number;
   readonly #owners = new WeakMap<ClientHttp2Stream, Connection>();
   #connections: Connection[] = [];
   #addresses: readonly string[] = [];
@@ -80,9 +86,10 @@ class Connections {
   constructor(baseUrl: string, { resolve = resolveBySystem, resolveEveryMs = RESOLVE_EVERY_MS }: Resolution) {
     this.#resolveName = resolve;
     this.#resolveEveryMs = resolveEveryMs;
-    const { origin, hostname } = new URL(baseUrl);
+    const { origin, hostname, port } = new URL(baseUrl);
     this.authority = origin;
     this.#hostname = hostname.replace(/^\[|\]$/g, "");
+    this.#port = Number(port || HTTP_PORT);
   }
 
   async request(...args: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
@@ -151,13 +158,19 @@ class Connections {
   }
 
   #add(address: string): Connection {
-    const family = isIPv6(address) ? 6 : 4;
-    const toAddress: LookupFunction = (_, { all }, found) => (all ? found(null, [{ address, family }]) : found(null, address, family));
-    const manager = new Http2SessionManager(this.authority, PINGS, { lookup: toAddress });
+    const manager = new Http2SessionManager(this.authority, PINGS, { createConnection: () => connectTo(address, this.#port) });
     const connection = { address, manager, calls: 0, failedAtMs: Number.NEGATIVE_INFINITY };
     this.#connections.push(connection);
     return connection;
   }
+}
+
+function connectTo(host: string, port: number): Socket {
+  const socket = connect({ host, port, timeout: CONNECT_WITHIN_MS });
+  const error = Object.assign(new Error(`${host} does not answer`), { code: "ETIMEDOUT" });
+  socket.once("timeout", () => socket.destroy(error));
+  socket.once("connect", () => socket.setTimeout(0));
+  return socket;
 }
 
 async function resolveBySystem(hostname: string): Promise<readonly string[]> {
