@@ -1604,8 +1604,9 @@ export const OrderQueryService: GenService<{
     output: typeof WatchOrdersResponseSchema;
   },
   /**
-   * Events from a position on, each once, and then as they happen; those of one order in their order. Ends like WatchOrder: call again with
-   * the last position.
+   * Events from a position on, each once, and then as they happen; those of one order in their order. An event that cannot be read holds its
+   * partition until an operator has answered it; the others go on, and an event that was skipped is passed over. Ends like WatchOrder: call
+   * again with the last position.
    *
    * @generated from rpc headwater.orders.v1.OrderQueryService.SubscribeOrderEvents
    */
