@@ -1,21 +1,18 @@
 import { fromBinary, toJson } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { readCommand } from "../../internal/cqrs/command/read-command.ts";
+import type { Domain } from "../../internal/cqrs/domain.ts";
 import { partitionOf } from "../../internal/cqrs/partition.ts";
-import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
-import { OrderStateSchema } from "../../internal/gen/headwater/orders/v1/order_state_pb.ts";
-import { order } from "../../internal/orders/domain/order.ts";
-import { orderEvents } from "../../internal/orders/order-events.ts";
-import { orderViews } from "../../internal/orders/projection/views.ts";
-import { orderDomain } from "../support/order-domain.ts";
+import { orders } from "../../internal/orders/orders.ts";
+import { tickets } from "../../internal/tickets/tickets.ts";
 import { encoded, families, goldenFiles, goldenOf, readGolden, versionsOf } from "./golden.ts";
 
 const kinds = families.flatMap((family) => family.kinds.map((kind) => ({ family, kind, title: `${family.name}: ${kind.name}` })));
 
-/** Of a family, all bytes that were ever recorded. */
-function recorded(name: string) {
+/** Of a domain's events or commands, all bytes that were ever recorded. */
+function recorded(domain: Domain, what: "events" | "commands") {
   return kinds
-    .filter(({ family }) => family.name === name)
+    .filter(({ family }) => family.domain === domain && family.name.endsWith(what))
     .flatMap(({ family, kind, title }) => versionsOf(family, kind).map((version) => ({ family, kind, title, version })))
     .map(({ family, kind, title, version }) => {
       return {
@@ -53,23 +50,28 @@ describe.each(kinds)("$title", ({ family, kind }) => {
   });
 });
 
-it.each(recorded("events"))("$title says its version, and is folded by the aggregate and by every view", ({ bytes, version }) => {
-  const event = orderEvents.read(bytes);
-  expect(fromBinary(order.eventSchema, bytes)).toMatchObject({ metadata: { schemaVersion: version } });
-  expect(() => toJson(OrderStateSchema, order.evolve(order.initial(), event))).not.toThrow();
-  for (const view of orderViews) {
-    for (const id of view.keys(event))
-      expect(view.decode(view.encode(view.fold(undefined, id, event), { stream: { 0: 1 } }))).toBeDefined();
-  }
-});
+describe.each([orders, tickets])("of the domain $name,", (domain) => {
+  const { aggregate, events, views } = domain;
 
-it.each(recorded("commands"))("$title is decided", ({ bytes }) => {
-  const { metadata, command } = fromBinary(OrderCommandRecordSchema, bytes);
-  const { aggregateId: key = "", commandId = "", stream = "" } = metadata ?? {};
-  const record = { key, value: bytes, offset: 0, timestampMs: 0, partition: partitionOf(key, 8) };
-  expect(readCommand({ domain: orderDomain, stream, partitions: 8 }, record)).toEqual({ metadata, command });
-  if (command === undefined) throw new Error("it is no command");
-  expect(() => order.decide(order.initial(), command, { aggregateId: key, commandId, occurredAt: new Date(0) })).not.toThrow();
+  it.each(recorded(domain, "events"))("$title says its version, and is folded by the aggregate and by every view", ({ bytes, version }) => {
+    const event = events.read(bytes);
+    expect(fromBinary(aggregate.eventSchema, bytes)).toMatchObject({ metadata: { schemaVersion: version } });
+    expect(() => toJson(aggregate.stateSchema, aggregate.evolve(aggregate.initial(), event))).not.toThrow();
+    for (const view of views) {
+      for (const id of view.keys(event))
+        expect(view.decode(view.encode(view.fold(undefined, id, event), { stream: { 0: 1 } }))).toBeDefined();
+    }
+  });
+
+  it.each(recorded(domain, "commands"))("$title is decided", ({ bytes }) => {
+    const { metadata, command } = fromBinary(domain.commands.record, bytes);
+    const { aggregateId: key = "", commandId = "", stream = "" } = metadata ?? {};
+    const record = { key, value: bytes, offset: 0, timestampMs: 0, partition: partitionOf(key, 8) };
+    expect(readCommand({ domain, stream, partitions: 8 }, record)).toEqual({ metadata, command });
+    if (command === undefined) throw new Error("it is no command");
+    const context = { aggregateId: key, commandId, occurredAt: new Date(0) };
+    expect(() => aggregate.decide(aggregate.initial(), command, context)).not.toThrow();
+  });
 });
 
 it.each(families)("nothing else is recorded of the $name", (family) => {

@@ -2,19 +2,16 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type DescMessage, fromBinary, fromJson, type JsonObject, type Message, toBinary, toJson } from "@bufbuild/protobuf";
+import type { Domain } from "../../internal/cqrs/domain.ts";
+import type { EventMessage, EventReader } from "../../internal/cqrs/upcasting.ts";
 import {
   AggregateSnapshotSchema,
   DeadLetterSchema,
   OutcomePageSchema,
   PartitionPositionSchema,
 } from "../../internal/gen/headwater/cqrs/v1/state_pb.ts";
-import { OrderCommandRecordSchema } from "../../internal/gen/headwater/orders/v1/order_command_record_pb.ts";
-import { OrderCommandSchema } from "../../internal/gen/headwater/orders/v1/order_command_service_pb.ts";
-import { type OrderEvent, OrderEventSchema } from "../../internal/gen/headwater/orders/v1/order_event_pb.ts";
-import { OrderStateSchema } from "../../internal/gen/headwater/orders/v1/order_state_pb.ts";
-import { orderStates } from "../../internal/orders/domain/order-states.ts";
-import { orderEvents } from "../../internal/orders/order-events.ts";
-import { orderDomain } from "../support/order-domain.ts";
+import { orders } from "../../internal/orders/orders.ts";
+import { tickets } from "../../internal/tickets/tickets.ts";
 import { filled } from "./filled.ts";
 
 /** The bytes of a message as a log may hold them, and what they say. The bytes are never changed: logs are kept for ever. */
@@ -27,8 +24,10 @@ export interface Golden {
 
 /** Messages that are versioned together. */
 export interface Family {
-  /** Below this folder. */
-  readonly name: "events" | "commands" | "states" | "runtime";
+  /** Of the runtime: none. */
+  readonly domain: Domain | undefined;
+  /** A folder below this one. */
+  readonly name: string;
   /** The version that is written today. */
   readonly schemaVersion: number;
   /** What to raise when the messages change. */
@@ -46,49 +45,73 @@ export interface Kind {
   readonly today?: (bytes: Uint8Array, version: number) => Message;
 }
 
-/** The events of the contract, by their names in the .proto. */
-const events: Family = {
-  name: "events",
-  schemaVersion: orderEvents.schemaVersion,
-  raise: "schemaVersion in internal/orders/order-events.ts",
-  kinds: OrderEventSchema.oneofs.flatMap(({ fields }) =>
-    fields.map(({ name, localName }) => ({
-      name,
-      schema: OrderEventSchema,
-      written: () => withVersion(filled(OrderEventSchema, localName), orderEvents.schemaVersion),
-      today(bytes) {
-        const event: OrderEvent = fromBinary(OrderEventSchema, bytes);
-        // Its version is what it was written in.
-        return { ...orderEvents.upcast(event), metadata: event.metadata };
-      },
-    })),
-  ),
-};
+/** What is stored of a domain, and what to raise when it changes. */
+interface StoredDomain {
+  readonly domain: Domain;
+  /** Before the names of the families. */
+  readonly folder: "" | "tickets/";
+  readonly raise: Readonly<Record<"events" | "commands" | "states", string>>;
+}
 
-/** The commands of the contract, as a record has them: without options, which the metadata tells. */
-const commands: Family = {
-  name: "commands",
-  schemaVersion: orderDomain.commands.schemaVersion,
-  raise: "COMMAND_SCHEMA_VERSION in internal/orders/orders.ts",
-  kinds: OrderCommandSchema.fields.map(({ name, jsonName, localName }) => ({
-    name,
-    schema: OrderCommandRecordSchema,
-    written() {
-      const { options: _, ...facts } = filled(OrderCommandSchema, localName)[jsonName] as JsonObject;
-      return withVersion({ ...filled(OrderCommandRecordSchema), command: { [jsonName]: facts } }, orderDomain.commands.schemaVersion);
+/** The events by their names in the .proto, the commands as a record has them, and the state. */
+function familiesOf({ domain, folder, raise }: StoredDomain): readonly [Family, Family, Family] {
+  const { aggregate, commands, states, events } = domain;
+  return [
+    {
+      domain,
+      name: `${folder}events`,
+      schemaVersion: events.schemaVersion,
+      raise: raise.events,
+      kinds: aggregate.eventSchema.oneofs.flatMap(({ fields }) =>
+        fields.map(({ name, localName }) => ({
+          name,
+          schema: aggregate.eventSchema,
+          written: () => withVersion(filled(aggregate.eventSchema, localName), events.schemaVersion),
+          today: (bytes) => upcastButForVersion(aggregate.eventSchema, bytes, events),
+        })),
+      ),
     },
-  })),
-};
+    {
+      domain,
+      name: `${folder}commands`,
+      schemaVersion: commands.schemaVersion,
+      raise: raise.commands,
+      kinds: aggregate.commandSchema.fields.map(({ name, jsonName, localName }) => ({
+        name,
+        schema: commands.record,
+        written() {
+          // The metadata tells the options.
+          const { options: _, ...facts } = filled(aggregate.commandSchema, localName)[jsonName] as JsonObject;
+          return withVersion({ ...filled(commands.record), command: { [jsonName]: facts } }, commands.schemaVersion);
+        },
+      })),
+    },
+    {
+      domain,
+      name: `${folder}states`,
+      schemaVersion: states.schemaVersion,
+      raise: raise.states,
+      kinds: [
+        {
+          name: aggregate.stateSchema.name.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase(),
+          schema: aggregate.stateSchema,
+          written: () => filled(aggregate.stateSchema),
+          today: states.read,
+        },
+      ],
+    },
+  ];
+}
 
-const states: Family = {
-  name: "states",
-  schemaVersion: orderStates.schemaVersion,
-  raise: "schemaVersion in internal/orders/domain/order-states.ts",
-  kinds: [{ name: "order_state", schema: OrderStateSchema, written: () => filled(OrderStateSchema), today: orderStates.read }],
-};
+/** An event as it is read today, but for its version, which is what it was written in. */
+function upcastButForVersion(schema: DescMessage, bytes: Uint8Array, { upcast }: EventReader): Message {
+  const event = fromBinary(schema, bytes) as EventMessage;
+  return { ...upcast(event), ...(event.metadata && { metadata: event.metadata }) };
+}
 
 /** What the runtime keeps itself, of whatever domain. All readers of a newer version must read what the older ones wrote. */
 const runtime: Family = {
+  domain: undefined,
   name: "runtime",
   schemaVersion: 1,
   raise: "schemaVersion of the runtime's messages in test/golden/golden.ts",
@@ -100,7 +123,27 @@ const runtime: Family = {
   } satisfies Record<string, DescMessage>).map(([name, schema]) => ({ name, schema, written: () => filled(schema) })),
 };
 
-export const families: readonly Family[] = [events, commands, states, runtime];
+export const families: readonly Family[] = [
+  ...familiesOf({
+    domain: orders,
+    folder: "",
+    raise: {
+      events: "schemaVersion in internal/orders/order-events.ts",
+      commands: "COMMAND_SCHEMA_VERSION in internal/orders/orders.ts",
+      states: "schemaVersion in internal/orders/domain/order-states.ts",
+    },
+  }),
+  ...familiesOf({
+    domain: tickets,
+    folder: "tickets/",
+    raise: {
+      events: "schemaVersion of ticketEvents in internal/tickets/ticket.ts",
+      commands: "COMMAND_SCHEMA_VERSION in internal/tickets/tickets.ts",
+      states: "schemaVersion of ticketStates in internal/tickets/ticket.ts",
+    },
+  }),
+  runtime,
+];
 
 /** All files of a family, by kind and schema version: `order_placed.v1.json`. */
 export function goldenFiles({ name }: Family): readonly string[] {
